@@ -1,0 +1,110 @@
+/*
+ * config: files, environment, options and defaults -> the effective settings
+ * of one account, each with where it came from.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keyword.h"
+
+struct buf;
+struct config;
+struct failure;
+struct invocation_setting;
+
+/* Files over this size are refused. */
+#define CONFIG_FILE_MAX (1 << 20)
+
+struct config_request {
+	const char *file;     /* -C, or NULL */
+	bool file_restricted; /* sendmail personality: -C only when owned by
+				    root or the caller and writable by nobody
+				    else; passwordeval only when root owns it */
+	const char *account;  /* or NULL */
+	bool privileged;      /* system file only, no environment */
+	const struct invocation_setting *settings; /* from options */
+	size_t setting_count;
+};
+
+/*
+ * Reads what is to be read: all accounts of the user and the system file,
+ * the environment, the options.  FAIL_CONFIG (FAIL_NOPERM for an option that
+ * privileged mode refuses) naming file:line, keyword and the allowed values.
+ * Unknown keywords warn on stderr, unknown tls*, auth* and password* ones
+ * fail.  A file given with -C that is missing or unreadable: FAIL_CONFIG
+ * (the message tells path, errno and who we are).
+ */
+struct config *config_load(const struct config_request *r, struct failure *f);
+void config_free(struct config *c);
+
+/*
+ * Chooses the account (--account; --host; sender against `from` lists and
+ * globs, then without "+detail"; `default`; EMAIL_* or ONEHOP_HOST), lays
+ * environment and options over it, fills in defaults and what follows from
+ * other values, and checks the whole: host, TLS against credentials, ...
+ * sender may be NULL.  May be called again with another sender.
+ */
+bool config_select(struct config *c, const char *sender, struct failure *f);
+
+/*
+ * Chooses another account by name (`fallback`).  A value set by an option is
+ * for the first account only and not laid over this one.
+ */
+bool config_select_name(struct config *c, const char *account,
+    struct failure *f);
+
+/* Effective values of the selected account.  A string is NULL when unset. */
+const char *config_string(const struct config *c, enum keyword_id id);
+bool config_flag(const struct config *c, enum keyword_id id);
+uint64_t config_number(const struct config *c, enum keyword_id id);
+int config_choice(const struct config *c, enum keyword_id id);
+bool config_is_set(const struct config *c, enum keyword_id id); /* not by
+								   default */
+/* "default", "option --host", "/etc/onehop.conf:3", "ONEHOP_HOST", ... */
+const char *config_origin(const struct config *c, enum keyword_id id);
+
+const char *config_account(const struct config *c); /* name, or "" */
+
+/* Effective TLS mode: TLS_NONE, TLS_MAY, TLS_STARTTLS or TLS_IMPLICIT; port
+   with its default; whether the certificate is verified. */
+int config_tls(const struct config *c);
+unsigned config_port(const struct config *c);
+bool config_tls_verify(const struct config *c);
+
+/* SASL mechanisms that may be used (0: no authentication), and whether they
+   were named. */
+unsigned config_mechanisms(const struct config *c, bool *named);
+
+/*
+ * The password or token of the selected account, from the first source that
+ * has it: password, passwordeval, secrets file, credentials directory,
+ * keyring helper, netrc.  FAIL_CONFIG when there is none, naming the places
+ * looked at.
+ */
+bool config_secret(const struct config *c, struct buf *out, struct failure *f);
+
+/* SSL_CERT_FILE and SSL_CERT_DIR as they count here (NULL when privileged). */
+const char *config_cert_env_file(const struct config *c);
+const char *config_cert_env_dir(const struct config *c);
+
+/* EMAIL_*, %-patterns: `from` and `domain` after expansion of %U %H %C %M;
+   %F is the From header's address.  NULL when unset; free() it. */
+char *config_expand(const struct config *c, enum keyword_id id,
+    const char *from_header, struct failure *f);
+
+/*
+ * --dump and --pretend: "keyword value" lines that parse as a configuration,
+ * each followed by its origin in a comment line above; secrets as "(set)" in
+ * a comment.
+ */
+void config_dump(const struct config *c, struct buf *out);
+
+/* The table of long options for invocation_parse(). */
+struct invocation_option;
+const struct invocation_option *config_options(size_t *count);
+
+#endif

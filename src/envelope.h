@@ -1,0 +1,41 @@
+/*
+ * envelope: invocation + configuration + message -> sender, recipients, DSN,
+ * and the edits that follow from them in the header.
+ */
+#ifndef ENVELOPE_H
+#define ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct config;
+struct failure;
+struct invocation;
+struct message;
+
+struct envelope {
+	char *sender;	   /* A-labels; "" is the null reverse-path */
+	char **recipients; /* A-labels, no duplicates */
+	size_t count;
+	const char *notify, *ret, *envid; /* as in struct smtp_rcpt, _mail */
+	bool utf8;			  /* an address needs SMTPUTF8 */
+};
+
+/*
+ * The sender that account choice should look at, before an account is chosen:
+ * -f, else the address of the From field; NULL when neither is there.  free()
+ * it.  m may be NULL when the message is not read yet.
+ */
+char *envelope_hint(const struct invocation *inv, const struct message *m);
+
+/*
+ * Computes the envelope and edits the header: Bcc, To/Cc of bare names, From,
+ * Sender, Reply-To (from_policy), Date, Message-ID.  FAIL_USAGE without any
+ * recipient, FAIL_DATA for an address that cannot be, FAIL_CONFIG for a bare
+ * name that maps to nothing, naming the settings.
+ */
+bool envelope_build(struct envelope *e, const struct invocation *inv,
+    const struct config *c, struct message *m, struct failure *f);
+void envelope_free(struct envelope *e);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * keyword: one row per configuration keyword.  The same row drives the file,
+ * the long option, the ONEHOP_* variable, --dump, --help and the check that
+ * the manual documents it.
+ */
+#ifndef KEYWORD_H
+#define KEYWORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct failure;
+
+enum keyword_type {
+	KEYWORD_STRING,
+	KEYWORD_PATH, /* "~/" becomes the home directory */
+	KEYWORD_BOOL, /* on/off yes/no true/false 1/0, any case */
+	KEYWORD_NUMBER,
+	KEYWORD_SECONDS, /* a number, or "off" for 0: none */
+	KEYWORD_CHOICE,
+	KEYWORD_SECRET /* never an option, never shown */
+};
+
+enum keyword_flag {
+	KEYWORD_OPEN = 1 << 0,	 /* may be an option in privileged mode */
+	KEYWORD_BARE = 1 << 1,	 /* option argument may be missing: "on" */
+	KEYWORD_LEGACY = 1 << 2, /* msmtp's older word for another one */
+	KEYWORD_NO_OPTION = 1 << 3
+};
+
+/* Every keyword; the order is that of --dump and of the manual. */
+enum keyword_id {
+	/* where to */
+	KW_BACKEND,
+	KW_HOST,
+	KW_PORT,
+	KW_SOCKET,
+	KW_PROTOCOL,
+	KW_IP_FAMILY,
+	KW_SOURCE_IP,
+	KW_PROXY_HOST,
+	KW_PROXY_PORT,
+	KW_DOMAIN,
+	KW_FALLBACK,
+	KW_FILES_PATH,
+	KW_FILES_FORMAT,
+	/* time limits, in seconds */
+	KW_TIMEOUT,
+	KW_CONNECT_TIMEOUT,
+	KW_REPLY_TIMEOUT,
+	KW_DATA_TIMEOUT,
+	KW_DEADLINE,
+	/* TLS */
+	KW_TLS,
+	KW_TLS_STARTTLS,
+	KW_TLS_CERTCHECK,
+	KW_TLS_TRUST_FILE,
+	KW_TLS_CA_FILE,
+	KW_TLS_CA,
+	KW_TLS_CA_MODE,
+	KW_TLS_CRL_FILE,
+	KW_TLS_PIN,
+	KW_TLS_FINGERPRINT,
+	KW_TLS_HOST_OVERRIDE,
+	KW_TLS_CERT_FILE,
+	KW_TLS_KEY_FILE,
+	KW_TLS_PRIORITIES,
+	KW_TLS_MIN_DH_PRIME_BITS,
+	/* authentication */
+	KW_AUTH,
+	KW_USER,
+	KW_PASSWORD,
+	KW_PASSWORDEVAL,
+	KW_SECRETS_FILE,
+	KW_KEYRING,
+	KW_AUTH_CLEARTEXT,
+	KW_NTLMDOMAIN,
+	/* envelope */
+	KW_FROM,
+	KW_FROM_FULL_NAME,
+	KW_ALLOW_FROM_OVERRIDE,
+	KW_FROM_POLICY,
+	KW_DEFAULT_DOMAIN,
+	KW_LOCAL_DOMAINS,
+	KW_ALIASES,
+	KW_AUTO_FROM,
+	KW_MAILDOMAIN,
+	KW_DSN_NOTIFY,
+	KW_DSN_RETURN,
+	KW_PARTIAL,
+	/* message */
+	KW_SET_FROM_HEADER,
+	KW_SET_DATE_HEADER,
+	KW_SET_MSGID_HEADER,
+	KW_SET_TO_HEADER,
+	KW_REMOVE_BCC_HEADERS,
+	KW_MAX_SIZE,
+	/* log */
+	KW_LOGFILE,
+	KW_LOGFILE_TIME_FORMAT,
+	KW_SYSLOG,
+	KW_LOG_FORMAT,
+	/* msmtp's older words */
+	KW_KEEPBCC,
+	KW_ADD_MISSING_FROM_HEADER,
+	KW_ADD_MISSING_DATE_HEADER,
+	KW_UNDISCLOSED_RECIPIENTS,
+	KW_TLS_NOCERTCHECK,
+	KW_TLS_NOSTARTTLS,
+	KW_TLS_FORCE_SSLV3,
+	KEYWORD_COUNT
+};
+
+struct keyword {
+	const char *name; /* with underscores */
+	enum keyword_type type;
+	unsigned flags;
+	const char *const *choices; /* CHOICE: NULL-terminated */
+	uint64_t low, high;	    /* NUMBER, SECONDS */
+	const char *initial;	    /* default, or NULL for unset */
+	const char *argument;	    /* "HOST", for --help */
+	const char *doc;	    /* one line */
+};
+
+extern const struct keyword keywords[KEYWORD_COUNT];
+
+/* Index of a keyword by its name in a file, or -1. */
+int keyword_find(const char *name, size_t len);
+
+/*
+ * Checks and canonicalises a value ("YES" -> "on"; CHOICE in lower case;
+ * surplus spellings mapped).  An empty value unsets (BOOL: "on").  Returns
+ * the canonical copy to free(), or NULL with FAIL_CONFIG naming the keyword
+ * and the values that are allowed.  *unset is set when the value is empty.
+ */
+char *keyword_canonical(enum keyword_id id, const char *value, bool *unset,
+    struct failure *f);
+
+/* Values of the CHOICE keywords, in the order of their rows. */
+enum { BACKEND_RELAY, BACKEND_FILES };
+enum { PROTOCOL_SMTP, PROTOCOL_LMTP };
+enum { IP_ANY, IP_4, IP_6 };
+enum { FORMAT_EML, FORMAT_MAILDIR };
+enum { TLS_AUTO, TLS_NONE, TLS_MAY, TLS_STARTTLS, TLS_IMPLICIT, TLS_SECURE };
+enum { CA_ADD, CA_ONLY };
+enum { POLICY_KEEP, POLICY_FILL, POLICY_FORCE };
+enum { PARTIAL_ACCEPT, PARTIAL_REJECT };
+enum { HEADER_AUTO, HEADER_ON, HEADER_OFF };
+enum { TO_OFF, TO_ON, TO_UNDISCLOSED };
+enum { LOGFORMAT_TEXT, LOGFORMAT_JSON };
+
+#endif

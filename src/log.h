@@ -1,0 +1,56 @@
+/*
+ * log: the sinks.  One record per attempt and destination, one write(2) each;
+ * everything that comes from outside is escaped here, once.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct failure;
+
+enum log_format { LOG_TEXT, LOG_JSON };
+
+struct log_params {
+	const char *file;	 /* path, "-" for standard output, or NULL */
+	const char *time_format; /* strftime, "none", or NULL for default */
+	int syslog_facility;	 /* LOG_MAIL ..., or -1 for none */
+	const char *tag;	 /* syslog ident, or NULL; must stay valid */
+	enum log_format format;
+	bool automatic; /* neither file nor syslog is configured: syslog when
+			   /dev/log is there */
+};
+
+struct log;
+
+/*
+ * Opens the sinks early, before anything is restricted.  A sink that cannot
+ * be opened is reported once on stderr and left out: never a failure.
+ */
+struct log *log_open(const struct log_params *params);
+void log_close(struct log *log);
+
+/* One key and its value, in the order in which they are to appear. */
+enum log_type { LOG_STRING, LOG_NUMBER, LOG_BOOL, LOG_LIST };
+struct log_item {
+	const char *key;
+	enum log_type type;
+	const char *string; /* LOG_STRING; NULL leaves the item out */
+	int64_t number;	    /* LOG_NUMBER, LOG_BOOL */
+	char **list;	    /* LOG_LIST: NULL-terminated */
+	bool quoted;	    /* text format: in single quotes */
+};
+
+/* Writes one record; failed tells the syslog priority. */
+void log_record(struct log *log, const struct log_item *items, size_t count,
+    bool failed);
+
+/* One escaped line on stderr, "onehop: ..." in front. */
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A failure on stderr: text, hint in parentheses, then the detail lines. */
+void log_failure(const struct failure *f);
+
+#endif

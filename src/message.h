@@ -1,0 +1,130 @@
+/*
+ * message: the input read once into a bounded store; header index; facts;
+ * edits as an overlay; a byte source that can be rewound, so that a message
+ * can be sent several times.
+ */
+#ifndef MESSAGE_H
+#define MESSAGE_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+struct failure;
+struct message;
+
+/* Kept in memory up to here, beyond in an unlinked temporary file or memfd;
+   a regular file is read in place.  */
+#define MESSAGE_MEMORY_MAX (1 << 20)
+/* The header is indexed in memory: a larger one is refused. */
+#define MESSAGE_HEADER_MAX (32 << 20)
+
+struct message *message_new(void);
+void message_free(struct message *m);
+
+/*
+ * Reads fd to its end.  On a terminal a lone "." ends it too.  max_size (0:
+ * none) bounds it.  FAIL_NOINPUT when fd is closed, FAIL_IO when reading
+ * fails, FAIL_TEMP when the store cannot hold it.
+ */
+bool message_read(struct message *m, int fd, uint64_t max_size,
+    struct failure *f);
+
+/* The same in pieces, for a server: bytes with any line ends. */
+bool message_add(struct message *m, const void *bytes, size_t len,
+    struct failure *f);
+
+/*
+ * Ends the input and indexes the header: a leading mbox "From " or ">From "
+ * line is dropped; the first line that is no field starts the body.  NUL in
+ * the header or a header over the maximum: FAIL_DATA.
+ */
+bool message_parse(struct message *m, struct failure *f);
+
+/* One header field of the input or of the overlay. */
+struct field {
+	const char *name; /* not terminated; without trailing white space */
+	size_t name_len;
+	const char *value; /* after the colon, line ends and folding as they
+			      are (LF or CRLF), without the last line end */
+	size_t value_len;
+	bool removed;
+	bool added;
+};
+
+size_t message_field_count(const struct message *m);
+const struct field *message_field(const struct message *m, size_t i);
+
+/* Index of the first field of that name at or after from that is not
+   removed, or -1. */
+ssize_t message_find(const struct message *m, const char *name, size_t from);
+
+/* The value unfolded (line ends gone), trimmed; free() it. */
+char *message_value(const struct message *m, size_t i);
+
+/*
+ * Edits.  Values are given without line ends (CR or LF inside is a
+ * programming error and aborts the edit: false); they are folded when sent.
+ * message_add_field() puts the field at the top (trace fields) or at the end
+ * of the header.  Each edit is recorded for the log under its reason, a short
+ * word such as "date" or "bcc"; NULL records nothing.
+ */
+bool message_remove(struct message *m, size_t i, const char *reason);
+bool message_replace(struct message *m, size_t i, const char *value,
+    const char *reason);
+bool message_add_field(struct message *m, const char *name, const char *value,
+    bool top, const char *reason);
+
+/* Comma-separated reasons in the order in which they came, "" if none. */
+const char *message_changes(const struct message *m);
+
+/* Facts about the input, valid after message_parse(). */
+struct message_facts {
+	uint64_t input_size;
+	bool header_8bit, header_utf8; /* 8-bit; all of it valid UTF-8 */
+	bool header_long;	       /* a line over 998 bytes */
+	bool body_8bit, body_nul, body_long;
+	bool is_signed; /* DKIM-Signature, or multipart/signed, or S/MIME */
+};
+const struct message_facts *message_facts(const struct message *m);
+
+/* What the destination takes; decides how the message is written. */
+struct message_form {
+	bool eightbit;	     /* 8BITMIME, or a file */
+	bool utf8;	     /* SMTPUTF8 */
+	bool utf8_addresses; /* envelope already needs SMTPUTF8 */
+	bool verbatim;	     /* files backend: no re-encoding at all */
+};
+
+/* What came out. */
+struct message_wire {
+	uint64_t size; /* bytes in canonical form (CRLF, not dot-stuffed) */
+	bool eightbit; /* BODY=8BITMIME is to be declared */
+	bool utf8;     /* SMTPUTF8 is to be declared */
+	const char *warning; /* for the log, or NULL: what goes out as it is
+				although the destination does not say it can */
+};
+
+/*
+ * Writes the header with all edits, folded and encoded as DESIGN's "Message"
+ * says, and decides the body's encoding.  FAIL_DATA when the message cannot
+ * be sent in that form (NUL that cannot be re-encoded, an 8-bit address in a
+ * field without SMTPUTF8).  May be called again for another destination.
+ */
+bool message_render(struct message *m, const struct message_form *form,
+    struct message_wire *wire, struct failure *f);
+
+/*
+ * The canonical bytes of the rendered message: every line ends in CRLF, no CR
+ * or LF anywhere else.  next gives a chunk that stays valid until the next
+ * call, 0 at the end, -1 when the store cannot be read any more (errno).
+ * A chunk never ends between CR and LF.
+ */
+void message_rewind(struct message *m);
+ssize_t message_next(struct message *m, const unsigned char **chunk);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * text: ASCII classes, strict numbers, base64, hexadecimal, escaping.
+ * Nothing here depends on the locale.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+
+bool text_is_space(int c); /* blank or tab */
+bool text_is_digit(int c);
+bool text_is_alpha(int c);
+bool text_is_alnum(int c);
+bool text_is_control(int c); /* 0x00-0x1f and 0x7f */
+int text_lower(int c);
+int text_upper(int c);
+int text_casecmp(const char *a, const char *b);
+bool text_case_equal(const void *a, size_t alen, const char *b);
+bool text_case_prefix(const char *string, const char *prefix);
+
+/* Whether any byte is a control byte; whether any has its high bit set. */
+bool text_has_control(const void *bytes, size_t len);
+bool text_has_8bit(const void *bytes, size_t len);
+bool text_has_nul(const void *bytes, size_t len);
+
+/* Strict UTF-8 (RFC 3629): no overlong forms, no surrogates. */
+bool text_is_utf8(const void *bytes, size_t len);
+
+/*
+ * Decimal digits only, whole string, low <= value <= high.  False and *value
+ * unchanged otherwise.
+ */
+bool text_number(const char *string, uint64_t low, uint64_t high,
+    uint64_t *value);
+
+/* A copy without blanks, tabs, CR and LF at either end; free() it. */
+char *text_trim(const char *string);
+
+/* Base64 (RFC 4648 section 4), strict: padding required, no white space. */
+bool text_base64_encode(struct buf *out, const void *bytes, size_t len);
+bool text_base64_decode(struct buf *out, const char *string, size_t len);
+
+/* Lower-case hexadecimal; decoding ignores ':' and blanks between pairs. */
+bool text_hex_encode(struct buf *out, const void *bytes, size_t len);
+bool text_hex_decode(struct buf *out, const char *string);
+
+/*
+ * Appends bytes so that they are harmless on a terminal and in a log line:
+ * control bytes, backslashes and whatever is not UTF-8 become \xNN (line ends
+ * \n and \r).  quote, if not 0, is escaped as well.  Cut with "..." at limit
+ * output bytes.
+ */
+void text_escape(struct buf *out, const void *bytes, size_t len, int quote,
+    size_t limit);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * transport: one interface, two backends.  A message goes to its destination
+ * in one attempt; the outcome of every recipient is filled.
+ */
+#ifndef TRANSPORT_H
+#define TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "outcome.h"
+
+struct config;
+struct envelope;
+struct message;
+
+struct transport_job {
+	const struct config *config;
+	const struct envelope *envelope;
+	struct message *message;
+	bool requiretls;
+	bool verbose;		  /* dialogue on stderr */
+	int64_t deadline;	  /* stream_now() scale; 0: none */
+	const struct buf *secret; /* fetched already, or NULL */
+};
+
+/* What is logged; strings owned here. */
+struct transport_result {
+	struct outcome *outcomes; /* one per recipient of the envelope */
+	size_t count;
+	struct failure failure; /* what stopped the message as a whole */
+	char *host;		/* "HOST:PORT", socket or directory */
+	char *address;
+	char *tls;   /* "off", "TLS1.3 verified", "TLS1.2 unverified" */
+	char *auth;  /* mechanism used, or NULL */
+	char *reply; /* final reply, raw */
+	char *notes; /* warnings for the log, or NULL */
+	int reply_code;
+	uint64_t size;
+	int64_t connect_ms, tls_ms, auth_ms, send_ms; /* -1: not reached */
+};
+
+void transport_result_init(struct transport_result *r, size_t count);
+void transport_result_free(struct transport_result *r);
+
+/*
+ * One attempt.  True when every recipient was taken.  In any other case the
+ * failure says why, or the outcomes do.
+ */
+bool transport_send(const struct transport_job *job,
+    struct transport_result *r);
+
+#endif
