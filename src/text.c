@@ -1,0 +1,374 @@
+#include "text.h"
+
+#include <string.h>
+
+#include "buf.h"
+
+bool
+text_is_space(int c)
+{
+	return c == ' ' || c == '\t';
+}
+
+bool
+text_is_digit(int c)
+{
+	return c >= '0' && c <= '9';
+}
+
+bool
+text_is_alpha(int c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool
+text_is_alnum(int c)
+{
+	return text_is_alpha(c) || text_is_digit(c);
+}
+
+bool
+text_is_control(int c)
+{
+	return (c >= 0 && c < 0x20) || c == 0x7f;
+}
+
+int
+text_lower(int c)
+{
+	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+int
+text_upper(int c)
+{
+	return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
+}
+
+int
+text_casecmp(const char *a, const char *b)
+{
+	while (*a != '\0' && text_lower(*a) == text_lower(*b)) {
+		a++;
+		b++;
+	}
+	return text_lower((unsigned char)*a) - text_lower((unsigned char)*b);
+}
+
+bool
+text_case_equal(const void *a, size_t alen, const char *b)
+{
+	const char *p = a;
+	size_t i;
+
+	for (i = 0; i < alen; i++)
+		if (b[i] == '\0' || text_lower(p[i]) != text_lower(b[i]))
+			return false;
+	return b[alen] == '\0';
+}
+
+bool
+text_case_prefix(const char *string, const char *prefix)
+{
+	while (*prefix != '\0') {
+		if (text_lower(*string) != text_lower(*prefix))
+			return false;
+		string++;
+		prefix++;
+	}
+	return true;
+}
+
+bool
+text_has_control(const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (text_is_control(p[i]))
+			return true;
+	return false;
+}
+
+bool
+text_has_8bit(const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	uint64_t word;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		if ((word & 0x8080808080808080U) != 0)
+			return true;
+	}
+	for (; len > 0; p++, len--)
+		if (*p >= 0x80)
+			return true;
+	return false;
+}
+
+bool
+text_has_nul(const void *bytes, size_t len)
+{
+	return len > 0 && memchr(bytes, '\0', len) != NULL;
+}
+
+/*
+ * Length of the UTF-8 sequence at p (RFC 3629 section 4), 0 when it is none.
+ */
+static size_t
+utf8_sequence(const unsigned char *p, size_t len)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t n, i;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (len < n)
+		return 0;
+	if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (i = 2; i < n; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	return n;
+}
+
+bool
+text_is_utf8(const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	size_t n;
+
+	while (len > 0) {
+		n = utf8_sequence(p, len);
+		if (n == 0)
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
+bool
+text_number(const char *string, uint64_t low, uint64_t high, uint64_t *value)
+{
+	uint64_t n = 0;
+	unsigned digit;
+
+	if (*string == '\0')
+		return false;
+	for (; *string != '\0'; string++) {
+		if (!text_is_digit(*string))
+			return false;
+		digit = (unsigned)(*string - '0');
+		if (n > (UINT64_MAX - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	if (n < low || n > high)
+		return false;
+	*value = n;
+	return true;
+}
+
+char *
+text_trim(const char *string)
+{
+	size_t len;
+
+	string += strspn(string, " \t\r\n");
+	len = strlen(string);
+	while (len > 0 && strchr(" \t\r\n", string[len - 1]) != NULL)
+		len--;
+	return mem_strndup(string, len);
+}
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+bool
+text_base64_encode(struct buf *out, const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	unsigned char *to;
+	size_t n;
+
+	if (len > out->max ||
+	    (to = buf_reserve(out, (len + 2) / 3 * 4)) == NULL)
+		return false;
+	for (n = 0; len > 0; n += 4) {
+		uint32_t v = (uint32_t)p[0] << 16;
+
+		v |= len > 1 ? (uint32_t)p[1] << 8 : 0;
+		v |= len > 2 ? p[2] : 0;
+		to[n] = (unsigned char)base64_digits[v >> 18];
+		to[n + 1] = (unsigned char)base64_digits[v >> 12 & 63];
+		to[n + 2] = '=';
+		if (len > 1)
+			to[n + 2] = (unsigned char)base64_digits[v >> 6 & 63];
+		to[n + 3] = '=';
+		if (len > 2)
+			to[n + 3] = (unsigned char)base64_digits[v & 63];
+		p += len > 2 ? 3 : len;
+		len -= len > 2 ? 3 : len;
+	}
+	out->len += n;
+	buf_terminate(out);
+	return true;
+}
+
+static int
+base64_value(unsigned char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* One group of four digits into 1 to 3 bytes; 0 when it is none. */
+static size_t
+base64_group(const unsigned char *p, bool last, unsigned char *to)
+{
+	int a = base64_value(p[0]), b = base64_value(p[1]);
+	int c = base64_value(p[2]), d = base64_value(p[3]);
+	size_t n = 3;
+
+	if (last && p[3] == '=') {
+		d = 0;
+		n = 2;
+		if (p[2] == '=') {
+			c = 0;
+			n = 1;
+		}
+	}
+	if (a < 0 || b < 0 || c < 0 || d < 0)
+		return 0;
+	/* Bits that padding leaves over must be 0: one text, one meaning. */
+	if ((n == 1 && (b & 15) != 0) || (n == 2 && (c & 3) != 0))
+		return 0;
+	to[0] = (unsigned char)(a << 2 | b >> 4);
+	to[1] = (unsigned char)(b << 4 | c >> 2);
+	to[2] = (unsigned char)(c << 6 | d);
+	return n;
+}
+
+bool
+text_base64_decode(struct buf *out, const char *string, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)string;
+	size_t start = out->len, n;
+	unsigned char group[3];
+
+	if (len % 4 != 0)
+		return false;
+	for (; len > 0; p += 4, len -= 4) {
+		n = base64_group(p, len == 4, group);
+		if (n == 0 || !buf_add(out, group, n)) {
+			out->len = start;
+			if (out->data != NULL)
+				buf_terminate(out);
+			return false;
+		}
+	}
+	return true;
+}
+
+bool
+text_hex_encode(struct buf *out, const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (!buf_addf(out, "%02x", p[i]))
+			return false;
+	return true;
+}
+
+static int
+hex_value(char c)
+{
+	if (text_is_digit(c))
+		return c - '0';
+	c = (char)text_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+text_hex_decode(struct buf *out, const char *string)
+{
+	int high, low;
+
+	while (*string != '\0') {
+		if (*string == ':' || text_is_space(*string)) {
+			string++;
+			continue;
+		}
+		high = hex_value(string[0]);
+		low = high < 0 ? -1 : hex_value(string[1]);
+		if (low < 0 || !buf_addc(out, high << 4 | low))
+			return false;
+		string += 2;
+	}
+	return true;
+}
+
+void
+text_escape(struct buf *out, const void *bytes, size_t len, int quote,
+    size_t limit)
+{
+	const unsigned char *p = bytes;
+	size_t start = out->len, n;
+	char hex[5];
+
+	while (len > 0) {
+		const void *piece = p;
+		size_t used, size;
+
+		n = utf8_sequence(p, len);
+		/* C1 controls (U+0080-U+009F) move a terminal too. */
+		if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
+			n = 0;
+		used = size = n;
+		if (*p == '\n' || *p == '\r') {
+			piece = *p == '\n' ? "\\n" : "\\r";
+			size = 2;
+		} else if (n == 0 || text_is_control(*p) || *p == '\\' ||
+		    (quote != 0 && *p == quote)) {
+			static const char digits[] = "0123456789abcdef";
+
+			hex[0] = '\\';
+			hex[1] = 'x';
+			hex[2] = digits[*p >> 4];
+			hex[3] = digits[*p & 15];
+			piece = hex;
+			size = 4;
+			used = 1;
+		}
+		if (out->len - start + size > limit ||
+		    !buf_add(out, piece, size)) {
+			buf_adds(out, "...");
+			return;
+		}
+		p += used;
+		len -= used;
+	}
+}
