@@ -88,6 +88,10 @@ size_t stream_queued(const struct stream *s);
  */
 enum stream_result stream_flush(struct stream *s, bool watch);
 
+/* Whether stream_get_line() would return at once: a whole line is there, or
+   an end, or an error.  Never blocks. */
+bool stream_has_line(struct stream *s);
+
 /*
  * Whether input waits, without blocking: bytes buffered here, decoded by the
  * layer, or readable.  An end of file counts as input.
