@@ -5,10 +5,6 @@
 #ifndef COMPAT_H
 #define COMPAT_H
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
