@@ -24,8 +24,8 @@ struct stream {
 	struct buf out;
 	size_t sent; /* bytes of out that are gone */
 	bool eof;
-	enum stream_result broken; /* STREAM_OK, or why nothing works now */
-	size_t begin, end;	   /* unread bytes of in */
+	bool in_broken, out_broken;
+	size_t begin, end; /* unread bytes of in */
 	char error[160];
 	unsigned char in[STREAM_IN_MAX];
 };
@@ -116,9 +116,12 @@ stream_error(const struct stream *s)
 	return s->error;
 }
 
-/* Remembers the words for the last -1 and makes the failure final. */
+/*
+ * Remembers the words for the last -1 and makes the failure final for that
+ * direction: what a server said before it closed can still be read.
+ */
 static enum stream_result
-set_broken(struct stream *s)
+set_broken(struct stream *s, bool *direction)
 {
 	const char *words = NULL;
 	int error = errno;
@@ -127,7 +130,7 @@ set_broken(struct stream *s)
 		words = s->ops->error(s->ctx);
 	snprintf(s->error, sizeof(s->error), "%s",
 	    words != NULL ? words : strerror(error));
-	s->broken = STREAM_ERROR;
+	*direction = true;
 	return STREAM_ERROR;
 }
 
@@ -146,7 +149,7 @@ wait_for(struct stream *s, short events, short *got)
 		n = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
 	} while (n == 0 || (n < 0 && errno == EINTR));
 	if (n < 0)
-		return set_broken(s);
+		return set_broken(s, &s->in_broken);
 	*got = p.revents;
 	return STREAM_OK;
 }
@@ -166,8 +169,8 @@ fill(struct stream *s)
 {
 	ssize_t n;
 
-	if (s->broken != STREAM_OK)
-		return s->broken;
+	if (s->in_broken)
+		return STREAM_ERROR;
 	if (s->eof)
 		return STREAM_EOF;
 	if (s->begin == s->end)
@@ -185,7 +188,8 @@ fill(struct stream *s)
 	else
 		n = read(s->fd, s->in + s->end, sizeof(s->in) - s->end);
 	if (n < 0)
-		return would_block() ? STREAM_READABLE : set_broken(s);
+		return would_block() ? STREAM_READABLE :
+				       set_broken(s, &s->in_broken);
 	if (n == 0) {
 		s->eof = true;
 		return STREAM_EOF;
@@ -237,19 +241,19 @@ enum stream_result
 stream_get_line(struct stream *s, struct buf *line)
 {
 	const unsigned char *lf;
-	enum stream_result r;
+	enum stream_result r, flushed;
 	size_t seen = 0;
 
-	r = stream_flush(s, false);
-	if (r != STREAM_OK)
-		return r;
+	flushed = stream_flush(s, false);
+	if (flushed == STREAM_TIMEOUT)
+		return flushed;
 	while ((lf = find_lf(s, seen)) == NULL) {
 		seen = s->end - s->begin;
 		if (seen > line->max)
 			return STREAM_TOO_LONG;
 		r = fill_wait(s);
 		if (r != STREAM_OK)
-			return r;
+			return flushed != STREAM_OK ? flushed : r;
 	}
 	return take_line(s, lf, line);
 }
@@ -314,7 +318,7 @@ write_some(struct stream *s, bool watch)
 		return STREAM_OK;
 	}
 	if (!would_block())
-		return set_broken(s);
+		return set_broken(s, &s->out_broken);
 	events = s->ops != NULL ? s->ops->wants(s->ctx) : POLLOUT;
 	if (watch && s->end - s->begin < sizeof(s->in) && !s->eof)
 		events |= POLLIN;
@@ -331,8 +335,8 @@ stream_flush(struct stream *s, bool watch)
 	enum stream_result r;
 
 	while (s->sent < s->out.len) {
-		if (s->broken != STREAM_OK)
-			return s->broken;
+		if (s->out_broken)
+			return STREAM_ERROR;
 		r = write_some(s, watch);
 		if (r != STREAM_OK)
 			return r;
