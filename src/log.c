@@ -1,0 +1,329 @@
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "outcome.h"
+#include "text.h"
+
+/* A record is one write(2) of at most this; long values are cut first. */
+#define LOG_RECORD_MAX 65536
+#define LOG_VALUE_MAX 1024
+#define LOG_LINE_MAX 8192
+/* syslog(3) daemons cut longer messages themselves. */
+#define LOG_SYSLOG_MAX 4096
+/* msmtp's default, so that its readers go on working. */
+#define LOG_TIME_FORMAT "%b %d %H:%M:%S"
+#define LOG_JSON_TIME "%Y-%m-%dT%H:%M:%S%z"
+
+struct log {
+	int fd; /* -1: none */
+	char *path;
+	bool use_syslog;
+	bool standard_output;
+	enum log_format format;
+	char *time_format;
+};
+
+/* One line on stderr in one write; what cannot be written is lost. */
+static void
+write_stderr(struct buf *line)
+{
+	ssize_t ignored;
+
+	buf_addc(line, '\n');
+	ignored = write(STDERR_FILENO, buf_str(line), line->len);
+	(void)ignored;
+	buf_free(line);
+}
+
+void
+log_warn(const char *format, ...)
+{
+	struct buf raw = BUF_INIT(LOG_RECORD_MAX), line = BUF_INIT(SIZE_MAX);
+	va_list ap;
+
+	va_start(ap, format);
+	buf_addv(&raw, format, ap);
+	va_end(ap);
+	buf_adds(&line, "onehop: ");
+	text_escape(&line, buf_str(&raw), raw.len, 0, LOG_LINE_MAX);
+	write_stderr(&line);
+	buf_free(&raw);
+}
+
+void
+log_failure(const struct failure *f)
+{
+	struct buf line = BUF_INIT(SIZE_MAX);
+	const char *p = buf_str(&f->detail), *end;
+
+	buf_adds(&line, "onehop: ");
+	text_escape(&line, buf_str(&f->text), f->text.len, 0, LOG_LINE_MAX);
+	if (f->hint.len > 0) {
+		buf_adds(&line, " (");
+		text_escape(&line, buf_str(&f->hint), f->hint.len, 0,
+		    LOG_LINE_MAX);
+		buf_adds(&line, ")");
+	}
+	for (; (end = strchr(p, '\n')) != NULL; p = end + 1) {
+		buf_adds(&line, "\n  ");
+		text_escape(&line, p, (size_t)(end - p), 0, LOG_LINE_MAX);
+	}
+	write_stderr(&line);
+}
+
+/*
+ * Rule R11: nothing but a regular file (or the terminal and pipes that
+ * /dev/stdout and friends stand for) is appended to, and opening never blocks
+ * on a FIFO without a reader.
+ */
+static int
+open_file(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	fd = open(path,
+	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+	    0600);
+	if (fd < 0) {
+		log_warn("cannot open log file '%s': %s", path,
+		    strerror(errno));
+		return -1;
+	}
+	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode) ||
+	    (S_ISREG(st.st_mode) && st.st_nlink != 1)) {
+		log_warn("log file '%s' is not a file of its own", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+struct log *
+log_open(const struct log_params *p)
+{
+	struct log *log = mem_alloc(sizeof(*log));
+	struct stat st;
+
+	log->fd = -1;
+	log->format = p->format;
+	log->time_format = mem_strdup(p->time_format);
+	if (p->file != NULL && strcmp(p->file, "-") == 0) {
+		log->fd = STDOUT_FILENO;
+		log->standard_output = true;
+		log->path = mem_strdup("standard output");
+	} else if (p->file != NULL) {
+		log->fd = open_file(p->file);
+		log->path = mem_strdup(p->file);
+	}
+	log->use_syslog = p->syslog_facility >= 0;
+	if (p->automatic && stat("/dev/log", &st) == 0)
+		log->use_syslog = true;
+	if (log->use_syslog)
+		openlog(p->tag != NULL ? p->tag : "onehop",
+		    LOG_NDELAY | LOG_PID,
+		    p->syslog_facility >= 0 ? p->syslog_facility : LOG_MAIL);
+	return log;
+}
+
+void
+log_close(struct log *log)
+{
+	if (log == NULL)
+		return;
+	if (log->fd >= 0 && !log->standard_output)
+		close(log->fd);
+	if (log->use_syslog)
+		closelog();
+	free(log->path);
+	free(log->time_format);
+	free(log);
+}
+
+static void
+add_time(const struct log *log, struct buf *line)
+{
+	const char *format = log->time_format;
+	time_t now = time(NULL);
+	char text[128];
+	struct tm tm;
+
+	if (format == NULL)
+		format = log->format == LOG_JSON ? LOG_JSON_TIME :
+						   LOG_TIME_FORMAT;
+	if (strcmp(format, "none") == 0 || localtime_r(&now, &tm) == NULL ||
+	    strftime(text, sizeof(text), format, &tm) == 0)
+		return;
+	if (log->format == LOG_JSON)
+		buf_adds(line, "\"time\":\"");
+	text_escape(line, text, strlen(text), '"', LOG_VALUE_MAX);
+	buf_adds(line, log->format == LOG_JSON ? "\"" : " ");
+}
+
+static void
+text_value(struct buf *line, const struct log_item *item)
+{
+	const char *string = item->string;
+	char **p;
+
+	switch (item->type) {
+	case LOG_NUMBER:
+		buf_addf(line, "%lld", (long long)item->number);
+		break;
+	case LOG_BOOL:
+		buf_adds(line, item->number != 0 ? "on" : "off");
+		break;
+	case LOG_LIST:
+		for (p = item->list; *p != NULL; p++) {
+			if (p != item->list)
+				buf_addc(line, ',');
+			text_escape(line, *p, strlen(*p), 0, LOG_VALUE_MAX);
+		}
+		break;
+	case LOG_STRING:
+		if (item->quoted)
+			buf_addc(line, '\'');
+		text_escape(line, string, strlen(string),
+		    item->quoted ? '\'' : 0, LOG_VALUE_MAX);
+		if (item->quoted)
+			buf_addc(line, '\'');
+		break;
+	}
+}
+
+/*
+ * A JSON string (RFC 8259 section 7) of the escaped text: what text_escape()
+ * leaves needs only its backslashes doubled and its quotes escaped.
+ */
+static void
+json_string(struct buf *line, const char *string)
+{
+	struct buf text = BUF_INIT(SIZE_MAX);
+	size_t i;
+
+	text_escape(&text, string, strlen(string), 0, LOG_VALUE_MAX);
+	buf_addc(line, '"');
+	for (i = 0; i < text.len; i++) {
+		if (text.data[i] == '"' || text.data[i] == '\\')
+			buf_addc(line, '\\');
+		buf_addc(line, text.data[i]);
+	}
+	buf_addc(line, '"');
+	buf_free(&text);
+}
+
+static void
+json_value(struct buf *line, const struct log_item *item)
+{
+	char **p;
+
+	switch (item->type) {
+	case LOG_NUMBER:
+		buf_addf(line, "%lld", (long long)item->number);
+		break;
+	case LOG_BOOL:
+		buf_adds(line, item->number != 0 ? "true" : "false");
+		break;
+	case LOG_LIST:
+		buf_addc(line, '[');
+		for (p = item->list; *p != NULL; p++) {
+			if (p != item->list)
+				buf_addc(line, ',');
+			json_string(line, *p);
+		}
+		buf_addc(line, ']');
+		break;
+	case LOG_STRING:
+		json_string(line, item->string);
+		break;
+	}
+}
+
+static bool
+present(const struct log_item *item)
+{
+	if (item->type == LOG_STRING)
+		return item->string != NULL;
+	return item->type != LOG_LIST ||
+	    (item->list != NULL && item->list[0] != NULL);
+}
+
+/* The items without time and line end. */
+static void
+format_items(const struct log *log, struct buf *line,
+    const struct log_item *items, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!present(&items[i]))
+			continue;
+		if (log->format == LOG_JSON) {
+			if (line->len > 0 && line->data[line->len - 1] != '{')
+				buf_addc(line, ',');
+			buf_addf(line, "\"%s\":", items[i].key);
+			json_value(line, &items[i]);
+		} else {
+			if (line->len > 0 && line->data[line->len - 1] != ' ')
+				buf_addc(line, ' ');
+			buf_addf(line, "%s=", items[i].key);
+			text_value(line, &items[i]);
+		}
+	}
+}
+
+/*
+ * O_APPEND makes one write(2) whole among others on a local file system; the
+ * lock is for those where it does not, and is never waited for (a stopped
+ * process may hold it).
+ */
+static void
+write_file(struct log *log, struct buf *line)
+{
+	bool locked = flock(log->fd, LOCK_EX | LOCK_NB) == 0;
+	ssize_t n = write(log->fd, buf_str(line), line->len);
+
+	if (n < 0 || (size_t)n != line->len)
+		log_warn("cannot write log file '%s': %s", log->path,
+		    n < 0 ? strerror(errno) : "short write");
+	if (locked)
+		flock(log->fd, LOCK_UN);
+}
+
+void
+log_record(struct log *log, const struct log_item *items, size_t count,
+    bool failed)
+{
+	struct buf line = BUF_INIT(SIZE_MAX);
+
+	if (log->fd >= 0) {
+		if (log->format == LOG_JSON)
+			buf_addc(&line, '{');
+		add_time(log, &line);
+		format_items(log, &line, items, count);
+		buf_adds(&line, log->format == LOG_JSON ? "}\n" : "\n");
+		write_file(log, &line);
+		buf_clear(&line);
+	}
+	if (log->use_syslog) {
+		if (log->format == LOG_JSON)
+			buf_addc(&line, '{');
+		format_items(log, &line, items, count);
+		if (log->format == LOG_JSON)
+			buf_addc(&line, '}');
+		syslog(failed ? LOG_ERR : LOG_INFO, "%.*s", LOG_SYSLOG_MAX,
+		    buf_str(&line));
+	}
+	buf_free(&line);
+}

@@ -1,0 +1,138 @@
+#include "privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "outcome.h"
+#include "text.h"
+
+/* What children and libraries may see in privileged mode. */
+#define SAFE_PATH "/usr/sbin:/usr/bin:/sbin:/bin"
+
+extern char **environ;
+
+/*
+ * A file opened later must never become descriptor 0, 1 or 2.  Without
+ * /dev/null (a bare chroot) the root directory keeps the place: reading and
+ * writing it fail.
+ */
+static bool
+fill_descriptor(int fd)
+{
+	int null;
+
+	if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+		return true;
+	null = open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+	if (null < 0)
+		null = open("/", O_RDONLY | O_DIRECTORY);
+	return null == fd;
+}
+
+static void
+reset_signals(void)
+{
+	struct itimerval never;
+	sigset_t none;
+
+	memset(&never, 0, sizeof(never));
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGALRM, SIG_DFL);
+	/* Ignored, waitpid() would never tell a child's status. */
+	signal(SIGCHLD, SIG_DFL);
+}
+
+bool
+privilege_start(bool *stdin_closed, struct failure *f)
+{
+	struct rlimit no_core = { 0, 0 };
+	int fd;
+
+	*stdin_closed = fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF;
+	for (fd = 0; fd <= STDERR_FILENO; fd++)
+		if (!fill_descriptor(fd))
+			return failure_set(f, FAIL_OS,
+			    "cannot open descriptor %d", fd);
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	setrlimit(RLIMIT_CORE, &no_core);
+	reset_signals();
+	umask(077);
+	if (getuid() != geteuid()) {
+		failure_set(f, FAIL_CONFIG,
+		    "installed set-uid, which it must not be");
+		failure_hint(f, "chmod u-s the program");
+		return false;
+	}
+	return true;
+}
+
+bool
+privilege_is_raised(void)
+{
+	if (getuid() == 0)
+		return false;
+	return getauxval(AT_SECURE) != 0 || getgid() != getegid();
+}
+
+static bool
+keep_variable(const char *entry)
+{
+	const char *value = strchr(entry, '=');
+
+	if (value == NULL)
+		return false;
+	if (strncmp(entry, "TZ=", 3) == 0)
+		return strpbrk(value, "/:") == NULL;
+	return strncmp(entry, "LANG=", 5) == 0 ||
+	    strncmp(entry, "LC_", 3) == 0 || strncmp(entry, "TERM=", 5) == 0;
+}
+
+void
+privilege_clean_environment(void)
+{
+	size_t n = 0, kept = 0;
+	char **clean;
+
+	while (environ != NULL && environ[n] != NULL)
+		n++;
+	clean = mem_alloc((n + 2) * sizeof(*clean));
+	clean[kept++] = mem_strdup("PATH=" SAFE_PATH);
+	for (n = 0; environ != NULL && environ[n] != NULL; n++)
+		if (keep_variable(environ[n]))
+			clean[kept++] = environ[n];
+	environ = clean;
+}
+
+bool
+privilege_drop(struct failure *f)
+{
+	gid_t real = getgid(), r, e, s;
+
+	if (real == getegid())
+		return true;
+	if (setresgid(real, real, real) != 0 || getresgid(&r, &e, &s) != 0 ||
+	    r != real || e != real || s != real)
+		return failure_set(f, FAIL_OS, "cannot give up the group: %s",
+		    strerror(errno));
+	return true;
+}
+
+void
+privilege_hide(void)
+{
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
