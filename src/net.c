@@ -1,0 +1,402 @@
+#include "net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "outcome.h"
+#include "socks.h"
+#include "stream.h"
+#include "text.h"
+
+/* RFC 8305 section 5: delay between the starts of two attempts. */
+#define NET_STAGGER_MS 250
+/* Addresses of one name that are tried. */
+#define NET_ADDRESSES_MAX 32
+/* A listener whose backlog is full is asked again after this. */
+#define NET_BUSY_MS 50
+
+struct attempt {
+	const struct addrinfo *address;
+	int fd;	   /* -1: not started, or over */
+	int error; /* 0: under way or not started */
+};
+
+struct race {
+	const struct net_params *params;
+	struct attempt attempts[NET_ADDRESSES_MAX];
+	size_t count, started;
+	int64_t end, next; /* when to give up; when to start another one */
+};
+
+bool
+net_is_path(const char *host)
+{
+	return host[0] == '/';
+}
+
+bool
+net_is_literal(const char *host)
+{
+	unsigned char bytes[sizeof(struct in6_addr)];
+	char bare[INET6_ADDRSTRLEN + 2];
+	size_t len = strlen(host);
+
+	if (host[0] == '[' && len > 2 && host[len - 1] == ']' &&
+	    len < sizeof(bare)) {
+		memcpy(bare, host + 1, len - 2);
+		bare[len - 2] = '\0';
+		return inet_pton(AF_INET6, bare, bytes) == 1;
+	}
+	return inet_pton(AF_INET, host, bytes) == 1 ||
+	    inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+bool
+net_is_loopback(const char *host)
+{
+	size_t len = strlen(host);
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0 ||
+	    text_casecmp(host, "localhost") == 0 ||
+	    (len > 10 && text_casecmp(host + len - 10, ".localhost") == 0);
+}
+
+/* Numeric form of a socket address. */
+static void
+name_address(const struct sockaddr *sa, socklen_t len, char *out, size_t size)
+{
+	if (getnameinfo(sa, len, out, (socklen_t)size, NULL, 0,
+		NI_NUMERICHOST) != 0)
+		out[0] = '\0';
+}
+
+static struct addrinfo *
+resolve(const char *host, unsigned port, int family, struct failure *f)
+{
+	struct addrinfo hints, *list = NULL;
+	char service[8], *bare = NULL;
+	int error;
+
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_family = family;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = AI_NUMERICSERV;
+	if (net_is_literal(host))
+		hints.ai_flags |= AI_NUMERICHOST;
+	if (host[0] == '[')
+		bare = mem_strndup(host + 1, strlen(host) - 2);
+	snprintf(service, sizeof(service), "%u", port);
+	error = getaddrinfo(bare != NULL ? bare : host, service, &hints, &list);
+	free(bare);
+	if (error == 0)
+		return list;
+	/* Only a definite answer is permanent. */
+	if (error == EAI_NONAME || error == EAI_NODATA ||
+	    error == EAI_ADDRFAMILY) {
+		failure_set(f, FAIL_NOHOST, "host '%s' not found: %s", host,
+		    gai_strerror(error));
+		failure_hint(f, "check the keyword 'host'");
+	} else {
+		failure_set(f, FAIL_TEMP, "cannot look up host '%s': %s", host,
+		    error == EAI_SYSTEM ? strerror(errno) :
+					  gai_strerror(error));
+	}
+	return NULL;
+}
+
+/* RFC 8305 section 4: the families take turns, in the resolver's order. */
+static void
+interleave(struct race *r, const struct addrinfo *list)
+{
+	const struct addrinfo *lane[2] = { list, list };
+	int first = list->ai_family, turn = 0, empty = 0;
+
+	while (r->count < NET_ADDRESSES_MAX && empty < 2) {
+		const struct addrinfo **p = &lane[turn];
+
+		while (*p != NULL && ((*p)->ai_family == first) != (turn == 0))
+			*p = (*p)->ai_next;
+		empty = *p == NULL ? empty + 1 : 0;
+		if (*p != NULL) {
+			r->attempts[r->count].address = *p;
+			r->attempts[r->count].fd = -1;
+			r->count++;
+			*p = (*p)->ai_next;
+		}
+		turn = !turn;
+	}
+}
+
+static int
+bind_source(int fd, int family, const char *source)
+{
+	struct sockaddr_storage ss;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&ss;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&ss;
+	socklen_t len = sizeof(*v4);
+
+	memset(&ss, 0, sizeof(ss));
+	ss.ss_family = (sa_family_t)family;
+	if (family == AF_INET6)
+		len = sizeof(*v6);
+	if (inet_pton(family, source,
+		family == AF_INET6 ? (void *)&v6->sin6_addr :
+				     (void *)&v4->sin_addr) != 1) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	return bind(fd, (struct sockaddr *)&ss, len);
+}
+
+/* Starts one attempt; its error is set when it is over already. */
+static void
+start_attempt(struct race *r, struct attempt *a)
+{
+	const struct addrinfo *ai = a->address;
+	const char *source = r->params->source_ip;
+
+	a->fd = socket(ai->ai_family,
+	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (a->fd < 0 ||
+	    (source != NULL &&
+		bind_source(a->fd, ai->ai_family, source) != 0) ||
+	    (connect(a->fd, ai->ai_addr, ai->ai_addrlen) != 0 &&
+		errno != EINPROGRESS)) {
+		a->error = errno;
+		if (a->fd >= 0)
+			close(a->fd);
+		a->fd = -1;
+	}
+}
+
+/* Looks at an attempt that poll() has named; true when it is connected. */
+static bool
+check_attempt(struct attempt *a)
+{
+	socklen_t len = sizeof(a->error);
+
+	if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &a->error, &len) != 0)
+		a->error = errno;
+	if (a->error == 0)
+		return true;
+	close(a->fd);
+	a->fd = -1;
+	return false;
+}
+
+/* Starts what is due; returns how long to wait for the next event. */
+static int64_t
+start_due(struct race *r, size_t running)
+{
+	int64_t now = stream_now(), until;
+
+	while (r->started < r->count && (running == 0 || now >= r->next)) {
+		struct attempt *a = &r->attempts[r->started++];
+
+		start_attempt(r, a);
+		r->next = now + NET_STAGGER_MS;
+		if (a->fd >= 0)
+			running++;
+	}
+	until = r->end;
+	if (r->started < r->count && r->next < until)
+		until = r->next;
+	return until > now ? until - now : 0;
+}
+
+static size_t
+collect_running(struct race *r, struct pollfd *polls, size_t *which)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < r->started; i++) {
+		if (r->attempts[i].fd < 0)
+			continue;
+		polls[n] = (struct pollfd){ .fd = r->attempts[i].fd,
+			.events = POLLOUT };
+		which[n++] = i;
+	}
+	return n;
+}
+
+/* Runs the race; index of the winner, or -1. */
+static ssize_t
+run_race(struct race *r)
+{
+	struct pollfd polls[NET_ADDRESSES_MAX];
+	size_t which[NET_ADDRESSES_MAX], n, i;
+	int64_t wait;
+
+	do {
+		n = collect_running(r, polls, which);
+		wait = start_due(r, n);
+		n = collect_running(r, polls, which);
+		if (n == 0 && r->started == r->count)
+			return -1;
+		if (poll(polls, n, (int)wait) <= 0)
+			continue;
+		for (i = 0; i < n; i++)
+			if (polls[i].revents != 0 &&
+			    check_attempt(&r->attempts[which[i]]))
+				return (ssize_t)which[i];
+	} while (stream_now() < r->end);
+	return -1;
+}
+
+/* What each address answered. */
+static void
+explain_race(const struct race *r, const char *host, unsigned port,
+    struct failure *f)
+{
+	struct buf words = BUF_INIT(FAILURE_MAX);
+	bool filtered = true;
+	char address[64];
+	size_t i;
+
+	for (i = 0; i < r->count; i++) {
+		const struct attempt *a = &r->attempts[i];
+
+		name_address(a->address->ai_addr, a->address->ai_addrlen,
+		    address, sizeof(address));
+		buf_addf(&words, "%s%s: %s", i > 0 ? "; " : "", address,
+		    i >= r->started   ? "not tried" :
+			a->error != 0 ? strerror(a->error) :
+					"no answer");
+		if (a->error != 0)
+			filtered = false;
+	}
+	failure_set(f, FAIL_TEMP, "cannot connect to '%s' port %u: %s", host,
+	    port, buf_str(&words));
+	if (filtered)
+		failure_hint(f, "port %u may be filtered on the way", port);
+	buf_free(&words);
+}
+
+static int
+connect_tcp(const struct net_params *p, const char *host, unsigned port,
+    int64_t end, struct net_peer *peer, struct failure *f)
+{
+	struct race r = { .params = p, .end = end };
+	int64_t start = stream_now();
+	struct addrinfo *list = resolve(host, port, p->family, f);
+	ssize_t winner;
+	int fd = -1, one = 1;
+	size_t i;
+
+	if (list == NULL)
+		return -1;
+	peer->resolve_ms = stream_now() - start;
+	interleave(&r, list);
+	winner = run_race(&r);
+	for (i = 0; i < r.started; i++)
+		if (r.attempts[i].fd >= 0 && (ssize_t)i != winner)
+			close(r.attempts[i].fd);
+	if (winner < 0) {
+		explain_race(&r, host, port, f);
+	} else {
+		const struct addrinfo *ai = r.attempts[winner].address;
+
+		fd = r.attempts[winner].fd;
+		name_address(ai->ai_addr, ai->ai_addrlen, peer->address,
+		    sizeof(peer->address));
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	}
+	freeaddrinfo(list);
+	peer->connect_ms = stream_now() - start - peer->resolve_ms;
+	return fd;
+}
+
+static int
+connect_unix(const char *path, int64_t end, struct failure *f)
+{
+	struct timespec busy = { 0, NET_BUSY_MS * 1000000L };
+	struct sockaddr_un sa;
+	int fd;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		failure_set(f, FAIL_CONFIG, "socket path '%s' is too long",
+		    path);
+		return -1;
+	}
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	while (
+	    fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
+		if ((errno == EAGAIN || errno == EINTR) && stream_now() < end) {
+			nanosleep(&busy, NULL);
+			continue;
+		}
+		failure_set(f, FAIL_TEMP, "cannot connect to '%s': %s", path,
+		    strerror(errno));
+		close(fd);
+		return -1;
+	}
+	if (fd < 0)
+		failure_set(f, FAIL_TEMP, "cannot make a socket: %s",
+		    strerror(errno));
+	return fd;
+}
+
+static void
+find_local(int fd, struct net_peer *peer)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
+	    ss.ss_family != AF_UNIX)
+		name_address((struct sockaddr *)&ss, len, peer->local,
+		    sizeof(peer->local));
+}
+
+int
+net_connect(const struct net_params *p, struct net_peer *peer,
+    struct failure *f)
+{
+	int64_t end = INT64_MAX, now = stream_now();
+	int fd;
+
+	memset(peer, 0, sizeof(*peer));
+	if (p->timeout > 0)
+		end = now + p->timeout;
+	if (p->deadline > 0 && p->deadline < end)
+		end = p->deadline;
+	/* poll() counts in int. */
+	if (end - now > INT32_MAX)
+		end = now + INT32_MAX;
+	if (net_is_path(p->host))
+		return connect_unix(p->host, end, f);
+	if (p->proxy_host == NULL) {
+		fd = connect_tcp(p, p->host, p->port, end, peer, f);
+	} else {
+		fd = connect_tcp(p, p->proxy_host, p->proxy_port, end, peer, f);
+		if (fd < 0) {
+			failure_prefix(f, "SOCKS proxy: ");
+		} else if (!socks_connect(fd, p->host, p->port, end, f)) {
+			close(fd);
+			fd = -1;
+		}
+		peer->address[0] = '\0';
+	}
+	if (fd >= 0)
+		find_local(fd, peer);
+	return fd;
+}
