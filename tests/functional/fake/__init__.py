@@ -1,0 +1,1 @@
+"""A fake SMTP server whose conversations, and the cases that use it, are data."""
