@@ -32,6 +32,7 @@ class Session:
         self.sni = None
         self.client = None      # the client certificate, DER
         self.user = None        # who is authenticated
+        self.sasl = []          # what the client said to prove it
         self.messages = []
         self.done = threading.Event()
 
