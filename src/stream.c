@@ -241,19 +241,16 @@ enum stream_result
 stream_get_line(struct stream *s, struct buf *line)
 {
 	const unsigned char *lf;
-	enum stream_result r, flushed;
+	enum stream_result r;
 	size_t seen = 0;
 
-	flushed = stream_flush(s, false);
-	if (flushed == STREAM_TIMEOUT)
-		return flushed;
 	while ((lf = find_lf(s, seen)) == NULL) {
 		seen = s->end - s->begin;
 		if (seen > line->max)
 			return STREAM_TOO_LONG;
 		r = fill_wait(s);
 		if (r != STREAM_OK)
-			return flushed != STREAM_OK ? flushed : r;
+			return r;
 	}
 	return take_line(s, lf, line);
 }
@@ -261,11 +258,9 @@ stream_get_line(struct stream *s, struct buf *line)
 enum stream_result
 stream_get(struct stream *s, void *bytes, size_t len, size_t *got)
 {
-	enum stream_result r = stream_flush(s, false);
+	enum stream_result r;
 
-	if (r == STREAM_OK && s->begin == s->end)
-		r = fill_wait(s);
-	if (r != STREAM_OK)
+	if (s->begin == s->end && (r = fill_wait(s)) != STREAM_OK)
 		return r;
 	*got = s->end - s->begin < len ? s->end - s->begin : len;
 	memcpy(bytes, s->in + s->begin, *got);

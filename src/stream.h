@@ -64,7 +64,7 @@ int64_t stream_left(const struct stream *s);
 
 /*
  * Reads one line, appended to line without its LF or CRLF.  TOO_LONG when it
- * does not fit.  Output not yet flushed is flushed first.
+ * does not fit.  Flush first: output that is queued is not sent here.
  */
 enum stream_result stream_get_line(struct stream *s, struct buf *line);
 
