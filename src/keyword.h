@@ -26,7 +26,14 @@ enum keyword_flag {
 	KEYWORD_OPEN = 1 << 0,	 /* may be an option in privileged mode */
 	KEYWORD_BARE = 1 << 1,	 /* option argument may be missing: "on" */
 	KEYWORD_LEGACY = 1 << 2, /* msmtp's older word for another one */
-	KEYWORD_NO_OPTION = 1 << 3
+	KEYWORD_NO_OPTION = 1 << 3,
+	/* Runs a command or writes a file: not taken from what whoever can
+	   choose the arguments of a sendmail may choose, nor from a file
+	   that such an argument names, unless root owns it. */
+	KEYWORD_GUARDED = 1 << 4,
+	/* Decides who is shown the password: not an option of the name
+	   sendmail while there are credentials. */
+	KEYWORD_TRUST = 1 << 5
 };
 
 /* Every keyword; the order is that of --dump and of the manual. */
@@ -121,6 +128,13 @@ struct keyword {
 	const char *initial;	    /* default, or NULL for unset */
 	const char *argument;	    /* "HOST", for --help */
 	const char *doc;	    /* one line */
+
+	/* Spellings beside the canonical ones, in pairs: from, to. */
+	const char *const *synonyms;
+	/* STRING: the canonical copy, or NULL when the value is not allowed;
+	   NULL when any value is. */
+	char *(*check)(const char *value);
+	const char *allowed; /* words for the values that check allows */
 };
 
 extern const struct keyword keywords[KEYWORD_COUNT];

@@ -1,0 +1,664 @@
+#include "keyword.h"
+
+#include <arpa/inet.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "outcome.h"
+#include "sasl.h"
+#include "text.h"
+
+/* A week: longer waits are mistakes. */
+#define SECONDS_MAX (7 * 86400)
+/* Longest list of words. */
+#define VALUE_MAX (1 << 16)
+#define SEPARATORS " \t,"
+
+static const char *const backends[] = { "relay", "files", NULL };
+static const char *const protocols[] = { "smtp", "lmtp", NULL };
+static const char *const families[] = { "any", "4", "6", NULL };
+static const char *const formats[] = { "eml", "maildir", NULL };
+static const char *const tls_modes[] = { "auto", "none", "may", "starttls",
+	"implicit", "secure", NULL };
+static const char *const ca_modes[] = { "add", "only", NULL };
+static const char *const policies[] = { "keep", "fill", "force", NULL };
+static const char *const partials[] = { "accept", "reject", NULL };
+static const char *const headers[] = { "auto", "on", "off", NULL };
+static const char *const to_headers[] = { "off", "on", "undisclosed_recipients",
+	NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const returns[] = { "off", "headers", "full", NULL };
+
+/* Pairs; "" is what a missing value means. */
+static const char *const tls_synonyms[] = { "", "secure", "on", "secure", "yes",
+	"secure", "true", "secure", "1", "secure", "encrypt", "secure", "off",
+	"none", "no", "none", "false", "none", "0", "none", NULL };
+static const char *const header_synonyms[] = { "", "auto", "yes", "on", "true",
+	"on", "1", "on", "no", "off", "false", "off", "0", "off", NULL };
+static const char *const to_synonyms[] = { "", "on", "yes", "on", "true", "on",
+	"1", "on", "no", "off", "false", "off", "0", "off",
+	"undisclosed-recipients", "undisclosed_recipients", NULL };
+static const char *const return_synonyms[] = { "hdrs", "headers", NULL };
+static const char *const family_synonyms[] = { "ipv4", "4", "ipv6", "6", NULL };
+
+/* A word of a list: where it starts, and its length in *len; NULL at the
+   end. */
+static const char *
+next_word(const char **p, size_t *len)
+{
+	const char *word = *p + strspn(*p, SEPARATORS);
+
+	*len = strcspn(word, SEPARATORS);
+	*p = word + *len;
+	return *len > 0 ? word : NULL;
+}
+
+static bool
+is_literal(const char *text)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, address) == 1 ||
+	    inet_pton(AF_INET6, text, address) == 1;
+}
+
+/*
+ * A host name or address: brackets around a literal and one dot at the end
+ * are what people copy from elsewhere, and go; a URL is not.
+ */
+static char *
+check_host_name(const char *value)
+{
+	size_t len = strlen(value), i;
+	char *host;
+
+	if (value[0] == '[' && len > 2 && value[len - 1] == ']')
+		host = mem_strndup(value + 1, len - 2);
+	else
+		host = mem_strdup(value);
+	if (is_literal(host))
+		return host;
+	len = strlen(host);
+	if (len > 1 && host[len - 1] == '.')
+		host[--len] = '\0';
+	for (i = 0; i < len; i++)
+		if (strchr(" \t/:@[]<>\"'\\,;()", host[i]) != NULL)
+			break;
+	/* 253 bytes: RFC 1035 section 2.3.4, less what only DNS needs. */
+	if (value[0] != '[' && i == len && len > 0 && len <= 253 &&
+	    host[0] != '.' && host[0] != '-' && strstr(host, "..") == NULL &&
+	    text_is_utf8(host, len))
+		return host;
+	free(host);
+	return NULL;
+}
+
+/* Where a message may be sent: also the path of a Unix socket. */
+static char *
+check_host(const char *value)
+{
+	return value[0] == '/' ? mem_strdup(value) : check_host_name(value);
+}
+
+static char *
+check_path(const char *value)
+{
+	return value[0] == '/' || strncmp(value, "~/", 2) == 0 ?
+	    mem_strdup(value) :
+	    NULL;
+}
+
+static char *
+check_literal(const char *value)
+{
+	return is_literal(value) ? mem_strdup(value) : NULL;
+}
+
+/* One word; what it may be is decided where its patterns are expanded. */
+static char *
+check_word(const char *value)
+{
+	return strpbrk(value, " \t<>") == NULL ? mem_strdup(value) : NULL;
+}
+
+static char *
+check_domain(const char *value)
+{
+	return strpbrk(value, " \t<>@") == NULL ? mem_strdup(value) : NULL;
+}
+
+/* "off", "on", or names of mechanisms in lower case, separated by blanks. */
+static char *
+check_auth(const char *value)
+{
+	static const char *const on[] = { "", "on", "yes", "true", "1" };
+	static const char *const off[] = { "off", "no", "false", "0" };
+	struct buf out = BUF_INIT(VALUE_MAX);
+	enum sasl_mechanism mechanism;
+	const char *word;
+	char *result = NULL;
+	size_t len, i;
+
+	for (i = 0; i < sizeof(on) / sizeof(*on); i++)
+		if (text_casecmp(value, on[i]) == 0)
+			return mem_strdup("on");
+	for (i = 0; i < sizeof(off) / sizeof(*off); i++)
+		if (text_casecmp(value, off[i]) == 0)
+			return mem_strdup("off");
+	while ((word = next_word(&value, &len)) != NULL) {
+		mechanism = sasl_from_name(word, len);
+		if (mechanism == SASL_NONE)
+			goto out;
+		if (out.len > 0)
+			buf_addc(&out, ' ');
+		for (word = sasl_name(mechanism); *word != '\0'; word++)
+			buf_addc(&out, text_lower(*word));
+	}
+	if (out.len > 0)
+		result = mem_strdup(buf_str(&out));
+out:
+	buf_free(&out);
+	return result;
+}
+
+/* msmtp's: off, on (LOG_USER), or a facility by its C name. */
+static char *
+check_syslog(const char *value)
+{
+	static const char *const words[] = { "off", "off", "no", "off", "false",
+		"off", "0", "off", "", "on", "on", "on", "yes", "on", "true",
+		"on", "1", "on", "LOG_USER", "LOG_USER", "LOG_MAIL", "LOG_MAIL",
+		"LOG_LOCAL0", "LOG_LOCAL0", "LOG_LOCAL1", "LOG_LOCAL1",
+		"LOG_LOCAL2", "LOG_LOCAL2", "LOG_LOCAL3", "LOG_LOCAL3",
+		"LOG_LOCAL4", "LOG_LOCAL4", "LOG_LOCAL5", "LOG_LOCAL5",
+		"LOG_LOCAL6", "LOG_LOCAL6", "LOG_LOCAL7", "LOG_LOCAL7", NULL };
+	size_t i;
+
+	for (i = 0; words[i] != NULL; i += 2)
+		if (text_casecmp(value, words[i]) == 0)
+			return mem_strdup(words[i + 1]);
+	return NULL;
+}
+
+/* "off", "never", or a list; in the order in which RFC 3461 has them. */
+static char *
+check_notify(const char *value)
+{
+	static const char *const events[] = { "success", "failure", "delay" };
+	struct buf out = BUF_INIT(64);
+	const char *word;
+	unsigned set = 0;
+	size_t len, i;
+	char *result;
+
+	if (text_casecmp(value, "off") == 0)
+		return mem_strdup("off");
+	if (text_casecmp(value, "never") == 0)
+		return mem_strdup("never");
+	while ((word = next_word(&value, &len)) != NULL) {
+		for (i = 0; i < 3; i++)
+			if (text_case_equal(word, len, events[i]))
+				break;
+		if (i == 3)
+			return NULL;
+		set |= 1U << i;
+	}
+	for (i = 0; i < 3; i++)
+		if ((set & 1U << i) != 0)
+			buf_addf(&out, "%s%s", out.len > 0 ? "," : "",
+			    events[i]);
+	result = out.len > 0 ? mem_strdup(buf_str(&out)) : NULL;
+	buf_free(&out);
+	return result;
+}
+
+/* SHA-256, or msmtp's older SHA-1 and MD5, as hexadecimal digits. */
+static char *
+check_fingerprint(const char *value)
+{
+	struct buf raw = BUF_INIT(32), hex = BUF_INIT(64);
+	char *result = NULL;
+
+	if (text_hex_decode(&raw, value) &&
+	    (raw.len == 32 || raw.len == 20 || raw.len == 16) &&
+	    text_hex_encode(&hex, raw.data, raw.len))
+		result = mem_strdup(buf_str(&hex));
+	buf_free(&raw);
+	buf_free(&hex);
+	return result;
+}
+
+static bool
+is_pin(const char *word, size_t len)
+{
+	struct buf raw = BUF_INIT(32);
+	char *text;
+	bool ok;
+
+	if (len > 7 && text_case_prefix(word, "sha256:")) {
+		word += 7;
+		len -= 7;
+	}
+	text = mem_strndup(word, len);
+	ok = text_hex_decode(&raw, text) && raw.len == 32;
+	if (!ok) {
+		buf_clear(&raw);
+		ok = text_base64_decode(&raw, text, len) && raw.len == 32;
+	}
+	free(text);
+	buf_free(&raw);
+	return ok;
+}
+
+static char *
+check_pins(const char *value)
+{
+	const char *p = value, *word;
+	size_t len;
+
+	while ((word = next_word(&p, &len)) != NULL)
+		if (!is_pin(word, len))
+			return NULL;
+	return mem_strdup(value);
+}
+
+/* PEM text; on one line, as a file needs it, "\n" stands for a line end. */
+static char *
+check_pem(const char *value)
+{
+	char *text = mem_strdup(value), *to = text;
+	const char *p;
+
+	for (p = value; *p != '\0'; p++)
+		if (p[0] == '\\' && p[1] == 'n') {
+			*to++ = '\n';
+			p++;
+		} else if (*p != '\r')
+			*to++ = *p;
+	*to = '\0';
+	if (strstr(text, "-----BEGIN ") != NULL)
+		return text;
+	free(text);
+	return NULL;
+}
+
+#define HOSTS "a host name or an IP address, without a scheme or a port"
+#define WORDS "one word"
+#define DOMAINS "a domain"
+#define PATHS "a path that starts with / or ~/"
+
+#define BARE KEYWORD_BARE
+#define OPEN KEYWORD_OPEN
+#define TRUST KEYWORD_TRUST
+
+/* clang-format off */
+const struct keyword keywords[KEYWORD_COUNT] = {
+	[KW_BACKEND] = { .name = "backend", .type = KEYWORD_CHOICE,
+	    .choices = backends, .initial = "relay", .argument = "BACKEND",
+	    .doc = "relay: send; files: write each message to a file" },
+	[KW_HOST] = { .name = "host", .check = check_host,
+	    .allowed = HOSTS ", or the path of a socket", .argument = "HOST",
+	    .doc = "the relay: name, address, or path of a socket" },
+	[KW_PORT] = { .name = "port", .type = KEYWORD_NUMBER, .low = 1,
+	    .high = 65535, .argument = "PORT",
+	    .doc = "its port (25; 465 with implicit TLS)" },
+	[KW_SOCKET] = { .name = "socket", .type = KEYWORD_PATH,
+	    .flags = TRUST, .check = check_path, .allowed = PATHS,
+	    .argument = "PATH", .doc = "Unix socket of the relay" },
+	[KW_PROTOCOL] = { .name = "protocol", .type = KEYWORD_CHOICE,
+	    .choices = protocols, .initial = "smtp", .argument = "PROTOCOL",
+	    .doc = "smtp or lmtp" },
+	[KW_IP_FAMILY] = { .name = "ip_family", .type = KEYWORD_CHOICE,
+	    .choices = families, .synonyms = family_synonyms, .initial = "any",
+	    .argument = "FAMILY", .doc = "any, 4 or 6" },
+	[KW_SOURCE_IP] = { .name = "source_ip", .check = check_literal,
+	    .allowed = "an IP address", .argument = "IP",
+	    .doc = "address to connect from" },
+	[KW_PROXY_HOST] = { .name = "proxy_host", .flags = TRUST,
+	    .check = check_host_name, .allowed = HOSTS, .argument = "HOST",
+	    .doc = "SOCKS5 proxy" },
+	[KW_PROXY_PORT] = { .name = "proxy_port", .type = KEYWORD_NUMBER,
+	    .flags = TRUST, .low = 1, .high = 65535, .initial = "1080",
+	    .argument = "PORT", .doc = "port of the proxy" },
+	[KW_DOMAIN] = { .name = "domain", .check = check_domain,
+	    .allowed = DOMAINS ", an address literal, or %H, %C, %M",
+	    .argument = "NAME", .doc = "our name in EHLO" },
+	[KW_FALLBACK] = { .name = "fallback", .check = check_word,
+	    .allowed = WORDS, .argument = "ACCOUNT",
+	    .doc = "account to try when this one fails for now" },
+	[KW_FILES_PATH] = { .name = "files_path", .type = KEYWORD_PATH,
+	    .flags = KEYWORD_GUARDED, .argument = "DIR",
+	    .doc = "directory of the files backend" },
+	[KW_FILES_FORMAT] = { .name = "files_format", .type = KEYWORD_CHOICE,
+	    .choices = formats, .initial = "eml", .argument = "FORMAT",
+	    .doc = "eml or maildir" },
+
+	[KW_TIMEOUT] = { .name = "timeout", .type = KEYWORD_SECONDS,
+	    .high = SECONDS_MAX, .argument = "SECONDS",
+	    .doc = "sets connect_timeout and reply_timeout" },
+	[KW_CONNECT_TIMEOUT] = { .name = "connect_timeout",
+	    .type = KEYWORD_SECONDS, .high = SECONDS_MAX, .initial = "20",
+	    .argument = "SECONDS",
+	    .doc = "limit for connecting, all addresses together" },
+	[KW_REPLY_TIMEOUT] = { .name = "reply_timeout",
+	    .type = KEYWORD_SECONDS, .high = SECONDS_MAX, .initial = "60",
+	    .argument = "SECONDS", .doc = "limit for each reply" },
+	[KW_DATA_TIMEOUT] = { .name = "data_timeout", .type = KEYWORD_SECONDS,
+	    .high = SECONDS_MAX, .initial = "300", .argument = "SECONDS",
+	    .doc = "limit for the reply to the message" },
+	[KW_DEADLINE] = { .name = "deadline", .type = KEYWORD_SECONDS,
+	    .high = SECONDS_MAX, .initial = "600", .argument = "SECONDS",
+	    .doc = "limit for everything together" },
+
+	[KW_TLS] = { .name = "tls", .type = KEYWORD_CHOICE,
+	    .flags = BARE | TRUST, .choices = tls_modes,
+	    .synonyms = tls_synonyms, .initial = "auto", .argument = "MODE",
+	    .doc = "auto, none, may, starttls, implicit, secure (on)" },
+	[KW_TLS_STARTTLS] = { .name = "tls_starttls", .type = KEYWORD_BOOL,
+	    .flags = BARE | TRUST, .argument = "SWITCH",
+	    .doc = "with tls on: STARTTLS (on) or implicit TLS (off)" },
+	[KW_TLS_CERTCHECK] = { .name = "tls_certcheck", .type = KEYWORD_BOOL,
+	    .flags = BARE | TRUST, .initial = "on", .argument = "SWITCH",
+	    .doc = "whether the relay's certificate is verified" },
+	[KW_TLS_TRUST_FILE] = { .name = "tls_trust_file",
+	    .type = KEYWORD_PATH, .flags = TRUST, .initial = "system",
+	    .argument = "FILE", .doc = "trusted authorities, or \"system\"" },
+	[KW_TLS_CA_FILE] = { .name = "tls_ca_file", .type = KEYWORD_PATH,
+	    .flags = TRUST, .argument = "FILE",
+	    .doc = "more trusted authorities: file or directory" },
+	[KW_TLS_CA] = { .name = "tls_ca", .flags = TRUST, .check = check_pem,
+	    .allowed = "PEM text (\\n for its line ends)", .argument = "PEM",
+	    .doc = "more trusted authorities: PEM text" },
+	[KW_TLS_CA_MODE] = { .name = "tls_ca_mode", .type = KEYWORD_CHOICE,
+	    .flags = TRUST, .choices = ca_modes, .initial = "add",
+	    .argument = "MODE", .doc = "add to the trust file, or only these" },
+	[KW_TLS_CRL_FILE] = { .name = "tls_crl_file", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "revoked certificates" },
+	[KW_TLS_PIN] = { .name = "tls_pin", .flags = TRUST,
+	    .check = check_pins, .argument = "PINS",
+	    .allowed = "SHA-256 of public keys, base64 or hexadecimal",
+	    .doc = "SHA-256 of public keys instead of authorities" },
+	[KW_TLS_FINGERPRINT] = { .name = "tls_fingerprint", .flags = TRUST,
+	    .check = check_fingerprint, .argument = "HEX",
+	    .allowed = "64 (SHA-256), 40 or 32 hexadecimal digits",
+	    .doc = "fingerprint of the one certificate that is right" },
+	[KW_TLS_HOST_OVERRIDE] = { .name = "tls_host_override",
+	    .flags = TRUST, .check = check_host_name, .allowed = HOSTS,
+	    .argument = "NAME", .doc = "name that the certificate must have" },
+	[KW_TLS_CERT_FILE] = { .name = "tls_cert_file", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "our certificate" },
+	[KW_TLS_KEY_FILE] = { .name = "tls_key_file", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "its key" },
+	[KW_TLS_PRIORITIES] = { .name = "tls_priorities", .flags = TRUST,
+	    .argument = "STRING", .doc = "GnuTLS priority string" },
+	[KW_TLS_MIN_DH_PRIME_BITS] = { .name = "tls_min_dh_prime_bits",
+	    .type = KEYWORD_NUMBER, .flags = KEYWORD_LEGACY, .low = 0,
+	    .high = 65536, .argument = "BITS",
+	    .doc = "without effect: the priority string decides" },
+
+	[KW_AUTH] = { .name = "auth", .flags = BARE | TRUST,
+	    .check = check_auth, .argument = "MECHANISMS",
+	    .allowed = "on, off, plain, login, scram-sha-256, "
+	    "scram-sha-256-plus, scram-sha-1, scram-sha-1-plus, cram-md5, "
+	    "external, xoauth2, oauthbearer",
+	    .doc = "on, off, or names of mechanisms" },
+	[KW_USER] = { .name = "user", .argument = "USER",
+	    .doc = "user name; switches auth on" },
+	[KW_PASSWORD] = { .name = "password", .type = KEYWORD_SECRET,
+	    .flags = KEYWORD_NO_OPTION, .doc = "password or token" },
+	[KW_PASSWORDEVAL] = { .name = "passwordeval",
+	    .flags = KEYWORD_GUARDED, .argument = "COMMAND",
+	    .doc = "command that prints the password or token" },
+	[KW_SECRETS_FILE] = { .name = "secrets_file", .type = KEYWORD_PATH,
+	    .flags = TRUST, .argument = "FILE",
+	    .doc = "file of lines HOST USER = PASSWORD" },
+	[KW_KEYRING] = { .name = "keyring", .type = KEYWORD_BOOL,
+	    .flags = BARE | KEYWORD_GUARDED, .initial = "off",
+	    .argument = "SWITCH", .doc = "ask the desktop's keyring" },
+	[KW_AUTH_CLEARTEXT] = { .name = "auth_cleartext",
+	    .type = KEYWORD_BOOL, .flags = BARE | TRUST, .initial = "off",
+	    .argument = "SWITCH", .doc = "show the password without TLS" },
+	[KW_NTLMDOMAIN] = { .name = "ntlmdomain", .flags = KEYWORD_LEGACY,
+	    .argument = "DOMAIN", .doc = "without effect: there is no NTLM" },
+
+	[KW_FROM] = { .name = "from", .flags = KEYWORD_NO_OPTION,
+	    .argument = "ADDRESSES",
+	    .doc = "envelope sender; list and globs choose the account" },
+	[KW_FROM_FULL_NAME] = { .name = "from_full_name", .flags = OPEN,
+	    .argument = "NAME", .doc = "full name for a From field" },
+	[KW_ALLOW_FROM_OVERRIDE] = { .name = "allow_from_override",
+	    .type = KEYWORD_BOOL, .flags = BARE, .initial = "on",
+	    .argument = "SWITCH", .doc = "whether -f replaces from" },
+	[KW_FROM_POLICY] = { .name = "from_policy", .type = KEYWORD_CHOICE,
+	    .choices = policies, .initial = "keep", .argument = "POLICY",
+	    .doc = "keep, fill or force, for envelope and header" },
+	[KW_DEFAULT_DOMAIN] = { .name = "default_domain",
+	    .check = check_domain, .allowed = DOMAINS, .argument = "DOMAIN",
+	    .doc = "completes names without a domain" },
+	[KW_LOCAL_DOMAINS] = { .name = "local_domains", .argument = "DOMAINS",
+	    .doc = "domains whose names go through aliases" },
+	[KW_ALIASES] = { .name = "aliases", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "aliases of local names" },
+	[KW_AUTO_FROM] = { .name = "auto_from", .type = KEYWORD_BOOL,
+	    .flags = BARE, .initial = "off", .argument = "SWITCH",
+	    .doc = "without from: the user's name @ maildomain" },
+	[KW_MAILDOMAIN] = { .name = "maildomain", .check = check_domain,
+	    .allowed = DOMAINS, .argument = "DOMAIN",
+	    .doc = "domain for auto_from" },
+	[KW_DSN_NOTIFY] = { .name = "dsn_notify", .flags = OPEN,
+	    .check = check_notify, .initial = "off", .argument = "LIST",
+	    .allowed = "off, never, or a list of success, failure, delay",
+	    .doc = "off, never, or success,failure,delay" },
+	[KW_DSN_RETURN] = { .name = "dsn_return", .type = KEYWORD_CHOICE,
+	    .flags = OPEN, .choices = returns, .synonyms = return_synonyms,
+	    .initial = "off", .argument = "PART",
+	    .doc = "off, headers or full" },
+	[KW_PARTIAL] = { .name = "partial", .type = KEYWORD_CHOICE,
+	    .flags = OPEN, .choices = partials, .initial = "accept",
+	    .argument = "POLICY",
+	    .doc = "accept or reject when a recipient is refused" },
+
+	[KW_SET_FROM_HEADER] = { .name = "set_from_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,
+	    .synonyms = header_synonyms, .initial = "auto",
+	    .argument = "SWITCH", .doc = "From: auto adds, on replaces" },
+	[KW_SET_DATE_HEADER] = { .name = "set_date_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,
+	    .synonyms = header_synonyms, .initial = "auto",
+	    .argument = "SWITCH", .doc = "Date: auto adds, on replaces" },
+	[KW_SET_MSGID_HEADER] = { .name = "set_msgid_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,
+	    .synonyms = header_synonyms, .initial = "auto",
+	    .argument = "SWITCH", .doc = "Message-ID: auto adds, on replaces" },
+	[KW_SET_TO_HEADER] = { .name = "set_to_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE,
+	    .choices = to_headers, .synonyms = to_synonyms, .initial = "off",
+	    .argument = "SWITCH",
+	    .doc = "To: on: the envelope's; or undisclosed_recipients" },
+	[KW_REMOVE_BCC_HEADERS] = { .name = "remove_bcc_headers",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE, .initial = "on",
+	    .argument = "SWITCH", .doc = "whether Bcc is removed" },
+	[KW_MAX_SIZE] = { .name = "max_size", .type = KEYWORD_NUMBER,
+	    .low = 0, .high = UINT64_C(1) << 50, .initial = "0",
+	    .argument = "BYTES", .doc = "largest message; 0: no limit" },
+
+	[KW_LOGFILE] = { .name = "logfile", .type = KEYWORD_PATH,
+	    .flags = KEYWORD_GUARDED, .argument = "FILE",
+	    .doc = "log file; - is standard output" },
+	[KW_LOGFILE_TIME_FORMAT] = { .name = "logfile_time_format",
+	    .argument = "FORMAT", .doc = "strftime format, or none" },
+	[KW_SYSLOG] = { .name = "syslog", .flags = BARE,
+	    .check = check_syslog, .argument = "FACILITY",
+	    .allowed = "on, off, LOG_USER, LOG_MAIL, LOG_LOCAL0 to LOG_LOCAL7",
+	    .doc = "on, off, or a facility such as LOG_MAIL" },
+	[KW_LOG_FORMAT] = { .name = "log_format", .type = KEYWORD_CHOICE,
+	    .choices = log_formats, .initial = "text", .argument = "FORMAT",
+	    .doc = "text or json" },
+
+	[KW_KEEPBCC] = { .name = "keepbcc", .type = KEYWORD_BOOL,
+	    .flags = OPEN | BARE | KEYWORD_LEGACY, .argument = "SWITCH",
+	    .doc = "older word for remove_bcc_headers off" },
+	[KW_ADD_MISSING_FROM_HEADER] = { .name = "add_missing_from_header",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH",
+	    .doc = "older word for set_from_header auto or off" },
+	[KW_ADD_MISSING_DATE_HEADER] = { .name = "add_missing_date_header",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH",
+	    .doc = "older word for set_date_header auto or off" },
+	[KW_UNDISCLOSED_RECIPIENTS] = { .name = "undisclosed_recipients",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "older word for set_to_header" },
+	[KW_TLS_NOCERTCHECK] = { .name = "tls_nocertcheck",
+	    .type = KEYWORD_BOOL, .flags = BARE | TRUST | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "older word for tls_certcheck off" },
+	[KW_TLS_NOSTARTTLS] = { .name = "tls_nostarttls",
+	    .type = KEYWORD_BOOL, .flags = BARE | TRUST | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "older word for tls_starttls off" },
+	[KW_TLS_FORCE_SSLV3] = { .name = "tls_force_sslv3",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "without effect" },
+};
+/* clang-format on */
+
+int
+keyword_find(const char *name, size_t len)
+{
+	int i;
+
+	for (i = 0; i < KEYWORD_COUNT; i++)
+		if (strlen(keywords[i].name) == len &&
+		    memcmp(keywords[i].name, name, len) == 0)
+			return i;
+	return -1;
+}
+
+static char *
+canonical_bool(const char *value)
+{
+	static const char *const words[] = { "", "on", "on", "on", "yes", "on",
+		"true", "on", "1", "on", "off", "off", "no", "off", "false",
+		"off", "0", "off", NULL };
+	size_t i;
+
+	for (i = 0; words[i] != NULL; i += 2)
+		if (text_casecmp(value, words[i]) == 0)
+			return mem_strdup(words[i + 1]);
+	return NULL;
+}
+
+static char *
+canonical_choice(const struct keyword *k, const char *value)
+{
+	size_t i;
+
+	for (i = 0; k->choices[i] != NULL; i++)
+		if (text_casecmp(value, k->choices[i]) == 0)
+			return mem_strdup(k->choices[i]);
+	for (i = 0; k->synonyms != NULL && k->synonyms[i] != NULL; i += 2)
+		if (text_casecmp(value, k->synonyms[i]) == 0)
+			return mem_strdup(k->synonyms[i + 1]);
+	return NULL;
+}
+
+static char *
+canonical_number(const struct keyword *k, const char *value)
+{
+	uint64_t n;
+
+	if (k->type == KEYWORD_SECONDS) {
+		if (text_casecmp(value, "off") == 0)
+			return mem_strdup("off");
+		if (!text_number(value, 1, k->high, &n))
+			return NULL;
+	} else if (!text_number(value, k->low, k->high, &n))
+		return NULL;
+	return mem_printf("%llu", (unsigned long long)n);
+}
+
+static char *
+canonical(const struct keyword *k, const char *value)
+{
+	/* Only a text of several lines may have line ends. */
+	if (k->check != check_pem) {
+		const char *p;
+
+		for (p = value; *p != '\0'; p++)
+			if (text_is_control((unsigned char)*p) && *p != '\t')
+				return NULL;
+	}
+	switch (k->type) {
+	case KEYWORD_BOOL:
+		return canonical_bool(value);
+	case KEYWORD_NUMBER:
+	case KEYWORD_SECONDS:
+		return canonical_number(k, value);
+	case KEYWORD_CHOICE:
+		return canonical_choice(k, value);
+	case KEYWORD_STRING:
+	case KEYWORD_PATH:
+	case KEYWORD_SECRET:
+		break;
+	}
+	return k->check != NULL ? k->check(value) : mem_strdup(value);
+}
+
+/* What may be written instead, in words. */
+static void
+describe(const struct keyword *k, struct buf *out)
+{
+	size_t i;
+
+	switch (k->type) {
+	case KEYWORD_BOOL:
+		buf_adds(out, "on or off");
+		break;
+	case KEYWORD_NUMBER:
+		buf_addf(out, "%llu to %llu", (unsigned long long)k->low,
+		    (unsigned long long)k->high);
+		break;
+	case KEYWORD_SECONDS:
+		buf_addf(out, "1 to %llu seconds, or off",
+		    (unsigned long long)k->high);
+		break;
+	case KEYWORD_CHOICE:
+		for (i = 0; k->choices[i] != NULL; i++)
+			buf_addf(out, "%s%s", i > 0 ? ", " : "", k->choices[i]);
+		break;
+	case KEYWORD_STRING:
+	case KEYWORD_PATH:
+	case KEYWORD_SECRET:
+		buf_adds(out,
+		    k->allowed != NULL ? k->allowed : "text of one line");
+		break;
+	}
+}
+
+char *
+keyword_canonical(enum keyword_id id, const char *value, bool *unset,
+    struct failure *f)
+{
+	const struct keyword *k = &keywords[id];
+	struct buf words = BUF_INIT(4096);
+	char *result;
+
+	*unset = *value == '\0' && k->type != KEYWORD_BOOL &&
+	    (k->flags & KEYWORD_BARE) == 0;
+	if (*unset)
+		return mem_strdup("");
+	result = canonical(k, value);
+	if (result != NULL)
+		return result;
+	describe(k, &words);
+	if (k->type == KEYWORD_SECRET)
+		failure_set(f, FAIL_CONFIG, "%s: this value is not allowed",
+		    k->name);
+	else
+		failure_set(f, FAIL_CONFIG, "%s: '%s' is not allowed", k->name,
+		    value);
+	failure_hint(f, "allowed: %s", buf_str(&words));
+	buf_free(&words);
+	return NULL;
+}
