@@ -14,7 +14,7 @@ from .server import Server, free_ports, take_files, wait_for
 
 SECRETS = {"alice": "secret of alice", "bob": 'p"a s#s\\ \'wörd/+='}
 TOKEN_KEY = b"the key that signs the tokens of the tests"
-SIZE_LIMIT = 20000
+SIZE_LIMIT = 1000000
 
 CONFIG = """\
 protocols = submission lmtp

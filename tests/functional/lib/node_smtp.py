@@ -19,7 +19,6 @@ class SmtpServer(Server):
     name = "smtp-server"
     modes = ("plain", "starttls", "implicit")
     mechanisms = ("plain", "login", "cram-md5")
-    crlf = True
 
     def start(self):
         if not MODULE.exists():
@@ -53,7 +52,7 @@ class SmtpServer(Server):
         found = [r for r in self.records if recipient in r["recipients"]]
         for record in found:
             record["recipients"].remove(recipient)
-        return [Stored(base64.b64decode(r["data"]), r["sender"])
+        return [Stored(base64.b64decode(r["data"]), r["sender"], crlf=True)
                 for r in found]
 
     def stop(self):

@@ -24,7 +24,6 @@ class Aiosmtpd(Server):
     name = "aiosmtpd"
     modes = ("plain", "starttls", "implicit")
     mechanisms = ("plain", "login")
-    crlf = True
 
     def __init__(self, pki, directory):
         super().__init__(pki, directory)
@@ -62,7 +61,8 @@ class Aiosmtpd(Server):
                  if recipient in e.rcpt_tos]
         for envelope in found:
             envelope.rcpt_tos.remove(recipient)
-        return [Stored(e.original_content, e.mail_from) for e in found]
+        return [Stored(e.original_content, e.mail_from, crlf=True)
+                for e in found]
 
     def stop(self):
         for controller in self.controllers:

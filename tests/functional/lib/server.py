@@ -67,11 +67,12 @@ def banner(port, tls=False, host="127.0.0.1"):
 
 
 class Stored:
-    """A message as a server stored it."""
+    """A message as a server stored it, with CRLF or with LF."""
 
-    def __init__(self, data, sender=None):
+    def __init__(self, data, sender=None, crlf=False):
         self.data = data
         self.sender = sender
+        self.crlf = crlf
 
     def without_trace(self):
         """The message without what the server put on top."""
@@ -105,12 +106,10 @@ def take_files(directory, is_wanted):
 
 class Server:
     """A relay on loopback. Subclasses set 'modes' and 'ports' (mode ->
-    port), 'crlf' (whether the store keeps CRLF) and, where messages do
-    not go to 'maildir', find()."""
+    port) and, where messages do not go to 'maildir', find()."""
 
     name = "server"
     modes = ()
-    crlf = False
     protocol = "smtp"
     recipient_field = b"Delivered-To"
     user, password = "alice", "secret of alice"

@@ -265,7 +265,6 @@ class Sink:
 
     name = "sink"
     modes = ("plain", "starttls", "implicit")
-    crlf = True
 
     def __init__(self, pki=None, tls=None, cert="good", prepare=None,
                  extensions=EXTENSIONS, auth=None, refuse=None,
@@ -349,7 +348,7 @@ class Sink:
         found = [m for m in self.messages if recipient in m.recipients]
         for message in found:
             message.recipients.remove(recipient)
-        return [Stored(m.data, m.sender) for m in found]
+        return [Stored(m.data, m.sender, crlf=True) for m in found]
 
     def settle(self):
         """All sessions, once every connection has ended."""
