@@ -42,7 +42,8 @@ enum invocation_argument {
 struct invocation_option {
 	const char *name; /* with dashes, without the leading two */
 	enum invocation_argument argument;
-	int keyword; /* given back in struct invocation_setting */
+	int keyword;		 /* given back in struct invocation_setting */
+	const char *value, *doc; /* for --help: "HOST", one line */
 };
 
 /* A configuration keyword that was set by an option. */
