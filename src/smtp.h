@@ -157,19 +157,24 @@ bool smtp_send(struct smtp *smtp, const struct smtp_mail *mail,
 const struct smtp_reply *smtp_final(const struct smtp *smtp);
 bool smtp_usable(const struct smtp *smtp);
 
+/* Whether the last message's final byte went out: from then on it must not be
+   sent again by us, whatever came back. */
+bool smtp_complete(const struct smtp *smtp);
+
 /*
  * The same step by step, for a server in front that hands each reply on: the
  * reply stays valid until the next call; NULL means that the connection
  * failed, with f set.  smtp_data() sends DATA, or nothing with CHUNKING, then
- * the message; for LMTP it fills one outcome per accepted recipient.
+ * the message, and fills the outcomes of rcpts, which are the recipients
+ * accepted so far.
  */
 const struct smtp_reply *smtp_mail(struct smtp *smtp,
     const struct smtp_mail *mail, struct failure *f);
 const struct smtp_reply *smtp_rcpt(struct smtp *smtp,
     const struct smtp_rcpt *rcpt, struct failure *f);
 const struct smtp_reply *smtp_data(struct smtp *smtp,
-    const struct smtp_source *source, struct smtp_rcpt *rcpts, size_t count,
-    struct failure *f);
+    const struct smtp_mail *mail, struct smtp_rcpt *rcpts, size_t count,
+    const struct smtp_source *source, struct failure *f);
 const struct smtp_reply *smtp_command(struct smtp *smtp, const char *line,
     struct failure *f); /* RSET, NOOP, ETRN ...: one line without CRLF */
 

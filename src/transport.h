@@ -38,12 +38,17 @@ struct transport_result {
 	char *reply; /* final reply, raw */
 	char *notes; /* warnings for the log, or NULL */
 	int reply_code;
+	bool complete; /* the final byte went out: never send it again */
 	uint64_t size;
 	int64_t connect_ms, tls_ms, auth_ms, send_ms; /* -1: not reached */
 };
 
 void transport_result_init(struct transport_result *r, size_t count);
 void transport_result_free(struct transport_result *r);
+
+/* The backends. */
+bool relay_send(const struct transport_job *job, struct transport_result *r);
+bool files_send(const struct transport_job *job, struct transport_result *r);
 
 /*
  * One attempt.  True when every recipient was taken.  In any other case the

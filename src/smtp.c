@@ -1,0 +1,387 @@
+/* The session: banner, EHLO, STARTTLS, and everything that reads a reply. */
+#include "smtp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtp_impl.h"
+#include "stream.h"
+#include "text.h"
+
+/* A server's words in a message of ours are cut here. */
+#define SMTP_WORDS_MAX 2000
+/* Longest command line we send: a path of 254, ORCPT as long in xtext, and
+   room for the other parameters (RFC 3461 section 4 adds to 512). */
+#define SMTP_COMMAND_MAX 2048
+/* What QUIT may cost after everything has been decided. */
+#define SMTP_QUIT_MS 2000
+
+static const char *const phase_names[] = {
+	[SMTP_BANNER] = "greeting",
+	[SMTP_EHLO] = "EHLO",
+	[SMTP_STARTTLS] = "STARTTLS",
+	[SMTP_AUTH] = "AUTH",
+	[SMTP_MAIL] = "MAIL",
+	[SMTP_RCPT] = "RCPT",
+	[SMTP_DATA] = "DATA",
+	[SMTP_BODY] = "end of data",
+	[SMTP_OTHER] = "command",
+};
+
+struct smtp *
+smtp_new(struct stream *s, const struct smtp_params *p)
+{
+	struct smtp *smtp = mem_alloc(sizeof(*smtp));
+
+	smtp->stream = s;
+	smtp->params = p;
+	smtp->tls = p->tls_active;
+	smtp_caps_init(&smtp->caps);
+	smtp_reply_init(&smtp->reply);
+	smtp_reply_init(&smtp->final);
+	buf_init(&smtp->greeting, SMTP_REPLY_MAX);
+	return smtp;
+}
+
+void
+smtp_free(struct smtp *smtp)
+{
+	if (smtp == NULL)
+		return;
+	smtp_caps_free(&smtp->caps);
+	smtp_reply_free(&smtp->reply);
+	smtp_reply_free(&smtp->final);
+	buf_free(&smtp->greeting);
+	free(smtp);
+}
+
+const struct smtp_caps *
+smtp_caps(const struct smtp *smtp)
+{
+	return &smtp->caps;
+}
+
+const char *
+smtp_greeting(const struct smtp *smtp)
+{
+	return buf_str(&smtp->greeting);
+}
+
+const char *
+smtp_mechanism(const struct smtp *smtp)
+{
+	if (smtp->mechanism == SASL_NONE)
+		return NULL;
+	return sasl_name(smtp->mechanism);
+}
+
+const struct smtp_reply *
+smtp_final(const struct smtp *smtp)
+{
+	return smtp->final.code != 0 ? &smtp->final : NULL;
+}
+
+bool
+smtp_usable(const struct smtp *smtp)
+{
+	return !smtp->broken && !smtp->quit_sent;
+}
+
+bool
+smtp_complete(const struct smtp *smtp)
+{
+	return smtp->complete;
+}
+
+const char *
+smtp_phase_name(enum smtp_phase phase)
+{
+	return phase_names[phase];
+}
+
+char *
+smtp_words(const struct smtp_reply *r)
+{
+	struct buf words = BUF_INIT(SMTP_WORDS_MAX + 16);
+	size_t len = r->text.len, i;
+	char *out;
+
+	if (len > SMTP_WORDS_MAX)
+		len = SMTP_WORDS_MAX;
+	buf_addf(&words, "%d ", r->code);
+	for (i = 0; i < len; i++) {
+		int c = r->text.data[i];
+
+		/* A C string is made of this: NUL is shown as a blank. */
+		buf_addc(&words, c == '\n' || c == '\0' ? ' ' : c);
+	}
+	out = mem_strdup(buf_str(&words));
+	buf_free(&words);
+	return out;
+}
+
+static bool
+broken(struct smtp *smtp, enum smtp_phase phase, enum stream_result result,
+    struct failure *f)
+{
+	const char *name = phase_names[phase];
+
+	smtp->broken = true;
+	switch (result) {
+	case STREAM_EOF:
+		return failure_set(f, FAIL_TEMP,
+		    "%s: connection closed by the server", name);
+	case STREAM_TIMEOUT:
+		failure_set(f, FAIL_TEMP, "%s: timed out", name);
+		if (phase == SMTP_BANNER && !smtp->tls)
+			failure_hint(f,
+			    "no greeting came: if the port speaks TLS from "
+			    "the first byte, set 'tls implicit'");
+		return false;
+	case STREAM_TOO_LONG:
+		return failure_set(f, FAIL_PROTOCOL,
+		    "%s: reply line over %d bytes", name, SMTP_LINE_MAX);
+	default:
+		return failure_set(f, FAIL_TEMP, "%s: %s", name,
+		    stream_error(smtp->stream));
+	}
+}
+
+bool
+smtp_put(struct smtp *smtp, const char *line, struct failure *f)
+{
+	size_t len = strlen(line);
+
+	if (text_has_control(line, len))
+		return failure_set(f, FAIL_DATA,
+		    "control byte in an SMTP command");
+	if (len > SMTP_COMMAND_MAX)
+		return failure_set(f, FAIL_DATA, "SMTP command over %d bytes",
+		    SMTP_COMMAND_MAX);
+	stream_put(smtp->stream, line, len);
+	stream_put(smtp->stream, "\r\n", 2);
+	return true;
+}
+
+enum smtp_parse
+smtp_read_line(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
+{
+	struct buf line = BUF_INIT(SMTP_LINE_MAX);
+	enum smtp_parse parse = SMTP_BAD;
+	enum stream_result result;
+
+	result = stream_get_line(smtp->stream, &line);
+	if (result != STREAM_OK) {
+		broken(smtp, phase, result, f);
+		goto out;
+	}
+	if (smtp->reply_done)
+		smtp_reply_clear(&smtp->reply);
+	parse = smtp_reply_line(&smtp->reply, buf_str(&line), line.len);
+	smtp->reply_done = parse == SMTP_DONE;
+	if (parse == SMTP_BAD) {
+		smtp->broken = true;
+		failure_set(f, FAIL_PROTOCOL, "%s: invalid reply '%.200s'",
+		    phase_names[phase], buf_str(&line));
+		if (phase == SMTP_BANNER)
+			failure_hint(f, "is this an SMTP server's port?");
+	}
+out:
+	buf_free(&line);
+	return parse;
+}
+
+bool
+smtp_read(struct smtp *smtp, enum smtp_phase phase, int64_t ms,
+    struct failure *f)
+{
+	enum stream_result flushed;
+	enum smtp_parse parse;
+
+	stream_begin(smtp->stream, ms);
+	flushed = stream_flush(smtp->stream, false);
+	if (flushed == STREAM_TIMEOUT)
+		return broken(smtp, phase, flushed, f);
+	/* After a failed write the server's last words may still be there. */
+	do {
+		parse = smtp_read_line(smtp, phase, f);
+	} while (parse == SMTP_MORE);
+	if (parse == SMTP_BAD && flushed != STREAM_OK)
+		return broken(smtp, phase, flushed, f);
+	/* 421: the server closes the connection, whatever we had asked. */
+	if (parse == SMTP_DONE &&
+	    (smtp->reply.code == 421 || flushed != STREAM_OK))
+		smtp->broken = true;
+	return parse == SMTP_DONE;
+}
+
+bool
+smtp_expect_silence(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
+{
+	char *words;
+
+	if (!stream_has_input(smtp->stream))
+		return true;
+	if (!smtp_read(smtp, phase, smtp->params->reply_timeout, f))
+		return false;
+	smtp->broken = true;
+	words = smtp_words(&smtp->reply);
+	if (smtp->reply.code / 100 == 4)
+		failure_set(f, FAIL_TEMP, "%s: server said: %s",
+		    phase_names[phase], words);
+	else
+		failure_set(f, FAIL_PROTOCOL,
+		    "%s: reply that nobody asked for: %s", phase_names[phase],
+		    words);
+	free(words);
+	return false;
+}
+
+bool
+smtp_exchange(struct smtp *smtp, const char *line, enum smtp_phase phase,
+    struct failure *f)
+{
+	return smtp_expect_silence(smtp, phase, f) && smtp_put(smtp, line, f) &&
+	    smtp_read(smtp, phase, smtp->params->reply_timeout, f);
+}
+
+enum fail_class
+smtp_judge(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
+{
+	enum fail_class class = smtp_reply_class(phase, &smtp->reply);
+	char *words;
+
+	if (class == FAIL_NONE)
+		return class;
+	words = smtp_words(&smtp->reply);
+	failure_set(f, class, "%s: server said: %s", phase_names[phase], words);
+	free(words);
+	return class;
+}
+
+static bool
+read_banner(struct smtp *smtp, struct failure *f)
+{
+	if (!smtp_read(smtp, SMTP_BANNER, smtp->params->reply_timeout, f) ||
+	    smtp_judge(smtp, SMTP_BANNER, f) != FAIL_NONE)
+		return false;
+	buf_clear(&smtp->greeting);
+	buf_add(&smtp->greeting, buf_str(&smtp->reply.text),
+	    smtp->reply.text.len);
+	return true;
+}
+
+static bool
+hello(struct smtp *smtp, const char *verb, struct failure *f)
+{
+	char *line = mem_printf("%s %s", verb, smtp->params->ehlo_name);
+	bool ok = smtp_exchange(smtp, line, SMTP_EHLO, f);
+
+	free(line);
+	return ok;
+}
+
+/* RFC 5321 section 3.2: HELO only where nothing that EHLO brings is needed. */
+static bool
+say_hello(struct smtp *smtp, struct failure *f)
+{
+	const struct smtp_params *p = smtp->params;
+	enum fail_class class;
+
+	if (!hello(smtp, p->lmtp ? "LHLO" : "EHLO", f))
+		return false;
+	class = smtp_judge(smtp, SMTP_EHLO, f);
+	if (class == FAIL_NONE) {
+		smtp_caps_parse(&smtp->caps, &smtp->reply);
+		return true;
+	}
+	if (class != FAIL_REFUSED || p->lmtp || smtp->broken)
+		return false;
+	if (p->starttls == SMTP_STARTTLS_MUST && !smtp->tls) {
+		f->class = FAIL_TEMP;
+		return false;
+	}
+	if (p->credentials != NULL)
+		return false;
+	smtp_caps_free(&smtp->caps);
+	return hello(smtp, "HELO", f) &&
+	    smtp_judge(smtp, SMTP_EHLO, f) == FAIL_NONE;
+}
+
+static bool
+start_tls(struct smtp *smtp, struct failure *f)
+{
+	const struct smtp_params *p = smtp->params;
+	bool must = p->starttls == SMTP_STARTTLS_MUST;
+
+	if ((smtp->caps.extensions & SMTP_EXT_STARTTLS) == 0) {
+		if (!must)
+			return true;
+		failure_set(f, FAIL_TEMP,
+		    "STARTTLS: not offered by the server, nothing was sent");
+		failure_hint(f,
+		    "'tls implicit' if the port speaks TLS from the first "
+		    "byte, 'tls none' only for a network you trust");
+		return false;
+	}
+	if (!smtp_exchange(smtp, "STARTTLS", SMTP_STARTTLS, f))
+		return false;
+	if (smtp_judge(smtp, SMTP_STARTTLS, f) != FAIL_NONE)
+		return !must && !smtp->broken;
+	/* Whatever came along in clear would be taken for the server's words
+	   inside TLS (RFC 3207 section 6). */
+	if (stream_buffered(smtp->stream) > 0) {
+		smtp->broken = true;
+		return failure_set(f, FAIL_PROTOCOL,
+		    "STARTTLS: bytes after the reply: somebody may be "
+		    "tampering with the connection");
+	}
+	if (!p->start_tls(p->tls_ctx, smtp->stream, f)) {
+		smtp->broken = true;
+		return false;
+	}
+	smtp->tls = true;
+	smtp_caps_free(&smtp->caps);
+	return say_hello(smtp, f);
+}
+
+bool
+smtp_greet(struct smtp *smtp, struct failure *f)
+{
+	if (!read_banner(smtp, f) || !say_hello(smtp, f))
+		return false;
+	if (smtp->tls || smtp->params->starttls == SMTP_STARTTLS_NEVER)
+		return true;
+	return start_tls(smtp, f);
+}
+
+bool
+smtp_start(struct smtp *smtp, struct failure *f)
+{
+	if (!smtp_greet(smtp, f))
+		return false;
+	return smtp->params->credentials == NULL || smtp_authenticate(smtp, f);
+}
+
+const struct smtp_reply *
+smtp_command(struct smtp *smtp, const char *line, struct failure *f)
+{
+	if (!smtp_exchange(smtp, line, SMTP_OTHER, f))
+		return NULL;
+	return &smtp->reply;
+}
+
+void
+smtp_quit(struct smtp *smtp)
+{
+	struct failure ignored = FAILURE_INIT;
+
+	if (smtp->broken)
+		return;
+	if (!smtp->quit_sent)
+		smtp_put(smtp, "QUIT", &ignored);
+	smtp->quit_sent = true;
+	smtp_read(smtp, SMTP_OTHER, SMTP_QUIT_MS, &ignored);
+	smtp->broken = true;
+	failure_free(&ignored);
+}

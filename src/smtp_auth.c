@@ -1,0 +1,246 @@
+/* AUTH (RFC 4954): choice of the mechanism and the exchange. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtp_impl.h"
+#include "stream.h"
+#include "text.h"
+
+/* Challenges of one exchange; SCRAM needs two. */
+#define AUTH_ROUNDS_MAX 8
+/* RFC 4954 section 4: the command line keeps SMTP's limit, and a longer
+   initial response goes into a line of its own. */
+#define AUTH_COMMAND_MAX 510
+/* Longest response before base64: a token, and what is around it. */
+#define AUTH_RESPONSE_MAX 65536
+
+/* Which mechanisms may be tried here and now. */
+static unsigned
+usable(const struct smtp *smtp)
+{
+	const struct smtp_params *p = smtp->params;
+	unsigned set = smtp->caps.mechanisms & p->mechanisms;
+
+	if (!smtp->tls && !p->auth_cleartext)
+		set &= ~(unsigned)SASL_CLEARTEXT;
+	if (p->credentials->binding_type == NULL)
+		set &= ~(unsigned)SASL_PLUS;
+	return set;
+}
+
+static bool
+none_usable(struct smtp *smtp, struct failure *f)
+{
+	const char *words = buf_str(&smtp->caps.auth_words);
+
+	if ((smtp->caps.extensions & SMTP_EXT_AUTH) == 0) {
+		failure_set(f, FAIL_REFUSED,
+		    "AUTH: the server offers no authentication%s",
+		    smtp->tls ? "" : " without TLS");
+		failure_hint(f,
+		    smtp->tls ? "'auth off' if it knows you by address" :
+				"set 'tls starttls' or 'tls implicit'");
+		return false;
+	}
+	failure_set(f, FAIL_REFUSED,
+	    "AUTH: no usable mechanism, the server offers '%s'", words);
+	if (!smtp->tls && !smtp->params->auth_cleartext)
+		failure_hint(f,
+		    "a password is shown only within TLS: 'tls starttls', or "
+		    "'auth_cleartext on' for a network you trust");
+	else
+		failure_hint(f, "name one of them with the keyword 'auth'");
+	return false;
+}
+
+/* Sends a response, or "=" for an empty initial one (section 4). */
+static void
+put_response(struct smtp *smtp, struct buf *response)
+{
+	buf_adds(response, "\r\n");
+	stream_put_secret(smtp->stream, buf_str(response), response->len);
+	buf_clear(response);
+}
+
+/* AUTH and, where the mechanism begins and the line allows it, its first
+   response.  *held keeps a response that has to wait for a challenge. */
+static bool
+put_command(struct smtp *smtp, enum sasl_mechanism m, struct sasl *sasl,
+    struct buf *held, struct failure *f)
+{
+	struct buf raw = BUF_INIT(AUTH_RESPONSE_MAX);
+	char *line = mem_printf("AUTH %s", sasl_name(m));
+	bool ok = true;
+
+	if (!sasl_has_initial(sasl)) {
+		ok = smtp_put(smtp, line, f);
+		goto out;
+	}
+	if (sasl_step(sasl, NULL, 0, &raw) != SASL_CONTINUE) {
+		ok = failure_set(f, FAIL_CONFIG, "AUTH %s: %s", sasl_name(m),
+		    sasl_error(sasl));
+		goto out;
+	}
+	text_base64_encode(held, buf_str(&raw), raw.len);
+	if (raw.len == 0)
+		buf_adds(held, "=");
+	if (held->len + sizeof("AUTH SCRAM-SHA-256-PLUS ") > AUTH_COMMAND_MAX) {
+		ok = smtp_put(smtp, line, f);
+		goto out;
+	}
+	stream_put(smtp->stream, line, strlen(line));
+	stream_put(smtp->stream, " ", 1);
+	put_response(smtp, held);
+out:
+	buf_free(&raw);
+	free(line);
+	return ok;
+}
+
+/* "*" cancels (section 4); the server's answer is of no interest. */
+static bool
+cancel(struct smtp *smtp, enum sasl_mechanism m, const char *why,
+    struct failure *f)
+{
+	struct failure ignored = FAILURE_INIT;
+
+	if (smtp_put(smtp, "*", &ignored))
+		smtp_read(smtp, SMTP_AUTH, smtp->params->reply_timeout,
+		    &ignored);
+	failure_free(&ignored);
+	smtp->broken = true;
+	return failure_set(f, FAIL_PROTOCOL, "AUTH %s: %s", sasl_name(m),
+	    why != NULL ? why : "exchange refused");
+}
+
+/* One 334: decodes the challenge, sends the response. */
+static bool
+answer(struct smtp *smtp, enum sasl_mechanism m, struct sasl *sasl,
+    struct buf *held, struct failure *f)
+{
+	struct buf challenge = BUF_INIT(SMTP_LINE_MAX);
+	struct buf raw = BUF_INIT(AUTH_RESPONSE_MAX);
+	const struct buf *text = &smtp->reply.text;
+	bool ok = false;
+
+	if (held->len > 0) {
+		put_response(smtp, held);
+		ok = true;
+		goto out;
+	}
+	if (smtp->reply.lines != 1 ||
+	    !text_base64_decode(&challenge, buf_str(text), text->len)) {
+		cancel(smtp, m, "the server's challenge is not base64", f);
+		goto out;
+	}
+	if (sasl_step(sasl, buf_str(&challenge), challenge.len, &raw) !=
+	    SASL_CONTINUE) {
+		cancel(smtp, m, sasl_error(sasl), f);
+		goto out;
+	}
+	text_base64_encode(held, buf_str(&raw), raw.len);
+	put_response(smtp, held);
+	ok = true;
+out:
+	buf_free(&challenge);
+	buf_free(&raw);
+	return ok;
+}
+
+/* The end of an exchange that the server has decided. */
+static bool
+conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
+    struct failure *f)
+{
+	char *words;
+
+	if (smtp->reply.code == 235 && sasl_complete(sasl)) {
+		smtp->mechanism = m;
+		return true;
+	}
+	words = smtp_words(&smtp->reply);
+	if (smtp->reply.code / 100 <= 3) {
+		smtp->broken = true;
+		failure_set(f, FAIL_PROTOCOL,
+		    "AUTH %s: the server ended the exchange too early: %s",
+		    sasl_name(m), words);
+	} else {
+		failure_set(f, smtp_reply_class(SMTP_AUTH, &smtp->reply),
+		    "AUTH %s: server said: %s%s%s", sasl_name(m), words,
+		    sasl_error(sasl) != NULL ? " / " : "",
+		    sasl_error(sasl) != NULL ? sasl_error(sasl) : "");
+	}
+	free(words);
+	return false;
+}
+
+static bool
+run_exchange(struct smtp *smtp, enum sasl_mechanism m, struct failure *f)
+{
+	const struct smtp_params *p = smtp->params;
+	enum sasl_mechanism plus = SASL_NONE;
+	struct buf held = BUF_INIT(AUTH_RESPONSE_MAX * 2);
+	struct sasl *sasl;
+	int rounds = 0;
+	bool ok = false;
+
+	if (m == SASL_SCRAM_SHA_1)
+		plus = SASL_SCRAM_SHA_1_PLUS;
+	else if (m == SASL_SCRAM_SHA_256)
+		plus = SASL_SCRAM_SHA_256_PLUS;
+	sasl = sasl_new(m, p->credentials, (smtp->caps.mechanisms & plus) != 0);
+	if (!smtp_expect_silence(smtp, SMTP_AUTH, f) ||
+	    !put_command(smtp, m, sasl, &held, f))
+		goto out;
+	while ((ok = smtp_read(smtp, SMTP_AUTH, p->reply_timeout, f)) &&
+	    smtp->reply.code == 334) {
+		if (++rounds > AUTH_ROUNDS_MAX) {
+			cancel(smtp, m, "endless challenges", f);
+			ok = false;
+			goto out;
+		}
+		if (!answer(smtp, m, sasl, &held, f)) {
+			ok = false;
+			goto out;
+		}
+	}
+	if (ok)
+		ok = conclude(smtp, m, sasl, f);
+out:
+	sasl_free(sasl);
+	buf_free(&held);
+	return ok;
+}
+
+/* The mechanism itself was refused, not the credentials. */
+static bool
+mechanism_refused(const struct smtp *smtp)
+{
+	return !smtp->broken &&
+	    (smtp->reply.code == 504 || smtp->reply.code == 534);
+}
+
+bool
+smtp_authenticate(struct smtp *smtp, struct failure *f)
+{
+	const struct smtp_params *p = smtp->params;
+	unsigned set = usable(smtp);
+	enum sasl_mechanism m;
+	int tries;
+
+	if (set == 0)
+		return none_usable(smtp, f);
+	if (p->fetch_secret != NULL && !p->fetch_secret(p->secret_ctx, f))
+		return false;
+	/* After a mechanism that is refused as such the next one is tried,
+	   once: more would look like guessing to the server. */
+	for (tries = 0; tries < 2 && set != 0; tries++) {
+		m = sasl_best(set, p->credentials->binding_type != NULL);
+		if (run_exchange(smtp, m, f))
+			return true;
+		if (!mechanism_refused(smtp))
+			return false;
+		set &= ~(unsigned)m;
+	}
+	return false;
+}

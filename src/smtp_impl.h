@@ -1,0 +1,66 @@
+/*
+ * Shared between the parts of smtp: the session (smtp.c), authentication
+ * (smtp_auth.c) and the transaction (smtp_send.c).
+ */
+#ifndef SMTP_IMPL_H
+#define SMTP_IMPL_H
+
+#include "sasl.h"
+#include "smtp.h"
+
+struct smtp {
+	struct stream *stream;
+	const struct smtp_params *params;
+	struct smtp_caps caps;
+	struct smtp_reply reply; /* being read, or read last */
+	struct smtp_reply final; /* decided the last message */
+	struct buf greeting;
+	enum sasl_mechanism mechanism; /* used */
+	bool reply_done;	       /* the next line begins a new reply */
+	bool tls;		       /* active */
+	bool broken;		       /* no further command makes sense */
+	bool quit_sent;
+	bool complete; /* the last message's final byte went out */
+};
+
+/* Name of a phase for messages. */
+const char *smtp_phase_name(enum smtp_phase phase);
+
+/*
+ * Queues a command line; CRLF is added here.  The choke point: a control byte
+ * or an overlong line is refused with FAIL_DATA, never cleaned.
+ */
+bool smtp_put(struct smtp *smtp, const char *line, struct failure *f);
+
+/*
+ * Flushes and reads one complete reply within ms.  On failure the connection
+ * is broken.
+ */
+bool smtp_read(struct smtp *smtp, enum smtp_phase phase, int64_t ms,
+    struct failure *f);
+
+/* Takes one line that is there into the present reply. */
+enum smtp_parse smtp_read_line(struct smtp *smtp, enum smtp_phase phase,
+    struct failure *f);
+
+/*
+ * Refuses a reply that nobody has asked for: anything there before a command
+ * goes out while no reply is due.
+ */
+bool smtp_expect_silence(struct smtp *smtp, enum smtp_phase phase,
+    struct failure *f);
+
+/* smtp_put() and smtp_read(). */
+bool smtp_exchange(struct smtp *smtp, const char *line, enum smtp_phase phase,
+    struct failure *f);
+
+/* Class of the present reply; sets f from it unless it is FAIL_NONE. */
+enum fail_class smtp_judge(struct smtp *smtp, enum smtp_phase phase,
+    struct failure *f);
+
+/* "550 5.1.1 no such user": code and lines, bounded; free() it. */
+char *smtp_words(const struct smtp_reply *r);
+
+bool smtp_authenticate(struct smtp *smtp, struct failure *f);
+
+#endif
