@@ -1,0 +1,867 @@
+"""Configuration, environment, secrets, log, files backend: what is read,
+what wins, and what is refused before anything is connected."""
+
+import email
+import email.policy
+import json
+import mailbox
+import os
+import re
+import stat
+import time
+
+import pytest
+
+from fake.sasl import plain_blob
+from fake.sink import (CONFIG, HEADER, MESSAGE, Sink, crlf, deliver,
+                       delivered, refused)
+
+TO = "rcpt@example.net"
+AUTH = {"ehlo": ["AUTH PLAIN"], "user": "joe", "password": "S3cret-word"}
+
+
+def write(path, text, mode=0o600):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.chmod(mode)
+    return path
+
+
+def without_file(onehop, argv=(TO,), env=None, settings=None, **how):
+    """A run that finds its configuration itself; {port} in env is the
+    sink's."""
+    with Sink(**(settings or {})) as sink:
+        env = {key: value.replace("{port}", str(sink.port))
+               for key, value in (env or {}).items()}
+        result = onehop.run(list(argv), stdin=MESSAGE, env=env, **how)
+    sink.check()
+    return result, sink
+
+
+# -- the language -----------------------------------------------------------
+
+def test_an_msmtprc_works_unchanged(onehop):
+    """Comments, blanks, CRLF, tabs, quotes, defaults, accounts."""
+    text = ("# a comment\r\n\r\ndefaults\r\n\t tls\toff \r\n"
+            "set_msgid_header off\r\n"
+            "account  work\r\nhost 127.0.0.1\r\nport {port}\r\n"
+            'from "sender@example.org"\r\n   # indented comment\r\n'
+            "account default : work")
+    sink = delivered(onehop, base=text)
+    assert sink.sender == "sender@example.org"
+
+
+def test_commands_before_the_first_account_are_the_default_account(onehop):
+    assert delivered(onehop).sender == "sender@example.org"
+
+
+@pytest.mark.parametrize("word,taken", [
+    ("on", True), ("OFF", False), ("Yes", True), ("no", False),
+    ("TRUE", True), ("false", False), ("1", True), ("0", False),
+    ("", True)])
+def test_booleans(onehop, word, taken):
+    argv = ["-f", "other@example.org", TO]
+    sink = delivered(onehop, argv, config=f"allow_from_override {word}\n")
+    assert sink.sender == ("other" if taken else "sender") + "@example.org"
+
+
+ACCOUNTS = """
+defaults
+tls off
+domain d.example
+account one
+host 127.0.0.1
+port {port}
+from one@example.org
+account two : one
+domain two.example
+from two@example.org
+account three : one, two
+from *@three.example
+domain three.example
+account default : one
+from default@example.org
+"""
+
+
+@pytest.mark.parametrize("argv,sender,domain", [
+    ([], "default@example.org", "d.example"),
+    (["-a", "two"], "two@example.org", "two.example"),
+    (["--account=two"], "two@example.org", "two.example"),
+    (["-f", "two@example.org"], "two@example.org", "two.example"),
+    (["-f", "TWO@Example.org"], "TWO@example.org", "two.example"),
+    (["-f", "x@three.example"], "x@three.example", "three.example"),
+    (["-f", "one+tag@example.org"], "one+tag@example.org", "d.example"),
+    (["-f", "two+tag@example.org"], "two+tag@example.org", "two.example"),
+    (["-f", "nobody@example.org"], "nobody@example.org", "d.example"),
+])
+def test_accounts_and_inheritance(onehop, argv, sender, domain):
+    sink = delivered(onehop, [*argv, TO], base=ACCOUNTS)
+    assert sink.sender == sender
+    assert sink.commands[0] == f"EHLO {domain}"
+
+
+def test_the_account_is_chosen_by_the_from_field(onehop):
+    stdin = MESSAGE.replace(b"sender@example.org", b"two@example.org", 1)
+    for argv in (["--read-envelope-from", TO], [TO]):
+        sink = delivered(onehop, argv, stdin=stdin, base=ACCOUNTS)
+        assert sink.commands[0] == "EHLO two.example"
+
+
+def test_an_account_that_is_not_there(onehop):
+    refused(onehop, 78, ["-a", "none", TO], base=ACCOUNTS, words="none")
+
+
+def test_an_unknown_keyword_is_a_warning(onehop):
+    result, sink = deliver(onehop, config="colour blue\n")
+    assert result.status == 0 and len(sink.messages) == 1
+    assert re.search(r"\.conf:8: [^\n]*colour", result.err)
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", [
+    "tls_certchek off", "auth_x on", "password_eval pass", "tlsx 1"])
+def test_an_unknown_word_about_security_is_an_error(onehop, line):
+    """Threats row 172."""
+    refused(onehop, 78, config=line + "\n", words=[":8", line.split()[0]])
+
+
+@pytest.mark.parametrize("line,words", [
+    ("port 0", "port"), ("port -1", "port"), ("port 65536", "port"),
+    ("port 25x", "port"), ("port smtp", "port"),
+    ("reply_timeout -1", "reply_timeout"), ("deadline 1e3", "deadline"),
+    ("timeout 100000000000000000000", "timeout"),
+    ("tls maybe", ["tls", "starttls", "implicit", "secure"]),
+    ("backend carrier-pigeon", ["backend", "relay", "files"]),
+    ("protocol uucp", ["protocol", "smtp", "lmtp"]),
+    ("partial perhaps", ["partial", "accept", "reject"]),
+    ("from_policy steal", ["from_policy", "keep", "fill", "force"]),
+    ("ip_family 5", ["ip_family", "4", "6"]),
+    ("log_format xml", ["log_format", "json"]),
+    ("files_format mbox", ["files_format", "maildir"]),
+    ("auth guess", ["auth", "plain"]),
+    ("syslog LOG_NOWHERE", "syslog"),
+    ("dsn_notify sometimes", "dsn_notify"),
+    ("dsn_return half", "dsn_return"),
+    ("tls_fingerprint 12:34", "tls_fingerprint"),
+    ("tls_pin sha256:short", "tls_pin"),
+    ("allow_from_override perhaps", "allow_from_override"),
+])
+def test_bad_values(onehop, line, words):
+    """Threats rows 173, 174: file, line, keyword, and what is allowed."""
+    refused(onehop, 78, config=line + "\n",
+            words=[":8", *([words] if isinstance(words, str) else words)])
+
+
+@pytest.mark.parametrize("host", ["a b.example", "http://x.example/",
+                                  "x.example:25", "-x", "x..example",
+                                  "x" * 300])
+def test_bad_hosts(onehop, host):
+    """Threats row 175."""
+    refused(onehop, 78, config=f"host {host}\n", words="host")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[127.0.0.1]", "localhost",
+                                  "localhost."])
+def test_good_hosts(onehop, host):
+    assert delivered(onehop, config=f"host {host}\n").messages
+
+
+def test_no_host(onehop):
+    refused(onehop, 78, base="from a@example.org\n", words="host")
+
+
+def test_no_configuration_at_all(onehop, tmp_path):
+    """Threats row 170: the places looked at are named."""
+    result = onehop.run([TO], stdin=MESSAGE, env={"HOME": str(tmp_path)})
+    assert result.status == 78 and result.err.count("\n") == 1
+    assert ".onehoprc" in result.err or "onehop/config" in result.err
+    assert "onehop.conf" in result.err
+
+
+def test_the_file_of_an_option_is_missing(onehop, tmp_path):
+    result = onehop.run(["-C", str(tmp_path / "none"), TO], stdin=MESSAGE)
+    assert result.status == 78 and "none" in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "zero", "nul", "big"])
+def test_files_that_are_no_configuration(onehop, tmp_path, kind):
+    """Threats row 171: bounded, and no hang."""
+    path = tmp_path / "odd"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "zero":
+        path = "/dev/zero"
+    elif kind == "nul":
+        path.write_bytes(b"host 127.0.0.1\nport 1\0\n")
+    else:
+        with open(path, "wb") as file:
+            file.truncate(1 << 30)
+    result = onehop.run(["-C", str(path), TO], stdin=MESSAGE, timeout=10)
+    assert result.status == 78, result
+    assert result.err.count("\n") == 1
+
+
+def test_a_bom_and_a_long_line(onehop):
+    base = "\ufeff# " + "x" * 100000 + "\n" + CONFIG
+    assert delivered(onehop, base=base).messages
+
+
+@pytest.mark.parametrize("text", ['from "sender@example.org\n',
+                                  'password "abc\n', 'account\n',
+                                  "account a\nhost x\naccount a\nhost y\n",
+                                  "account b : nowhere\n", "account a:b:c\n"])
+def test_lines_that_cannot_be(onehop, text):
+    """Threats row 172."""
+    refused(onehop, 78, config=text, words=":")
+
+
+# -- where values come from -------------------------------------------------
+
+@pytest.mark.parametrize("place", [
+    "{home}/.config/onehop/config", "{home}/.onehoprc", "{home}/.msmtprc",
+    "{home}/.config/msmtp/config", "{xdg}/onehop/config",
+    "{xdg}/msmtp/config"])
+def test_files_of_the_user(onehop, tmp_path, place):
+    home, xdg = tmp_path / "home", tmp_path / "xdg"
+    path = tmp_path / place.format(home=home, xdg=xdg)
+    env = {"HOME": str(home)}
+    if "{xdg}" in place:
+        env["XDG_CONFIG_HOME"] = str(xdg)
+    with Sink() as sink:
+        write(path, CONFIG.replace("{port}", str(sink.port)))
+        result = onehop.run([TO], stdin=MESSAGE, env=env)
+    assert result.status == 0, result
+    assert len(sink.messages) == 1
+
+
+def test_the_environment_sets_any_keyword(onehop):
+    result, sink = without_file(onehop, env={
+        "ONEHOP_HOST": "127.0.0.1", "ONEHOP_PORT": "{port}",
+        "ONEHOP_TLS": "off", "ONEHOP_FROM": "env@example.org",
+        "ONEHOP_DOMAIN": "env.example"})
+    assert result.status == 0 and result.stderr == b"", result
+    assert sink.sender == "env@example.org"
+    assert sink.commands[0] == "EHLO env.example"
+
+
+def test_the_environment_wins_over_the_file_and_options_over_both(onehop):
+    env = {"ONEHOP_DOMAIN": "env.example"}
+    assert delivered(onehop, env=env).commands[0] == "EHLO env.example"
+    assert delivered(onehop, ["--domain=opt.example", TO],
+                     env=env).commands[0] == "EHLO opt.example"
+
+
+def test_an_empty_variable_is_unset(onehop):
+    env = {"ONEHOP_DOMAIN": "", "ONEHOP_FROM_FILE": ""}
+    assert delivered(onehop, env=env).commands[0] == "EHLO client.example.org"
+
+
+def test_a_variable_from_a_file(onehop, tmp_path):
+    """One trailing newline is stripped, and no more."""
+    path = write(tmp_path / "secret", "S3cret-word\n")
+    sink = delivered(onehop, config="auth plain\nuser joe\n", sink=AUTH,
+                     env={"ONEHOP_PASSWORD_FILE": str(path)})
+    assert sink.messages
+    env = {"ONEHOP_PASSWORD_FILE": str(tmp_path / "none")}
+    refused(onehop, 78, config="auth plain\nuser joe\n", env=env,
+            words=["ONEHOP_PASSWORD_FILE", "none"])
+
+
+def test_a_bad_value_in_the_environment(onehop):
+    refused(onehop, 78, env={"ONEHOP_PORT": "x"}, words="ONEHOP_PORT")
+
+
+EMAIL = {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": "{port}",
+         "DEFAULT_FROM_EMAIL": "Site <site@example.org>"}
+
+
+def test_djangos_names_define_an_account(onehop):
+    env = {**EMAIL, "EMAIL_HOST_USER": "joe", "EMAIL_TIMEOUT": "5",
+           "EMAIL_HOST_PASSWORD": "S3cret-word", "EMAIL_USE_TLS": "False",
+           "EMAIL_USE_SSL": "", "ONEHOP_TLS": "off"}
+    result, sink = without_file(onehop, env=env, settings=AUTH)
+    assert result.status == 0 and len(sink.messages) == 1, result
+    assert sink.sender == "site@example.org"
+    assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
+
+
+def test_djangos_password_from_a_file(onehop, tmp_path):
+    path = write(tmp_path / "password", "S3cret-word\n", 0o600)
+    env = {**EMAIL, "EMAIL_HOST_USER": "joe", "ONEHOP_TLS": "off",
+           "EMAIL_HOST_PASSWORD_FILE": str(path)}
+    result, sink = without_file(onehop, env=env, settings=AUTH)
+    assert result.status == 0 and len(sink.messages) == 1, result
+
+
+@pytest.mark.parametrize("name,first", [("EMAIL_USE_TLS", "EHLO"),
+                                        ("EMAIL_USE_SSL", None)])
+def test_djangos_tls(onehop, name, first):
+    env = {**EMAIL, name: "True"}
+    result, sink = without_file(onehop, env=env, settings={
+        "ehlo": ["8BITMIME"]})
+    assert result.status == 75, result
+    assert not sink.messages
+    if first is None:
+        assert not any(c.startswith("EHLO") for c in sink.commands)
+
+
+def test_both_kinds_of_tls(onehop):
+    env = {**EMAIL, "EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "true"}
+    result, sink = without_file(onehop, env=env)
+    assert result.status == 78 and not sink.connected
+    assert "EMAIL_USE_TLS" in result.err and "EMAIL_USE_SSL" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_file_wins_over_djangos_names(onehop):
+    env = {"EMAIL_HOST": "192.0.2.1", "EMAIL_PORT": "1",
+           "DEFAULT_FROM_EMAIL": "no@example.org"}
+    assert delivered(onehop, env=env).sender == "sender@example.org"
+
+
+def test_djangos_file_path_is_the_files_backend(onehop, tmp_path):
+    (tmp_path / "mail").mkdir()
+    result = onehop.run([TO], stdin=MESSAGE, env={
+        "EMAIL_FILE_PATH": str(tmp_path / "mail"),
+        "DEFAULT_FROM_EMAIL": "a@example.org"})
+    assert result.status == 0, result
+    assert len(list((tmp_path / "mail").iterdir())) == 1
+
+
+def test_no_home_no_user_no_passwd_entry(onehop, tmp_path):
+    """Any uid will do."""
+    if os.geteuid() != 0:
+        pytest.skip("cannot change the user")
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent.stat().st_mode & 0o005 != 0o005:
+            pytest.skip(f"{parent} is closed to others")
+    result, sink = without_file(
+        onehop, user=54321, group=54321, extra_groups=[], cwd="/", env={
+            "ONEHOP_HOST": "127.0.0.1", "ONEHOP_PORT": "{port}",
+            "ONEHOP_TLS": "off", "ONEHOP_FROM": "a@example.org",
+            "HOME": "/nonexistent", "PATH": ""})
+    assert result.status == 0 and len(sink.messages) == 1, result
+
+
+# -- the dump ---------------------------------------------------------------
+
+def test_the_dump_says_where_values_come_from(onehop):
+    result = onehop.run(
+        ["--dump", "--domain=opt.example"], env={"ONEHOP_PARTIAL": "reject"},
+        config="host relay.example\nfrom a@example.org\nauth plain\n"
+               "user joe\npassword S3cret-word\ntls starttls\n")
+    assert result.status == 0 and result.err == "", result
+    lines = result.out.splitlines()
+
+    def origin(line):
+        return lines[lines.index(line) - 1]
+
+    assert re.match(r"#.*\.conf:1", origin("host relay.example"))
+    assert re.match(r"#.*--domain", origin("domain opt.example"))
+    assert re.match(r"#.*ONEHOP_PARTIAL", origin("partial reject"))
+    assert "(set)" in result.out
+    assert "S3cret-word" not in result.out
+    assert plain_blob("joe", "S3cret-word") not in result.out
+
+
+def test_a_dump_is_a_configuration(onehop):
+    first = onehop.run(["--dump"], config=CONFIG.replace("{port}", "25")
+                       + "dsn_notify failure\nlog_format json\n")
+    second = onehop.run(["--dump"], config=first.out)
+    assert second.status == 0 and second.err == "", second
+
+    def settings(text):
+        return [line for line in text.splitlines() if line[:1] != "#"]
+    assert settings(first.out) == settings(second.out)
+    assert "dsn_notify failure" in settings(first.out)
+
+
+# -- secrets ----------------------------------------------------------------
+
+PLAIN = "auth plain\nuser joe\n"
+SECRETS = ["S3cret-word", "#hash", "has # inside", '"quoted"', "a b  c",
+           "sl/ash+plus=", "back\\slash", "gr\u00fc\u00dfe", "'", "x" * 900,
+           "trailing\\", "50%", "$HOME `id`", "=", "a = b"]
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=lambda s: s[:20])
+def test_the_secrets_file_takes_any_password(onehop, tmp_path, secret):
+    """Threats row 103: byte for byte, and never shown."""
+    path = write(tmp_path / "secrets",
+                 "# comment\nother.example joe = wrong\n"
+                 f"127.0.0.1 bob = wrong\n127.0.0.1 joe = {secret}\n")
+    result, sink = deliver(
+        onehop, config=PLAIN + f"secrets_file {path}\n",
+        sink={**AUTH, "password": secret})
+    assert result.status == 0 and len(sink.messages) == 1, result
+
+
+def test_the_secrets_file_of_the_user(onehop, tmp_path):
+    write(tmp_path / "home/.config/onehop/secrets",
+          "127.0.0.1 joe = S3cret-word\n")
+    assert delivered(onehop, config=PLAIN, sink=AUTH,
+                     env={"HOME": str(tmp_path / "home")}).messages
+
+
+def test_email_password_is_for_the_default_account(onehop, tmp_path):
+    path = write(tmp_path / "secrets", "email_password = S3cret-word\n")
+    assert delivered(onehop, config=PLAIN + f"secrets_file {path}\n",
+                     sink=AUTH).messages
+
+
+def test_passwords_with_blanks_at_the_ends(onehop, tmp_path):
+    path = write(tmp_path / "secrets", "127.0.0.1 joe =  a \n")
+    assert delivered(onehop, config=PLAIN + f"secrets_file {path}\n",
+                     sink={**AUTH, "password": " a "}).messages
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o666, 0o602])
+def test_a_secrets_file_that_others_can_read(onehop, tmp_path, mode):
+    """Threats rows 176, 179: refused, with the remedy."""
+    path = write(tmp_path / "secrets", "127.0.0.1 joe = S3cret-word\n", mode)
+    refused(onehop, 78, config=PLAIN + f"secrets_file {path}\n",
+            words=["secrets", "chmod"])
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o604])
+def test_a_configuration_with_a_password_that_others_can_read(
+        onehop, tmp_path, mode):
+    with Sink() as sink:
+        path = write(tmp_path / "open.conf",
+                     CONFIG.replace("{port}", str(sink.port)) + PLAIN
+                     + "password S3cret-word\n", mode)
+        result = onehop.run(["-C", str(path), TO], stdin=MESSAGE)
+    assert result.status == 78 and not sink.connected, result
+    assert "open.conf" in result.err and "chmod" in result.err
+    assert "S3cret" not in result.err
+
+
+def test_a_configuration_without_a_password_may_be_read(onehop, tmp_path):
+    with Sink() as sink:
+        path = write(tmp_path / "open.conf",
+                     CONFIG.replace("{port}", str(sink.port)), 0o644)
+        result = onehop.run(["-C", str(path), TO], stdin=MESSAGE)
+    assert result.status == 0 and sink.messages, result
+
+
+def test_no_password_anywhere(onehop):
+    refused(onehop, 78, config=PLAIN, words="password")
+
+
+@pytest.mark.parametrize("command", [
+    "echo S3cret-word", "printf S3cret-word", "printf 'S3cret-word\\r\\n'",
+    "printf 'S3cret-word\\nsecond line\\n'", "echo S3cret-word; sleep 0",
+    'test -z "$ONEHOP_X$EMAIL_HOST_PASSWORD" && echo S3cret-word',
+    "cat; echo S3cret-word", "read x || echo S3cret-word",
+    "(sleep 5; echo late) & echo S3cret-word",
+    "echo noise >&2; echo S3cret-word"])
+def test_passwordeval(onehop, command):
+    """Threats row 180: our secrets are not in its environment, it reads
+    nothing of the message, and a child it leaves is not waited for."""
+    started = time.monotonic()
+    result, sink = deliver(
+        onehop, config=PLAIN + f"passwordeval {command}\n", sink=AUTH,
+        env={"ONEHOP_X": "1", "EMAIL_HOST_PASSWORD": "x"})
+    assert result.status == 0 and sink.message == crlf(MESSAGE), result
+    assert result.err in ("", "noise\n")
+    assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("command,words", [
+    ("exit 3", "3"), ("echo S3cret-word; exit 1", "1"), ("true", "empty"),
+    ("echo", "empty"), ("kill -9 $$", "9"), ("/nonexistent/command", "127"),
+    ("yes | head -c 10000000 | tr -d '\\n'", ""),
+    ("printf 'a\\000b\\n'", "")])
+def test_passwordeval_that_fails(onehop, command, words):
+    """Threats row 180."""
+    result, sink = deliver(onehop, sink=AUTH,
+                           config=PLAIN + f"passwordeval {command}\n")
+    assert result.status in (75, 78), result
+    assert not sink.messages and not any(
+        c.startswith(("AUTH", "MAIL")) for c in sink.commands)
+    assert "passwordeval" in result.err
+    assert "S3cret" not in result.err
+
+
+def test_passwordeval_that_never_ends(onehop):
+    started = time.monotonic()
+    result, sink = deliver(
+        onehop, config=PLAIN + "deadline 2\npasswordeval sleep 60\n",
+        sink=AUTH)
+    assert result.status in (75, 78) and not sink.messages, result
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("text", [
+    "machine 127.0.0.1 login joe password S3cret-word\n",
+    "machine other.example\nlogin joe\npassword wrong\n\n"
+    "machine 127.0.0.1\n\tlogin bob password wrong\n"
+    "machine 127.0.0.1\n\tlogin joe\n\tpassword S3cret-word\n",
+    'machine 127.0.0.1 login "joe" password "S3cret-word"\n'])
+def test_netrc(onehop, tmp_path, text):
+    write(tmp_path / "home/.netrc", text)
+    assert delivered(onehop, config=PLAIN, sink=AUTH,
+                     env={"HOME": str(tmp_path / "home")}).messages
+
+
+@pytest.mark.parametrize("text,mode", [
+    ("default login joe password S3cret-word\n", 0o600),
+    ("machine 127.0.0.1 login other password S3cret-word\n", 0o600),
+    ("machine 127.0.0.1 login joe password S3cret-word\n", 0o644)])
+def test_netrc_that_is_not_used(onehop, tmp_path, text, mode):
+    """Threats row 183."""
+    write(tmp_path / "home/.netrc", text, mode)
+    result = refused(onehop, 78, config=PLAIN, sink=AUTH,
+                     env={"HOME": str(tmp_path / "home")})
+    assert "S3cret" not in result.err
+
+
+@pytest.mark.parametrize("name", ["email_password", "password",
+                                  "onehop_password"])
+def test_the_credentials_directory(onehop, tmp_path, name):
+    """Either of the documented file names will do."""
+    write(tmp_path / "credentials" / name, "S3cret-word\n", 0o400)
+    result, sink = deliver(
+        onehop, config=PLAIN, sink=AUTH,
+        env={"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
+    assert result.status == 0 and sink.messages, result
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"a\0b\n",
+                                     b"x" * 1000000])
+def test_bad_password_files(onehop, tmp_path, content):
+    """Threats rows 104, 179."""
+    path = write(tmp_path / "password", content)
+    refused(onehop, 78, config=PLAIN, sink=AUTH,
+            env={"ONEHOP_PASSWORD_FILE": str(path)},
+            words="ONEHOP_PASSWORD")
+
+
+def test_the_secret_is_not_on_the_command_line(onehop):
+    """Threats row 184: nor in the environment, while it runs."""
+    config = PLAIN + "password S3cret-word\n"
+    with Sink(**{**AUTH, "at": {"DATA": [{"pause": 1.5}, "354 go", "message",
+                                         "250 ok"]}}) as sink:
+        process = onehop.start([TO], config=sink.config + config)
+        process.stdin.write(MESSAGE)
+        process.stdin.close()
+        deadline = time.monotonic() + 10
+        while "DATA" not in sink.commands and time.monotonic() < deadline:
+            time.sleep(0.02)
+        shown = b""
+        for name in ("cmdline", "environ"):
+            with open(f"/proc/{process.pid}/{name}", "rb") as file:
+                shown += file.read()
+        assert process.wait(20) == 0
+        process.stdout.close()
+        process.stderr.close()
+    assert b"127.0.0.1" in shown or b".conf" in shown
+    assert b"S3cret-word" not in shown
+
+
+def test_credentials_without_tls(onehop):
+    """Threats row 178."""
+    for line in ("host 192.0.2.1\ntls off\n", "host relay.example\ntls may\n",
+                 "tls may\n"):
+        refused(onehop, 78, words="tls",
+                config=PLAIN + "password S3cret-word\n" + line)
+
+
+def test_clear_text_must_be_allowed(onehop):
+    """With auth_cleartext the check passes, and the connection is tried."""
+    result = onehop.run([TO], stdin=MESSAGE, config=(
+        "host 127.0.0.2\nport 1\ntls off\nauth_cleartext on\n"
+        "from a@example.org\n" + PLAIN + "password S3cret-word\n"))
+    assert result.status == 75
+
+
+# -- envelope settings ------------------------------------------------------
+
+def test_no_sender_at_all_is_made_of_user_and_domain(onehop):
+    sink = delivered(onehop, base="host 127.0.0.1\nport {port}\ntls off\n"
+                     "default_domain fill.example\n", stdin=b"\nx\n")
+    assert re.fullmatch(r"\S+@fill\.example", sink.sender)
+
+
+@pytest.mark.parametrize("value,expected", [
+    ("%U@example.org", r"\S+@example\.org"), ("%F", r"head@example\.org"),
+    ("a@%M", r"a@\S+"), ("a@%H", r"a@\S+")])
+def test_patterns_in_from(onehop, value, expected):
+    if value == "a@%M" and not os.path.exists("/etc/mailname"):
+        pytest.skip("no /etc/mailname")
+    sink = delivered(onehop, config=f"from {value}\n", stdin=MESSAGE.replace(
+        b"sender@", b"head@"))
+    assert re.fullmatch(expected, sink.sender)
+
+
+POLICY = (b"From: Joe <joe@laptop.example>\nDate: x\nMessage-ID: <1@x>\n"
+          b"\nx\n")
+
+
+def from_field(sink):
+    parsed = email.message_from_bytes(sink.message,
+                                      policy=email.policy.default)
+    return parsed["From"].addresses[0], parsed
+
+
+def test_from_policy_keep(onehop):
+    sink = delivered(onehop, stdin=POLICY, config="from_policy keep\n")
+    assert sink.message == crlf(POLICY)
+    assert sink.sender == "sender@example.org"
+
+
+def test_from_policy_force(onehop):
+    """The relay's address in both places; replies still reach Joe."""
+    sink = delivered(onehop, ["-f", "joe@laptop.example", TO], stdin=POLICY,
+                     config="from_policy force\n")
+    address, parsed = from_field(sink)
+    assert address.addr_spec == "sender@example.org"
+    assert sink.sender == "sender@example.org"
+    assert "joe@laptop.example" in str(parsed["Reply-To"])
+
+
+def test_from_policy_fill(onehop):
+    """An address that is there stays; a bare name is completed."""
+    sink = delivered(onehop, stdin=POLICY, config="from_policy fill\n")
+    assert from_field(sink)[0].addr_spec == "joe@laptop.example"
+    bare = POLICY.replace(b"Joe <joe@laptop.example>", b"root (Cron Daemon)")
+    sink = delivered(onehop, stdin=bare, config="from_policy fill\n"
+                     "default_domain fill.example\n")
+    assert "@" in from_field(sink)[0].addr_spec
+
+
+@pytest.mark.parametrize("value,fields", [
+    ("off", []), ("auto", ["from"])])
+def test_set_from_header(onehop, value, fields):
+    sink = delivered(onehop, config=f"set_from_header {value}\n",
+                     stdin=b"Date: x\nMessage-ID: <1@x>\n\nx\n")
+    names = [line.split(b":")[0].decode().lower()
+             for line in sink.message.split(b"\r\n\r\n")[0].split(b"\r\n")]
+    assert sorted(names) == sorted(["date", "message-id", *fields])
+
+
+def test_set_from_header_on_replaces(onehop):
+    sink = delivered(onehop, stdin=POLICY, config="set_from_header on\n")
+    assert from_field(sink)[0].addr_spec == "sender@example.org"
+
+
+def test_set_date_and_msgid_header_off(onehop):
+    sink = delivered(onehop, stdin=b"From: a@example.org\n\nx\n", config=(
+        "set_date_header off\nset_msgid_header off\n"))
+    assert sink.message == b"From: a@example.org\r\n\r\nx\r\n"
+
+
+@pytest.mark.parametrize("value,expected", [
+    ("on", b"To: rcpt@example.net"),
+    ("undisclosed_recipients", b"To: undisclosed-recipients:;")])
+def test_set_to_header(onehop, value, expected):
+    sink = delivered(onehop, config=f"set_to_header {value}\n",
+                     stdin=HEADER + b"To: old@x.example\nCc: c@x.example\n"
+                     b"\nx\n")
+    fields = sink.message.split(b"\r\n\r\n")[0].split(b"\r\n")
+    assert [f for f in fields if f[:3] in (b"To:", b"Cc:")] == [expected]
+
+
+def test_allow_from_override_off(onehop):
+    sink = delivered(onehop, ["-f", "x@example.org", TO],
+                     config="allow_from_override off\n")
+    assert sink.sender == "sender@example.org"
+
+
+def test_from_full_name(onehop):
+    sink = delivered(onehop, stdin=b"\nx\n",
+                     config='from_full_name Site, "Admin"\n')
+    address, _ = from_field(sink)
+    assert address.display_name == 'Site, "Admin"'
+
+
+CRON = (b"From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@h> x\n"
+        b"MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\n"
+        b"Content-Transfer-Encoding: 8bit\nX-Cron-Env: <SHELL=/bin/sh>\n"
+        b"\noutput\n")
+
+
+def test_bare_names_get_the_default_domain(onehop):
+    sink = delivered(onehop, ["root"], stdin=CRON,
+                     config="default_domain example.com\n")
+    assert sink.recipients == ["root@example.com"]
+    _, parsed = from_field(sink)
+    assert parsed["To"] == "root@example.com"
+    assert parsed["From"].addresses[0].addr_spec.endswith("@example.com")
+
+
+@pytest.mark.parametrize("name,expected", [
+    ("root", ["admin@example.com"]), ("ROOT", ["admin@example.com"]),
+    ("root@localhost", ["admin@example.com"]),
+    ("root@local.example", ["admin@example.com"]),
+    ("all", ["admin@example.com", "second@example.com"]),
+    ("nobody-known", ["rest@example.com"]),
+    ("root@example.net", ["root@example.net"])])
+def test_aliases(onehop, tmp_path, name, expected):
+    path = write(tmp_path / "aliases", "# comment\nroot: admin@example.com\n"
+                 "admin: root\nall: root, second@example.com\n"
+                 "default: rest@example.com\n", 0o644)
+    sink = delivered(onehop, [name], config=f"aliases {path}\n"
+                     "local_domains local.example\n")
+    assert sorted(sink.recipients) == expected
+
+
+def test_an_alias_replaces_the_bare_name_in_the_header(onehop, tmp_path):
+    path = write(tmp_path / "aliases", "root: admin@example.com\n")
+    sink = delivered(onehop, ["-t"], stdin=CRON,
+                     config=f"aliases {path}\ndefault_domain fill.example\n")
+    assert sink.recipients == ["admin@example.com"]
+    assert from_field(sink)[1]["To"] == "admin@example.com"
+
+
+def test_aliases_that_go_round(onehop, tmp_path):
+    path = write(tmp_path / "aliases", "a: b\nb: a\n")
+    refused(onehop, 78, ["a"], config=f"aliases {path}\n", words="aliases")
+
+
+def test_a_bare_name_that_maps_to_nothing(onehop):
+    """The settings that help are named."""
+    refused(onehop, 78, ["root"], words=["root", "default_domain", "aliases"])
+
+
+# -- the log ----------------------------------------------------------------
+
+LOGGED = {"ehlo": [], "at": {"RCPT 2": "550 5.1.1 no 'such' user"}}
+
+
+def logged(onehop, path, config=""):
+    result, _ = deliver(onehop, ["a@x.example", "b@x.example"], sink=LOGGED,
+                        config=f"logfile {path}\n" + config)
+    assert result.status == 67
+    return path.read_text()
+
+
+def test_the_log_in_text(onehop, tmp_path):
+    """msmtp's line, and more."""
+    line = logged(onehop, tmp_path / "log")
+    assert line.count("\n") == 1 and line.endswith("\n")
+    assert re.match(r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d ", line)
+    for item in ("host=127.0.0.1", "tls=off", "auth=off",
+                 "from=sender@example.org", "recipients=a@x.example,b@x",
+                 "mailsize=", "exitcode=EX_NOUSER", "case@example.org"):
+        assert item in line, line
+
+
+def test_the_log_in_json(onehop, tmp_path):
+    line = logged(onehop, tmp_path / "log", "log_format json\n")
+    assert line.count("\n") == 1
+    record = json.loads(line)
+    text = json.dumps(record)
+    assert "sender@example.org" in text and "case@example.org" in text
+    assert "no 'such' user" in text and "b@x.example" in text
+
+
+def test_records_are_appended(onehop, tmp_path):
+    for _ in range(3):
+        logged(onehop, tmp_path / "log")
+    assert (tmp_path / "log").read_text().count("\n") == 3
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) & 0o077 == 0
+
+
+def test_the_time_format(onehop, tmp_path):
+    assert logged(onehop, tmp_path / "log",
+                  "logfile_time_format %Y-%m-%dT\n")[4] == "-"
+
+
+def test_no_time(onehop, tmp_path):
+    assert logged(onehop, tmp_path / "log", "logfile_time_format none\n"
+                  ).startswith("host=")
+
+
+def test_the_log_on_standard_output(onehop):
+    result, _ = deliver(onehop, config="logfile -\n")
+    assert result.status == 0
+    assert result.out.count("\n") == 1 and "exitcode=EX_OK" in result.out
+
+
+@pytest.mark.parametrize("name", ["/dev/full", "none/log", "."])
+def test_a_log_that_cannot_be_written(onehop, tmp_path, name):
+    """Threats row 187: one warning, and the mail goes."""
+    result, sink = deliver(onehop, config=f"logfile {tmp_path / name}\n")
+    assert result.status == 0 and len(sink.messages) == 1, result
+    assert result.err.count("\n") <= 1
+    if name != "/dev/full":
+        assert result.err.count("\n") == 1
+
+
+def test_nothing_forges_a_log_line(onehop, tmp_path):
+    sink = {"ehlo": [], "at": {"DOT": "250 ok\x1b[2J"}}
+    deliver(onehop, stdin=b"Message-ID: <a'\x01 exitcode=EX_OK@x>\n\nx\n",
+            config=f"logfile {tmp_path / 'log'}\n", sink=sink)
+    text = (tmp_path / "log").read_text()
+    assert text.count("\n") == 1
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+
+
+# -- the files backend ------------------------------------------------------
+
+FILES = "backend files\nfiles_path {path}\nfrom sender@example.org\n"
+
+
+def test_files_as_eml(onehop, tmp_path):
+    directory = tmp_path / "mail"
+    directory.mkdir()
+    for _ in range(2):
+        result = onehop.run([TO, "b@x.example"], stdin=MESSAGE,
+                            config=FILES.format(path=directory))
+        assert (result.status, result.out, result.err) == (0, "", "")
+    names = sorted(p.name for p in directory.iterdir())
+    assert len(names) == 2
+    for name in names:
+        assert re.fullmatch(r"\d{8}T\d{6}-[\w.-]+\.eml", name)
+        path = directory / name
+        assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+        lines = path.read_bytes().replace(b"\r\n", b"\n").split(b"\n", 2)
+        assert lines[0] == b"Return-Path: <sender@example.org>"
+        assert lines[1].startswith(b"X-Envelope-To: ")
+        assert TO.encode() in lines[1] and b"b@x.example" in lines[1]
+        assert lines[2] == MESSAGE
+
+
+def test_files_as_maildir(onehop, tmp_path):
+    directory = tmp_path / "Maildir"
+    result = onehop.run([TO], stdin=MESSAGE, config=FILES.format(
+        path=directory) + "files_format maildir\n")
+    assert (result.status, result.out, result.err) == (0, "", ""), result
+    (path,) = (directory / "new").iterdir()
+    assert list((directory / "tmp").iterdir()) == []
+    assert (directory / "cur").is_dir()
+    text = path.read_bytes().replace(b"\r\n", b"\n")
+    assert text.endswith(MESSAGE)
+    (stored,) = mailbox.Maildir(directory)
+    assert stored["Subject"] == "case"
+
+
+def test_files_keep_the_message_as_it_is(onehop, tmp_path):
+    directory = tmp_path / "mail"
+    directory.mkdir()
+    stdin = (HEADER + "Subject: Grüße\n\n".encode() + b"gr\xfc\xdfe\n.\n"
+             + b"x" * 2000 + b"\n")
+    result = onehop.run([TO], stdin=stdin,
+                        config=FILES.format(path=directory))
+    assert result.status == 0, result
+    (path,) = directory.iterdir()
+    assert path.read_bytes().replace(b"\r\n", b"\n").endswith(stdin)
+
+
+def test_files_where_there_is_no_directory(onehop, tmp_path):
+    result = onehop.run([TO], stdin=MESSAGE, config=FILES.format(
+        path=tmp_path / "none" / "mail"))
+    assert result.status in (73, 75, 78), result
+    assert "none" in result.err and result.err.count("\n") == 1
+
+
+def test_files_need_a_path(onehop):
+    result = onehop.run([TO], stdin=MESSAGE,
+                        config="backend files\nfrom a@example.org\n")
+    assert result.status == 78 and "files_path" in result.err

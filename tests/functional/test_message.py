@@ -1,0 +1,676 @@
+"""What is given and what arrives, byte for byte."""
+
+import email
+import email.header
+import email.policy
+import os
+import pty
+import random
+import re
+import signal
+import time
+import tty
+
+import pytest
+
+from fake.sink import HEADER, MESSAGE, Sink, crlf, deliver, delivered, refused
+from lib.onehop import CLOSED
+
+WIRE_HEADER = crlf(HEADER)
+
+
+def sent(onehop, stdin, argv=("rcpt@example.net",), **how):
+    """The message as the relay has it."""
+    return delivered(onehop, argv, stdin=stdin, **how).message
+
+
+def body_of(onehop, body, **how):
+    """The body as the relay has it."""
+    message = sent(onehop, HEADER + b"\n" + body, **how)
+    assert message.startswith(WIRE_HEADER + b"\r\n")
+    return message[len(WIRE_HEADER) + 2:]
+
+
+def header_of(onehop, fields, **how):
+    """What the relay has behind HEADER when `fields` was given there."""
+    message = sent(onehop, HEADER + fields + b"\nbody\n", **how)
+    assert message.startswith(WIRE_HEADER)
+    assert message.endswith(b"\r\n\r\nbody\r\n")
+    return message[len(WIRE_HEADER):-len(b"\r\nbody\r\n")]
+
+
+def added(message):
+    """The header fields by lower-case name, of a message on the wire."""
+    block = message.split(b"\r\n\r\n")[0].decode()
+    return [line.split(":")[0].lower() for line in block.split("\r\n")
+            if line[0] not in " \t"]
+
+
+# -- where the message ends -------------------------------------------------
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM,
+                                    signal.SIGHUP])
+def test_a_signal_before_the_end_of_input_sends_nothing(onehop, number):
+    """Threats row 107."""
+    with Sink() as sink:
+        process = onehop.start(["rcpt@example.net"], config=sink.config)
+        process.stdin.write(MESSAGE)
+        process.stdin.flush()
+        time.sleep(0.3)
+        process.send_signal(number)
+        assert process.wait(10) != 0
+        process.stdin.close()
+        process.stdout.close()
+        process.stderr.close()
+    assert not sink.connected
+
+
+def test_a_read_error_at_once(onehop):
+    """Threats row 108; nobody's memory is mapped at address 0."""
+    with open("/proc/self/mem", "rb") as bad:
+        refused(onehop, 74, stdin=bad)
+
+
+def test_a_read_error_behind_half_a_message(onehop):
+    """Threats row 108; a terminal's other side fails when it is gone."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, True)
+    tty.setraw(theirs)
+    os.write(theirs, MESSAGE)
+    os.close(theirs)
+    try:
+        refused(onehop, 74, stdin=ours)
+    finally:
+        os.close(ours)
+
+
+def test_standard_input_is_closed(onehop):
+    """Threats row 109."""
+    refused(onehop, 66, stdin=CLOSED)
+
+
+def test_standard_input_is_a_directory(onehop, tmp_path):
+    """Threats row 110."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        refused(onehop, 74, stdin=fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_lone_dot_ends_the_message_on_a_terminal_only(onehop):
+    ours, theirs = pty.openpty()
+    os.write(ours, MESSAGE + b".\n")
+    try:
+        sink = delivered(onehop, stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert sink.message == crlf(MESSAGE)
+
+
+def test_a_regular_file_is_read_from_its_offset(onehop, tmp_path):
+    path = tmp_path / "message"
+    path.write_bytes(b"not this\n" + MESSAGE)
+    with open(path, "rb") as file:
+        os.lseek(file.fileno(), 9, os.SEEK_SET)
+        sink = delivered(onehop, stdin=file)
+    assert sink.message == crlf(MESSAGE)
+
+
+def test_empty_input_is_an_empty_message(onehop):
+    """Threats row 111."""
+    message = sent(onehop, b"")
+    assert sorted(added(message)) == ["date", "from", "message-id"]
+    assert message.endswith(b"\r\n\r\n")
+
+
+def test_empty_input_has_no_recipients(onehop):
+    refused(onehop, 64, ["-t"], stdin=b"", words="recipient")
+
+
+# -- where the header ends --------------------------------------------------
+
+@pytest.mark.parametrize("text", [
+    b"hello world\nsecond\n", b"hello world", b" indented\n", b": colon\n",
+    b"//example.org/ is none\n", b"a b: c\n", b"\nFrom: x\n",
+    b"\n\n\nthree\n", b"=?x\n"])
+def test_no_header_at_all(onehop, text):
+    """Threats row 112: all of it is the body."""
+    message = sent(onehop, text)
+    header, _, body = message.partition(b"\r\n\r\n")
+    assert sorted(added(header)) == ["date", "from", "message-id"]
+    expected = crlf(text)
+    assert body == (expected[2:] if text.startswith(b"\n") else expected)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"])
+def test_only_a_header(onehop, end):
+    """Threats row 113."""
+    assert sent(onehop, HEADER + b"Subject: x" + end) \
+        == WIRE_HEADER + b"Subject: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("line", [b": starts with a colon", b"no colon",
+                                  b"white space: in a name"])
+def test_a_line_that_is_no_field_starts_the_body(onehop, line):
+    """Threats row 114."""
+    assert sent(onehop, HEADER + line + b"\nSubject: no\n") \
+        == WIRE_HEADER + b"\r\n" + line + b"\r\nSubject: no\r\n"
+
+
+def test_fields_with_white_space_before_the_colon(onehop):
+    given = b"X-Odd : 1\nX-Tab\t: 2\n"
+    assert header_of(onehop, given) == crlf(given)
+
+
+@pytest.mark.parametrize("first", [
+    b"From joe@example.org Fri Nov 21 10:00:00 2025\n",
+    b">From joe@example.org Fri Nov 21 10:00:00 2025\n",
+    b"From joe@example.org  Fri Nov 21 10:00:00 2025 +0000\r\n"])
+def test_an_mbox_line_is_dropped(onehop, first):
+    """Threats row 137."""
+    sink = delivered(onehop, stdin=first + MESSAGE)
+    assert sink.message == crlf(MESSAGE)
+    assert sink.sender == "sender@example.org"
+
+
+def test_a_from_field_with_a_blank_is_no_mbox_line(onehop):
+    text = MESSAGE.replace(b"From: ", b"From  : ")
+    assert sent(onehop, text) == crlf(text)
+
+
+def test_a_from_line_in_the_body_stays(onehop):
+    assert body_of(onehop, b"From here on\n>From x\n") \
+        == b"From here on\r\n>From x\r\n"
+
+
+# -- line ends and dots -----------------------------------------------------
+
+@pytest.mark.parametrize("given", [
+    b"a\nb\r\nc\n", b"a\r\r\nb\n", b"a\rb\n", b"a\r", b"a", b"a\r\n",
+    b"\r\n\r\n", b"\n\n", b"\r\r", b"a\n\rb\n"])
+def test_line_ends(onehop, given):
+    """Threats rows 118, 120: whatever ends a line becomes CRLF."""
+    expected = re.sub(rb"\r\r\n|\r\n|\n|\r", b"\r\n", given)
+    if not expected.endswith(b"\r\n"):
+        expected += b"\r\n"
+    assert body_of(onehop, given) == expected
+
+
+@pytest.mark.parametrize("flags", [[], ["-i"], ["-oi"]])
+def test_dots_are_data(onehop, flags):
+    """Threats rows 121, 122."""
+    given = b".\n..\n.x\n...\n. \na.\n.\r\n\n.\n.."
+    assert body_of(onehop, given, argv=[*flags, "rcpt@example.net"]) \
+        == crlf(given)
+
+
+def test_the_last_line_is_a_dot_without_end(onehop):
+    assert body_of(onehop, b"a\n.") == b"a\r\n.\r\n"
+
+
+SMUGGLE = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\n", b"\r.\r\n",
+           b"\n.\r", b"\r\n.\r", b"\r\n.\r\n"]
+EVIL = (b"MAIL FROM:<evil@example.org>\r\nRCPT TO:<evil@example.net>\r\n"
+        b"DATA\r\nSubject: smuggled\r\n\r\n")
+
+
+@pytest.mark.parametrize("sequence", SMUGGLE, ids=repr)
+@pytest.mark.parametrize("before", [0, 7, 4094, 65534], ids=str)
+def test_nothing_is_smuggled(onehop, sequence, before):
+    """Threats row 119: one message arrives, with all of it inside."""
+    body = b"x" * before + sequence + EVIL + sequence
+    sink = delivered(onehop, stdin=HEADER + b"\n" + body)
+    expected = re.sub(rb"\r\n|\n|\r", b"\r\n", body)
+    text = sink.message[len(WIRE_HEADER) + 2:]
+    if before > 998:
+        text = email.message_from_bytes(sink.message).get_payload(decode=True)
+    assert text == expected or text == expected + b"\r\n"
+    assert sink.recipients == ["rcpt@example.net"]
+    assert len(sink.messages) == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_line_ends_and_dots(onehop, seed):
+    """Threats rows 118-121, against a model; long enough to meet every
+    buffer's end."""
+    chance = random.Random(seed)
+    words = [b"\n", b"\r\n", b"\r\r\n", b"\r", b"\n.\n", b"\n..", b".",
+             b"text ", b"\n" + b"x" * 61]
+    body = b"".join(chance.choice(words) for _ in range(60000))
+    body = re.sub(rb"\r{3,}", b"\r\r", body)
+    body = re.sub(rb"([^\r\n]{900})", rb"\1\n", body)
+    expected = re.sub(rb"\r\r\n|\r\n|\n|\r", b"\r\n", body)
+    if not expected.endswith(b"\r\n"):
+        expected += b"\r\n"
+    chunking = ["CHUNKING"] if seed % 2 else []
+    assert body_of(onehop, body, sink={
+        "ehlo": ["8BITMIME", "PIPELINING", *chunking]}) == expected
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 8191, 8192, 16384, 32768,
+                                  65535, 65536, 131072, 1048575, 1048576])
+def test_crlf_and_dot_at_the_end_of_a_buffer(onehop, size):
+    """Threats row 118: the CR is the last byte before the boundary."""
+    line = b"y" * 61 + b"\n"
+    start = HEADER + b"\n"
+    fill = size - 1 - len(start)
+    text = (line * (fill // 62 + 1))[:fill]
+    text = re.sub(rb"\n$", b"z", text)
+    for end in (b"\r\n.\r\n.\n", b"\n.\n\n", b"\r\r\nx\n"):
+        given = start + text + end
+        assert sent(onehop, given) \
+            == re.sub(rb"\r\r\n|\r\n|\n", b"\r\n", given)
+
+
+# -- bytes that mail does not carry -----------------------------------------
+
+def test_nul_in_the_header(onehop):
+    """Threats row 117."""
+    refused(onehop, 65, stdin=HEADER + b"Subject: a\0b\n\nx\n", words="NUL")
+
+
+def test_nul_in_a_text_body(onehop):
+    message = sent(onehop, HEADER + b"\na\0b\n")
+    parsed = email.message_from_bytes(message)
+    assert parsed["Content-Transfer-Encoding"] == "quoted-printable"
+    assert parsed.get_payload(decode=True) == b"a\0b\r\n"
+    assert b"\0" not in message
+
+
+def test_nul_in_a_multipart_body(onehop):
+    refused(onehop, 65, stdin=HEADER + b"MIME-Version: 1.0\nContent-Type: "
+            b"multipart/mixed; boundary=x\n\n--x\n\na\0b\n--x--\n",
+            words="NUL")
+
+
+def test_nul_in_a_signed_body(onehop):
+    refused(onehop, 65, stdin=HEADER + b"DKIM-Signature: v=1\n\na\0b\n",
+            words="NUL")
+
+
+MIME_8BIT = (HEADER + b"MIME-Version: 1.0\nContent-Type: text/plain; "
+             b"charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n")
+
+
+def test_every_byte_in_a_body(onehop):
+    """Threats row 141, with 8BITMIME: as it is."""
+    body = b"".join(bytes([n]) + b"\n" for n in range(1, 256)
+                    if n not in (10, 13))
+    assert sent(onehop, MIME_8BIT + body) == crlf(MIME_8BIT + body)
+
+
+@pytest.mark.parametrize("nul", [False, True])
+def test_every_byte_in_a_body_as_quoted_printable(onehop, nul):
+    body = b"".join(bytes([n]) + b"\n" for n in range(not nul, 256)
+                    if n not in (10, 13))
+    message = sent(onehop, MIME_8BIT + body, sink={"ehlo": []})
+    parsed = email.message_from_bytes(message)
+    assert parsed["Content-Transfer-Encoding"] == "quoted-printable"
+    assert parsed.get_all("Content-Type") == ["text/plain; charset=utf-8"]
+    assert parsed.get_payload(decode=True) == crlf(body)
+    assert max(map(len, message.split(b"\r\n"))) <= 76
+    assert re.fullmatch(rb"[\t\r\n\x20-\x7e]*", message)
+
+
+def test_every_byte_in_header_fields(onehop):
+    """Threats row 141: nothing but CRLF ends a line, nothing is lost."""
+    values = [n for n in range(1, 256) if n not in (10, 13)]
+    fields = b"".join(b"X-%d: a%cb\n" % (n, n) for n in values)
+    message = sent(onehop, HEADER + fields + b"\nbody\n", sink={"ehlo": []})
+    parsed = email.message_from_bytes(message, policy=email.policy.compat32)
+    for n in values:
+        text = "".join(
+            part.decode(charset or "ascii") if isinstance(part, bytes)
+            else part for part, charset in
+            email.header.decode_header(parsed[f"X-{n}"]))
+        assert text.strip() == "a" + bytes([n]).decode("latin-1") + "b", n
+    assert not re.search(rb"[\x80-\xff]", message)
+
+
+def test_prefixes_of_a_message(onehop):
+    """Threats row 141: a message may end anywhere."""
+    whole = (b"From a@b\nReceived: x\n\tby y\nFrom: Joe <joe@example.org>\n"
+             b"To: a@example.net,\n b@example.net\nBcc: c@example.net\n"
+             b"Subject: =?utf-8?q?x?=\r\nDate: x\n\n.body\r\n..\n")
+    for end in range(0, len(whole), 7):
+        result, sink = deliver(onehop, stdin=whole[:end])
+        assert result.status in (0, 65), (end, result)
+        if result.status == 0:
+            assert len(sink.messages) == 1
+
+
+# -- long lines -------------------------------------------------------------
+
+def lines(message):
+    return message.split(b"\r\n")
+
+
+def test_a_long_header_line_is_folded(onehop):
+    """Threats row 115."""
+    value = b" ".join(b"word%04d" % n for n in range(400))
+    message = sent(onehop, HEADER + b"X-Long: " + value + b"\n\nbody\n")
+    assert max(map(len, lines(message))) <= 998
+    assert re.sub(rb"\r\n(?=[ \t])", b"", message) \
+        == WIRE_HEADER + b"X-Long: " + value + b"\r\n\r\nbody\r\n"
+
+
+def test_a_header_line_of_998_bytes_stays(onehop):
+    field = b"X-Long: " + b"word " * 198
+    assert len(field) == 998
+    assert header_of(onehop, field + b"\n") == field + b"\r\n"
+
+
+def test_a_long_body_line_is_encoded(onehop):
+    body = b"short\n" + b"0123456789" * 300 + b"\n"
+    message = sent(onehop, HEADER + b"\n" + body)
+    parsed = email.message_from_bytes(message)
+    assert parsed["Content-Transfer-Encoding"] == "quoted-printable"
+    assert parsed.get_payload(decode=True) == crlf(body)
+    assert max(map(len, lines(message))) <= 76
+
+
+def test_a_body_line_of_998_bytes_stays(onehop):
+    body = b"x" * 998 + b"\n"
+    assert body_of(onehop, body) == crlf(body)
+
+
+@pytest.mark.parametrize("field", [
+    b"DKIM-Signature: v=1; a=rsa-sha256\n",
+    b"Content-Type: multipart/signed; boundary=x\nMIME-Version: 1.0\n",
+    b"Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n"])
+def test_what_must_not_be_re_encoded_is_not(onehop, field):
+    text = HEADER + field + b"\n" + b"0123456789" * 300 + b"\n"
+    result, sink = deliver(onehop, stdin=text)
+    assert result.status == 0
+    assert sink.message == crlf(text)
+
+
+def test_base64_is_not_touched(onehop):
+    text = HEADER + (b"MIME-Version: 1.0\nContent-Type: text/plain\n"
+                     b"Content-Transfer-Encoding: base64\n\naGVsbG8K\n")
+    assert sent(onehop, text, sink={"ehlo": []}) == crlf(text)
+
+
+def test_a_line_of_a_megabyte(onehop):
+    """Threats row 115: memory and time stay bounded."""
+    body = b"x" * 1000000 + b"\n"
+    message = sent(onehop, HEADER + b"\n" + body)
+    assert email.message_from_bytes(message).get_payload(decode=True) \
+        == crlf(body)
+
+
+# -- raw 8-bit in the header ------------------------------------------------
+
+def decoded(raw):
+    """A field body as a reader shows it."""
+    text = re.sub(rb"\r\n(?=[ \t])", b"", raw).decode("ascii")
+    return str(email.header.make_header(email.header.decode_header(text)))
+
+
+@pytest.mark.parametrize("subject", [
+    "Grüße", "plain then ünïcode at the end", "日本語" * 40, "é", "a " * 30 + "ß",
+    "🎉 party", "ends with a blank ü "])
+def test_raw_utf8_in_the_subject_is_encoded(onehop, subject):
+    """Threats row 124."""
+    raw = header_of(onehop, b"Subject: " + subject.encode() + b"\n",
+                    sink={"ehlo": ["8BITMIME"]})
+    assert decoded(raw[len(b"Subject: "):].rstrip(b"\r\n")).strip() \
+        == subject.strip()
+    for line in raw.split(b"\r\n"):
+        assert len(line) <= 78
+        for word in re.findall(rb"=\?.*?\?=", line):
+            assert len(word) <= 75
+
+
+def test_raw_latin1_in_the_subject_is_encoded_as_such(onehop):
+    """Threats row 125."""
+    raw = header_of(onehop, b"Subject: gr\xfc\xdfe\n", sink={"ehlo": []})
+    assert decoded(raw[len(b"Subject: "):].rstrip()) == "grüße"
+
+
+@pytest.mark.parametrize("field,names", [
+    (b'To: "J\xc3\xbcrgen M, jr" <a@example.net>, b@example.net\n',
+     [("Jürgen M, jr", "a@example.net"), ("", "b@example.net")]),
+    ("Cc: Zoë <z@example.net>\n".encode(), [("Zoë", "z@example.net")])])
+def test_raw_utf8_in_display_names_is_encoded(onehop, field, names):
+    raw = header_of(onehop, field, sink={"ehlo": []})
+    raw.decode("ascii")
+    parsed = email.message_from_bytes(raw, policy=email.policy.default)
+    (value,) = parsed.values()
+    assert [(a.display_name, a.addr_spec) for a in value.addresses] == names
+
+
+def test_raw_utf8_stays_where_the_relay_takes_it(onehop):
+    field = "Subject: Grüße\nTo: Zoë <z@example.net>\n".encode()
+    sink = delivered(onehop, stdin=HEADER + field + b"\nx\n",
+                     sink={"ehlo": ["8BITMIME", "SMTPUTF8"]})
+    assert sink.message == crlf(HEADER + field + b"\nx\n")
+    assert "SMTPUTF8" in next(c for c in sink.commands if "MAIL" in c)
+
+
+def test_latin1_is_not_declared_as_utf8(onehop):
+    """Threats row 125."""
+    sink = delivered(onehop, stdin=HEADER + b"Subject: gr\xfc\xdfe\n\nx\n",
+                     sink={"ehlo": ["8BITMIME", "SMTPUTF8"]})
+    assert "SMTPUTF8" not in " ".join(sink.commands)
+    sink.message.decode("ascii")
+
+
+# -- fields that are added and removed --------------------------------------
+
+def test_missing_fields_are_added(onehop):
+    """Threats rows 138, 139."""
+    message = sent(onehop, b"Subject: x\n\nbody\n")
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    assert sorted(added(message)) == ["date", "from", "message-id", "subject"]
+    assert parsed["From"].addresses[0].addr_spec == "sender@example.org"
+    assert abs(parsed["Date"].datetime.timestamp() - time.time()) < 60
+    assert re.fullmatch(r"<[^@<>\s]+@example\.org>", parsed["Message-ID"])
+
+
+def test_message_ids_differ(onehop):
+    ids = {email.message_from_bytes(sent(onehop, b"\nx\n"))["Message-ID"]
+           for _ in range(5)}
+    assert len(ids) == 5
+
+
+@pytest.mark.parametrize("fields", [
+    b"Date: nonsense\nMessage-ID: nonsense\nFrom: a@example.org\n",
+    b"DATE:\nmessage-id:x\nfrOM: a@example.org\n",
+    b"From: a@example.org\nFrom: b@example.org\nDate: 1\nDate: 2\n"
+    b"Message-ID: <1@x>\nMessage-ID: <2@x>\n",
+    b"From: Two: a@example.org, b@example.org;\nDate: x\nMessage-Id: <x>\n",
+    b'From: "a\n b" <a@example.org>\nDate: x\nMessage-ID: <x>\n'])
+def test_fields_that_are_there_are_not_touched(onehop, fields):
+    """Threats rows 138, 139."""
+    assert sent(onehop, fields + b"\nx\n") == crlf(fields + b"\nx\n")
+
+
+def test_the_full_name_is_used_for_a_generated_from(onehop):
+    message = sent(onehop, b"\nx\n", ["-F", "Joe Öst, jr.", "r@example.net"],
+                   sink={"ehlo": []})
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    (address,) = parsed["From"].addresses
+    assert address.display_name == "Joe Öst, jr."
+    assert address.addr_spec == "sender@example.org"
+
+
+def test_a_full_name_that_is_quoted_already(onehop):
+    """calendar(1) passes the quotes along."""
+    message = sent(onehop, b"\nx\n", ["-F", '"Reminder Service"',
+                                      "r@example.net"])
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    assert parsed["From"].addresses[0].display_name == "Reminder Service"
+
+
+def test_a_full_name_cannot_be_an_address(onehop):
+    """Threats row 145."""
+    message = sent(onehop, b"\nx\n", ["-F", 'x" <a@evil.example>, "y',
+                                      "r@example.net"])
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    assert [a.addr_spec for a in parsed["From"].addresses] \
+        == ["sender@example.org"]
+
+
+@pytest.mark.parametrize("fields,left", [
+    (b"Bcc: a@example.net\n", b""),
+    (b"Bcc:\n\ta@example.net,\n b@example.net\nX: 1\n", b"X: 1\n"),
+    (b"BCC : a@example.net\nX: 1\n", b"X: 1\n"),
+    (b"bcc\t:a@example.net\n", b""),
+    (b"Bcc: a@example.net\nX: 1\nBcc: b@example.net\n", b"X: 1\n"),
+    (b"Bcc:\nX: 1\n", b"X: 1\n"),
+    (b"Bcc: \n \n\tfolded@example.net\n", b""),
+    (b"Resent-Bcc: a@example.net\nX: 1\n", b"X: 1\n"),
+    (b"X-Bcc: a@example.net\nBcc-: 1\n", b"X-Bcc: a@example.net\nBcc-: 1\n"),
+])
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_bcc_is_removed(onehop, fields, left, ends):
+    """Threats row 126, with and without -t."""
+    given = fields.replace(b"\n", ends)
+    for flags in ([], ["-t"]):
+        assert header_of(onehop, given, argv=[*flags, "r@example.net"]) \
+            == crlf(left)
+
+
+def test_bcc_as_the_last_line_without_end(onehop):
+    assert sent(onehop, HEADER + b"Bcc: a@example.net") \
+        == WIRE_HEADER + b"\r\n"
+
+
+def test_bcc_in_the_body_stays(onehop):
+    """Threats row 127."""
+    body = (b"--x\nContent-Type: message/rfc822\n\nBcc: a@example.net\n"
+            b"To: b@example.net\n\ninner\n--x--\nBcc: c@example.net\n")
+    assert body_of(onehop, body) == crlf(body)
+
+
+# -- recipients from the header ---------------------------------------------
+
+def recipients(onehop, fields, *argv):
+    sink = delivered(onehop, ["-t", *argv],
+                     stdin=HEADER + fields + b"\nbody\n")
+    return sink.recipients
+
+
+@pytest.mark.parametrize("fields,expected", [
+    (b"To: a@x.example\nCc: b@x.example\nBcc: c@x.example\n",
+     "a@x.example b@x.example c@x.example"),
+    (b"To: a@x.example,\n\tb@x.example\n , c@x.example\n",
+     "a@x.example b@x.example c@x.example"),
+    (b"To: a@x.example\nTo: b@x.example\nCC: c@x.example\n",
+     "a@x.example b@x.example c@x.example"),
+    (b"To: Group: a@x.example, b@x.example;, c@x.example\n",
+     "a@x.example b@x.example c@x.example"),
+    (b"To: undisclosed-recipients:;\nBcc: a@x.example\n", "a@x.example"),
+    (b'To: "A, B" <a@x.example>, Joe Q. Public <b@x.example>\n',
+     "a@x.example b@x.example"),
+    (b"To: a@x.example (comment, with (nested) b@no.example)\n",
+     "a@x.example"),
+    (b"To: (before) <a@x.example> (after)\n", "a@x.example"),
+    (b"To: <@r1.example,@r2.example:u@x.example>\n", "u@x.example"),
+    (b'To: "q\\"uo te"@x.example\n', '"q\\"uo te"@x.example'),
+    (b"To: a@[127.0.0.1]\n", "a@[127.0.0.1]"),
+    (b"To: a @ x.example\n", "a@x.example"),
+    (b"To: ,, a@x.example ,,\n", "a@x.example"),
+    (b"To: =?utf-8?q?J=C3=BCrgen?= <a@x.example>\n", "a@x.example"),
+    ("To: Jürgen <a@x.example>\n".encode(), "a@x.example"),
+    (b"To: xn--local@x.example\n", "xn--local@x.example"),
+    (b"To: xn--exmple-cua@xn--exmple-cua.example\n",
+     "xn--exmple-cua@xn--exmple-cua.example"),
+    ("To: a@exämple.example\n".encode(), "a@xn--exmple-cua.example"),
+    (b"To: a+detail=x/y@x.example, -dash@x.example, {a}%b@x.example\n",
+     "a+detail=x/y@x.example -dash@x.example {a}%b@x.example"),
+], ids=repr)
+def test_recipients_from_the_header(onehop, fields, expected):
+    """Threats rows 126, 129, 136."""
+    got = recipients(onehop, fields)
+    assert " ".join(got) == expected
+
+
+@pytest.mark.parametrize("fields,expected", [
+    (b"Resent-To: r@x.example\nTo: a@x.example\nBcc: b@x.example\n",
+     ["r@x.example"]),
+    (b"Resent-From: f@x.example\nResent-Cc: r@x.example\n"
+     b"Resent-Bcc: s@x.example\nTo: a@x.example\n",
+     ["r@x.example", "s@x.example"]),
+    (b"Resent-From: f@x.example\nResent-To: new@x.example\n"
+     b"Received: from x\nResent-From: g@x.example\n"
+     b"Resent-To: old@x.example\nTo: a@x.example\n", ["new@x.example"]),
+])
+def test_resent_recipients(onehop, fields, expected):
+    """Threats row 128."""
+    assert recipients(onehop, fields) == expected
+
+
+def test_recipients_of_the_command_line_are_added(onehop):
+    assert sorted(recipients(
+        onehop, b"To: a@x.example\n", "b@x.example,c@x.example",
+        "Joe <d@x.example>")) \
+        == ["a@x.example", "b@x.example", "c@x.example", "d@x.example"]
+
+
+def test_without_t_the_header_is_not_asked(onehop):
+    sink = delivered(onehop, ["r@x.example"],
+                     stdin=HEADER + b"To: a@x.example\n\nx\n")
+    assert sink.recipients == ["r@x.example"]
+
+
+@pytest.mark.parametrize("argv", [
+    ["a@x.example", "a@x.example"], ["a@x.example", "a@X.EXAMPLE"],
+    ["a@x.example,<a@x.example>"], ["a@exämple.org", "a@xn--exmple-cua.org"]])
+def test_duplicates_are_sent_once(onehop, argv):
+    """Threats row 133."""
+    assert len(delivered(onehop, argv).recipients) == 1
+
+
+def test_local_parts_differ_by_case(onehop):
+    argv = ["Joe@x.example", "joe@x.example"]
+    assert delivered(onehop, argv).recipients == argv
+
+
+@pytest.mark.parametrize("fields", [
+    b"", b"To: undisclosed:;\n", b"To:\n",
+    b"Cc: empty:;, also-empty:;\n", b"To: (nobody)\n",
+    b"Resent-From: x@x.example\nTo: a@x.example\n"])
+def test_nobody_to_send_to(onehop, fields):
+    """Threats row 130."""
+    refused(onehop, 64, ["-t"], stdin=HEADER + fields + b"\nx\n",
+            words="recipient")
+
+
+@pytest.mark.parametrize("value", [
+    b'"unterminated <a@x.example>', b"(unterminated a@x.example",
+    b"<a@x.example", b"a@b@c", b"@x.example", b"a@", b"a b@c.example",
+    b"a@x.example>", b"a@x..example", b"a@.x.example", b"a..b@[", b"a@[1.2.3",
+    b"a@" + b"x" * 64 + b".example", b"a@" + b"abcdefgh." * 30 + b"example",
+    b"a@x_y.ex ample", "a@\u200b.example".encode(), b"a@xn--a\xff.example",
+], ids=repr)
+def test_addresses_that_are_none(onehop, value):
+    """Threats rows 131, 135: refused, and the field is named."""
+    refused(onehop, 65, ["-t"], stdin=HEADER + b"To: " + value + b"\n\nx\n",
+            words="To")
+
+
+def test_comments_to_a_great_depth(onehop):
+    """Threats row 134."""
+    depth = 300000
+    refused(onehop, 65, ["-t"],
+            stdin=HEADER + b"To: a@x.example " + b"(" * depth + b"\n\nx\n")
+    sink = delivered(onehop, ["-t"], stdin=HEADER + b"To: a@x.example "
+                     + b"(" * depth + b")" * depth + b"\n\nx\n")
+    assert sink.recipients == ["a@x.example"]
+
+
+def test_ten_thousand_recipients_as_arguments(onehop):
+    """Threats row 132."""
+    argv = [f"user{n}@x.example" for n in range(10000)]
+    assert delivered(onehop, argv).recipients == argv
+
+
+def test_twenty_thousand_recipients_in_one_field(onehop):
+    """Threats row 132."""
+    wanted = [f"user{n}@x.example" for n in range(20000)]
+    fields = b"Bcc: " + ",\n ".join(wanted).encode() + b"\n"
+    assert recipients(onehop, fields) == wanted
