@@ -46,6 +46,9 @@ struct transport_result {
 void transport_result_init(struct transport_result *r, size_t count);
 void transport_result_free(struct transport_result *r);
 
+/* Adds a warning to the notes. */
+void transport_note(struct transport_result *r, const char *note);
+
 /* The backends. */
 bool relay_send(const struct transport_job *job, struct transport_result *r);
 bool files_send(const struct transport_job *job, struct transport_result *r);

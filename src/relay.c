@@ -1,0 +1,426 @@
+#include "relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "buf.h"
+#include "config.h"
+#include "identity.h"
+#include "idn.h"
+#include "log.h"
+#include "net.h"
+#include "outcome.h"
+#include "sasl.h"
+#include "secret.h"
+#include "smtp.h"
+#include "stream.h"
+#include "text.h"
+#include "tls.h"
+
+struct relay {
+	const struct relay_params *params;
+	char *host; /* A-labels, or a path */
+	unsigned port;
+	int mode; /* TLS_NONE ... TLS_IMPLICIT */
+	char *ehlo_name;
+	struct net_peer peer;
+	struct tls_policy policy;
+	struct tls *tls;
+	struct stream *stream;
+	struct smtp *smtp;
+	struct smtp_params smtp_params;
+	struct sasl_credentials credentials;
+	struct buf secret;
+	struct relay_times times;
+	bool tls_active, handshake_failed, fell_back;
+};
+
+/* ---- what is where ---- */
+
+static const char *
+configured_host(const struct config *c)
+{
+	const char *socket = config_string(c, KW_SOCKET);
+
+	return socket != NULL ? socket : config_string(c, KW_HOST);
+}
+
+char *
+relay_name(const struct config *c)
+{
+	const char *host = configured_host(c);
+
+	if (host == NULL)
+		return mem_strdup("");
+	if (net_is_path(host))
+		return mem_strdup(host);
+	return mem_printf("%s:%u", host, config_port(c));
+}
+
+struct smtp *
+relay_smtp(struct relay *r)
+{
+	return r->smtp;
+}
+
+const struct net_peer *
+relay_peer(const struct relay *r)
+{
+	return &r->peer;
+}
+
+const struct tls_info *
+relay_tls(const struct relay *r)
+{
+	return r->tls_active ? tls_info(r->tls) : NULL;
+}
+
+const struct relay_times *
+relay_times(const struct relay *r)
+{
+	return &r->times;
+}
+
+bool
+relay_fell_back(const struct relay *r)
+{
+	return r->fell_back;
+}
+
+char *
+relay_tls_words(const struct relay *r)
+{
+	const struct tls_info *info = relay_tls(r);
+
+	if (info == NULL)
+		return mem_strdup("off");
+	return mem_printf("%s %s", info->version,
+	    info->verified ? "verified" : "unverified");
+}
+
+/* ---- preparation ---- */
+
+static bool
+set_host(struct relay *r, struct failure *f)
+{
+	const char *host = configured_host(r->params->config), *why;
+
+	if (net_is_path(host) || net_is_literal(host)) {
+		r->host = mem_strdup(host);
+		return true;
+	}
+	r->host = idn_to_ascii(host, &why);
+	if (r->host == NULL)
+		return failure_set(f, FAIL_CONFIG,
+		    "host '%s' is not a valid name: %s", host, why);
+	return true;
+}
+
+/*
+ * A name for EHLO that strangers accept: the setting, the host's name where
+ * it means something outside, the sender's domain.  The address literal needs
+ * the connection and comes later.
+ */
+static bool
+set_ehlo_name(struct relay *r, struct failure *f)
+{
+	const struct config *c = r->params->config;
+	const char *domain = NULL, *why;
+	char *name = config_expand(c, KW_DOMAIN, NULL, f);
+
+	if (name == NULL && f->class != FAIL_NONE)
+		return false;
+	if (name == NULL)
+		name = identity_fqdn(true);
+	if (name == NULL && r->params->sender != NULL)
+		domain = address_domain(r->params->sender);
+	if (domain != NULL && domain[0] != '[')
+		name = mem_strdup(domain);
+	if (name == NULL)
+		return true;
+	if (name[0] == '[')
+		r->ehlo_name = mem_strdup(name);
+	else
+		r->ehlo_name = idn_to_ascii(name, &why);
+	if (r->ehlo_name == NULL || text_has_control(name, strlen(name)) ||
+	    strchr(name, ' ') != NULL)
+		failure_set(f, FAIL_CONFIG,
+		    "EHLO name '%s' is not a domain (keyword 'domain', %s)",
+		    name, config_origin(c, KW_DOMAIN));
+	free(name);
+	return f->class == FAIL_NONE;
+}
+
+static void
+set_ehlo_literal(struct relay *r)
+{
+	if (r->ehlo_name != NULL)
+		return;
+	if (r->peer.local[0] == '\0')
+		r->ehlo_name = mem_strdup("[127.0.0.1]");
+	else if (strchr(r->peer.local, ':') != NULL)
+		r->ehlo_name = mem_printf("[IPv6:%s]", r->peer.local);
+	else
+		r->ehlo_name = mem_printf("[%s]", r->peer.local);
+}
+
+static void
+set_tls_policy(struct relay *r)
+{
+	const struct config *c = r->params->config;
+	struct tls_policy *p = &r->policy;
+
+	memset(p, 0, sizeof(*p));
+	p->verify = config_tls_verify(c);
+	p->host = r->host;
+	p->host_override = config_string(c, KW_TLS_HOST_OVERRIDE);
+	p->priority = config_string(c, KW_TLS_PRIORITIES);
+	p->trust_file = config_string(c, KW_TLS_TRUST_FILE);
+	p->ca_file = config_string(c, KW_TLS_CA_FILE);
+	p->ca_pem = config_string(c, KW_TLS_CA);
+	p->ca_only = config_choice(c, KW_TLS_CA_MODE) == CA_ONLY;
+	p->env_file = config_cert_env_file(c);
+	p->env_dir = config_cert_env_dir(c);
+	p->crl_file = config_string(c, KW_TLS_CRL_FILE);
+	p->key_file = config_string(c, KW_TLS_KEY_FILE);
+	p->cert_file = config_string(c, KW_TLS_CERT_FILE);
+	p->fingerprint = config_string(c, KW_TLS_FINGERPRINT);
+	p->pins = config_string(c, KW_TLS_PIN);
+	if (p->key_file != NULL && strncmp(p->key_file, "pkcs11:", 7) == 0)
+		p->key_pin = config_string(c, KW_PASSWORD);
+}
+
+/* Calls back from smtp: the secret is fetched as late as possible. */
+static bool
+fetch_secret(void *ctx, struct failure *f)
+{
+	struct relay *r = ctx;
+
+	if (r->params->secret != NULL || r->secret.len > 0 ||
+	    (r->smtp_params.mechanisms & ~(unsigned)SASL_EXTERNAL) == 0)
+		return true;
+	return config_secret(r->params->config, &r->secret, f);
+}
+
+static bool
+handshake(struct relay *r, struct stream *s, struct failure *f)
+{
+	const struct config *c = r->params->config;
+	int64_t start = stream_now();
+	const struct tls_info *info;
+
+	if (!tls_start(r->tls, s,
+		(int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000, f)) {
+		r->handshake_failed = true;
+		return false;
+	}
+	r->times.tls = stream_now() - start;
+	r->tls_active = true;
+	info = tls_info(r->tls);
+	if (info->binding_type != NULL) {
+		r->credentials.binding_type = info->binding_type;
+		r->credentials.binding = &info->binding;
+	}
+	return true;
+}
+
+static bool
+start_tls(void *ctx, struct stream *s, struct failure *f)
+{
+	return handshake(ctx, s, f);
+}
+
+static enum smtp_starttls
+starttls_mode(int mode)
+{
+	switch (mode) {
+	case TLS_MAY:
+		return SMTP_STARTTLS_MAY;
+	case TLS_STARTTLS:
+		return SMTP_STARTTLS_MUST;
+	default:
+		return SMTP_STARTTLS_NEVER;
+	}
+}
+
+static void
+set_smtp_params(struct relay *r)
+{
+	const struct config *c = r->params->config;
+	struct smtp_params *p = &r->smtp_params;
+
+	memset(p, 0, sizeof(*p));
+	p->ehlo_name = r->ehlo_name;
+	p->lmtp = config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP;
+	p->tls_active = r->tls_active;
+	p->starttls = starttls_mode(r->mode);
+	p->start_tls = start_tls;
+	p->tls_ctx = r;
+	p->reply_timeout = (int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000;
+	p->data_timeout = (int64_t)config_number(c, KW_DATA_TIMEOUT) * 1000;
+	p->mechanisms = config_mechanisms(c, &p->named);
+	if (p->mechanisms == 0 || r->params->no_auth)
+		return;
+	r->credentials.user = config_string(c, KW_USER);
+	r->credentials.password = r->params->secret != NULL ?
+	    r->params->secret :
+	    &r->secret;
+	r->credentials.host = r->host;
+	r->credentials.port = r->port;
+	p->credentials = &r->credentials;
+	p->fetch_secret = fetch_secret;
+	p->secret_ctx = r;
+	/* What the configuration allows in clear it has checked already. */
+	p->auth_cleartext = config_flag(c, KW_AUTH_CLEARTEXT) || p->named ||
+	    net_is_path(r->host) || net_is_loopback(r->host);
+}
+
+/* ---- the connection ---- */
+
+static void
+show_dialogue(void *ctx, int dir, const void *bytes, size_t len)
+{
+	struct buf line = BUF_INIT(SIZE_MAX);
+	const char *p = bytes;
+	ssize_t ignored;
+
+	(void)ctx;
+	while (len > 0 && (p[len - 1] == '\n' || p[len - 1] == '\r'))
+		len--;
+	if (len == 0 && dir == '>')
+		return;
+	buf_addf(&line, "%c ", dir);
+	text_escape(&line, p, len, 0, SMTP_LINE_MAX);
+	buf_addc(&line, '\n');
+	ignored = write(STDERR_FILENO, buf_str(&line), line.len);
+	(void)ignored;
+	buf_free(&line);
+}
+
+static bool
+connect_stream(struct relay *r, struct failure *f)
+{
+	static const int families
+	    [] = { [IP_ANY] = AF_UNSPEC, [IP_4] = AF_INET, [IP_6] = AF_INET6 };
+	const struct config *c = r->params->config;
+	struct net_params p = {
+		.host = r->host,
+		.port = r->port,
+		.family = families[config_choice(c, KW_IP_FAMILY)],
+		.source_ip = config_string(c, KW_SOURCE_IP),
+		.proxy_host = config_string(c, KW_PROXY_HOST),
+		.proxy_port = (unsigned)config_number(c, KW_PROXY_PORT),
+		.timeout = (int64_t)config_number(c, KW_CONNECT_TIMEOUT) * 1000,
+		.deadline = r->params->deadline,
+	};
+	int64_t start = stream_now();
+	int fd = net_connect(&p, &r->peer, f);
+
+	if (fd < 0)
+		return false;
+	r->times.connect = stream_now() - start;
+	r->stream = stream_new(fd);
+	stream_set_deadline(r->stream, r->params->deadline);
+	if (r->params->verbose)
+		stream_set_tap(r->stream, show_dialogue, NULL);
+	return true;
+}
+
+static void
+disconnect(struct relay *r)
+{
+	smtp_free(r->smtp);
+	stream_free(r->stream);
+	tls_free(r->tls);
+	r->smtp = NULL;
+	r->stream = NULL;
+	r->tls = NULL;
+	r->tls_active = false;
+	r->credentials.binding_type = NULL;
+}
+
+/* Everything that can be wrong before a connection is found before it. */
+static bool
+prepare_tls(struct relay *r, struct failure *f)
+{
+	if (r->mode == TLS_NONE)
+		return true;
+	set_tls_policy(r);
+	r->tls = tls_new(&r->policy, f);
+	return r->tls != NULL;
+}
+
+static bool
+attempt(struct relay *r, struct failure *f)
+{
+	int64_t start;
+	bool ok;
+
+	r->handshake_failed = false;
+	if (!prepare_tls(r, f) || !connect_stream(r, f))
+		return false;
+	set_ehlo_literal(r);
+	ok = r->mode != TLS_IMPLICIT || handshake(r, r->stream, f);
+	if (ok) {
+		set_smtp_params(r);
+		r->smtp = smtp_new(r->stream, &r->smtp_params);
+		start = stream_now();
+		ok = r->params->no_auth ? smtp_greet(r->smtp, f) :
+					  smtp_start(r->smtp, f);
+		if (ok)
+			r->times.auth = stream_now() - start;
+	}
+	if (!ok) {
+		char *name = relay_name(r->params->config);
+
+		failure_prefix(f, "'%s': ", name);
+		free(name);
+	}
+	return ok;
+}
+
+struct relay *
+relay_open(const struct relay_params *p, struct failure *f)
+{
+	struct relay *r = mem_alloc(sizeof(*r));
+	bool ok;
+
+	r->params = p;
+	r->times = (struct relay_times){ -1, -1, -1 };
+	buf_init(&r->secret, SECRET_MAX);
+	failure_clear(f);
+	r->port = config_port(p->config);
+	r->mode = config_tls(p->config);
+	ok = set_host(r, f) && set_ehlo_name(r, f) && attempt(r, f);
+	/* `may` promises delivery, not secrecy: once more in clear. */
+	if (!ok && r->mode == TLS_MAY && r->handshake_failed) {
+		disconnect(r);
+		r->mode = TLS_NONE;
+		r->fell_back = true;
+		failure_clear(f);
+		ok = attempt(r, f);
+	}
+	if (!ok) {
+		relay_close(r);
+		return NULL;
+	}
+	return r;
+}
+
+void
+relay_close(struct relay *r)
+{
+	if (r == NULL)
+		return;
+	if (r->smtp != NULL)
+		smtp_quit(r->smtp);
+	disconnect(r);
+	buf_free(&r->secret);
+	free(r->host);
+	free(r->ehlo_name);
+	free(r);
+}

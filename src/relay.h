@@ -1,0 +1,58 @@
+/*
+ * relay: a connection to the relay that the configuration names: address,
+ * TLS, authentication.  For one message (relay_send() in transport.h), for
+ * --serverinfo and --check, and for a server in front that sends several.
+ */
+#ifndef RELAY_H
+#define RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct buf;
+struct config;
+struct failure;
+struct net_peer;
+struct relay;
+struct smtp;
+struct tls_info;
+
+struct relay_params {
+	const struct config *config;
+	const char *sender; /* envelope sender, for the EHLO name; or NULL */
+	const struct buf *secret; /* fetched already, or NULL */
+	int64_t deadline;	  /* stream_now() scale; 0: none */
+	bool verbose;		  /* dialogue on stderr */
+	bool no_auth;		  /* greet only */
+};
+
+/*
+ * Connects, starts TLS as configured, greets and authenticates.  With `may`
+ * and a handshake that fails, once more in clear on a new connection.  NULL
+ * with f set; the text names the host and the phase.  p must outlive it.
+ */
+struct relay *relay_open(const struct relay_params *p, struct failure *f);
+
+/* QUIT, if that still makes sense, and close. */
+void relay_close(struct relay *r);
+
+struct smtp *relay_smtp(struct relay *r);
+const struct net_peer *relay_peer(const struct relay *r);
+/* NULL without TLS. */
+const struct tls_info *relay_tls(const struct relay *r);
+
+/* "HOST:PORT" or the socket's path; free() it. */
+char *relay_name(const struct config *c);
+/* "off", "TLS1.3 verified", "TLS1.2 unverified"; free() it. */
+char *relay_tls_words(const struct relay *r);
+
+/* How long the phases took, in milliseconds; -1 when not reached. */
+struct relay_times {
+	int64_t connect, tls, auth;
+};
+const struct relay_times *relay_times(const struct relay *r);
+
+/* Whether `may` went back to clear text. */
+bool relay_fell_back(const struct relay *r);
+
+#endif

@@ -1,0 +1,277 @@
+/* The relay backend: one message in as few transactions as it needs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "envelope.h"
+#include "message.h"
+#include "net.h"
+#include "relay.h"
+#include "smtp.h"
+#include "stream.h"
+#include "tls.h"
+#include "transport.h"
+
+static void
+rewind_message(void *ctx)
+{
+	message_rewind(ctx);
+}
+
+static ssize_t
+next_chunk(void *ctx, const unsigned char **chunk)
+{
+	return message_next(ctx, chunk);
+}
+
+/* What the server offers decides how the message is written. */
+static bool
+render(const struct transport_job *job, const struct smtp_caps *caps,
+    struct smtp_mail *mail, struct transport_result *r)
+{
+	const struct envelope *e = job->envelope;
+	struct message_form form = {
+		.eightbit = (caps->extensions & SMTP_EXT_8BITMIME) != 0,
+		.utf8 = (caps->extensions & SMTP_EXT_SMTPUTF8) != 0,
+		.utf8_addresses = e->utf8,
+	};
+	struct message_wire wire;
+
+	if (e->utf8 && !form.utf8)
+		return failure_set(&r->failure, FAIL_DATA,
+		    "an address is not ASCII and the server does not offer "
+		    "SMTPUTF8");
+	if (!message_render(job->message, &form, &wire, &r->failure))
+		return false;
+	if (wire.warning != NULL)
+		transport_note(r, wire.warning);
+	mail->size = r->size = wire.size;
+	mail->eightbit = wire.eightbit;
+	mail->utf8 = wire.utf8 || e->utf8;
+	if ((caps->extensions & SMTP_EXT_SIZE) != 0 && caps->size_max > 0 &&
+	    wire.size > caps->size_max)
+		return failure_set(&r->failure, FAIL_DATA,
+		    "message of %llu bytes, the server takes %llu",
+		    (unsigned long long)wire.size,
+		    (unsigned long long)caps->size_max);
+	return true;
+}
+
+/* DSN and REQUIRETLS as far as the server goes along. */
+static bool
+set_parameters(const struct transport_job *job, const struct smtp_caps *caps,
+    const struct relay *relay, struct smtp_mail *mail,
+    struct transport_result *r)
+{
+	const struct envelope *e = job->envelope;
+	const struct tls_info *info = relay_tls(relay);
+
+	mail->from = e->sender;
+	mail->ret = e->ret;
+	mail->envid = e->envid;
+	mail->partial_reject = config_choice(job->config, KW_PARTIAL) ==
+	    PARTIAL_REJECT;
+	if ((e->notify != NULL || e->ret != NULL || e->envid != NULL) &&
+	    (caps->extensions & SMTP_EXT_DSN) == 0)
+		transport_note(r, "DSN not offered, request dropped");
+	mail->requiretls = job->requiretls;
+	/* RFC 8689 section 4.2.1: not without TLS, verification and offer. */
+	if (job->requiretls &&
+	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL ||
+		!info->verified))
+		return failure_set(&r->failure, FAIL_REFUSED,
+		    "REQUIRETLS was asked for and cannot be had");
+	return true;
+}
+
+/* A message on its way: all recipients, and those that are still to do. */
+struct delivery {
+	const struct transport_job *job;
+	struct transport_result *result;
+	struct smtp_rcpt *rcpts;
+	struct smtp_rcpt **pending;
+	size_t left;
+};
+
+static void
+init_delivery(struct delivery *d, const struct transport_job *job,
+    struct transport_result *r)
+{
+	const struct envelope *e = job->envelope;
+	size_t i;
+
+	d->job = job;
+	d->result = r;
+	d->left = e->count;
+	d->rcpts = mem_alloc(e->count * sizeof(*d->rcpts));
+	d->pending = mem_alloc(e->count * sizeof(struct smtp_rcpt *));
+	for (i = 0; i < e->count; i++) {
+		d->rcpts[i].address = e->recipients[i];
+		d->rcpts[i].notify = e->notify;
+		outcome_init(&d->rcpts[i].outcome);
+		d->pending[i] = &d->rcpts[i];
+	}
+}
+
+/* One transaction for n pending recipients; their outcomes are copied back. */
+static bool
+transact(struct delivery *d, struct smtp *smtp, const struct smtp_mail *mail,
+    struct smtp_rcpt **order, size_t n)
+{
+	struct smtp_source source = { rewind_message, next_chunk,
+		d->job->message };
+	struct smtp_rcpt *batch = mem_alloc(n * sizeof(*batch));
+	bool any;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		batch[i] = *order[i];
+		outcome_init(&batch[i].outcome);
+	}
+	any = smtp_send(smtp, mail, batch, n, &source, &d->result->failure);
+	for (i = 0; i < n; i++) {
+		outcome_free(&order[i]->outcome);
+		order[i]->outcome = batch[i].outcome;
+	}
+	free(batch);
+	d->result->complete = d->result->complete || smtp_complete(smtp);
+	return any;
+}
+
+/*
+ * Recipients that the server had too many of: refused for now while others
+ * were taken, so another transaction makes progress (RFC 5321 section
+ * 4.5.3.1.10).
+ */
+static void
+keep_surplus(struct delivery *d)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < d->left; i++) {
+		const struct outcome *o = &d->pending[i]->outcome;
+
+		if (o->class == FAIL_TEMP && (o->code == 452 || o->code == 552))
+			d->pending[left++] = d->pending[i];
+	}
+	d->left = left;
+}
+
+/*
+ * One connection: the pending recipients in transactions of as many as the
+ * server says it takes (RFC 9422).  Whether any was taken.
+ */
+static bool
+deliver_pending(struct delivery *d, struct relay *relay)
+{
+	struct smtp *smtp = relay_smtp(relay);
+	const struct smtp_caps *caps = smtp_caps(smtp);
+	size_t done = 0, n, most = d->left;
+	struct smtp_mail mail = { 0 };
+	bool any = false;
+
+	if (!set_parameters(d->job, caps, relay, &mail, d->result) ||
+	    !render(d->job, caps, &mail, d->result))
+		return false;
+	if (caps->rcpt_max > 0 && caps->rcpt_max < most)
+		most = (size_t)caps->rcpt_max;
+	while (done < d->left && smtp_usable(smtp)) {
+		n = d->left - done < most ? d->left - done : most;
+		mail.last = done + n == d->left;
+		if (transact(d, smtp, &mail, d->pending + done, n))
+			any = true;
+		done += n;
+	}
+	keep_surplus(d);
+	return any;
+}
+
+static void
+describe(const struct transport_job *job, struct relay *relay,
+    struct transport_result *r)
+{
+	free(r->address);
+	free(r->tls);
+	free(r->auth);
+	r->address = mem_strdup(relay_peer(relay)->address);
+	r->tls = relay_tls_words(relay);
+	r->auth = mem_strdup(smtp_mechanism(relay_smtp(relay)));
+	r->connect_ms = relay_times(relay)->connect;
+	r->tls_ms = relay_times(relay)->tls;
+	r->auth_ms = relay_times(relay)->auth;
+	if (relay_fell_back(relay))
+		transport_note(r, "TLS failed, sent in clear");
+	if (config_tls(job->config) != TLS_MAY && relay_tls(relay) != NULL &&
+	    !relay_tls(relay)->verified)
+		transport_note(r, "certificate not verified");
+}
+
+static void
+keep_reply(struct transport_result *r, const struct smtp_reply *final)
+{
+	if (final == NULL)
+		return;
+	free(r->reply);
+	r->reply_code = final->code;
+	r->reply = mem_strdup(buf_str(&final->text));
+}
+
+static bool
+all_taken(const struct transport_result *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->outcomes[i].class != FAIL_NONE)
+			return false;
+	return r->count > 0;
+}
+
+/* One connection's worth; true when another one would make progress. */
+static bool
+deliver_once(struct delivery *d)
+{
+	const struct transport_job *job = d->job;
+	struct transport_result *r = d->result;
+	struct relay_params p = {
+		.config = job->config,
+		.sender = job->envelope->sender,
+		.secret = job->secret,
+		.deadline = job->deadline,
+		.verbose = job->verbose,
+	};
+	struct relay *relay = relay_open(&p, &r->failure);
+	int64_t start;
+	bool any;
+
+	if (relay == NULL)
+		return false;
+	describe(job, relay, r);
+	start = stream_now();
+	any = deliver_pending(d, relay);
+	r->send_ms = stream_now() - start;
+	keep_reply(r, smtp_final(relay_smtp(relay)));
+	if (r->failure.class != FAIL_NONE)
+		failure_prefix(&r->failure, "'%s': ", r->host);
+	relay_close(relay);
+	return any && d->left > 0;
+}
+
+bool
+relay_send(const struct transport_job *job, struct transport_result *r)
+{
+	struct delivery d;
+	size_t i;
+
+	r->host = relay_name(job->config);
+	init_delivery(&d, job, r);
+	while (deliver_once(&d))
+		continue;
+	for (i = 0; i < r->count; i++) {
+		outcome_free(&r->outcomes[i]);
+		r->outcomes[i] = d.rcpts[i].outcome;
+	}
+	free(d.rcpts);
+	free(d.pending);
+	return all_taken(r);
+}

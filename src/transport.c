@@ -1,0 +1,57 @@
+#include "transport.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+void
+transport_result_init(struct transport_result *r, size_t count)
+{
+	size_t i;
+
+	memset(r, 0, sizeof(*r));
+	failure_init(&r->failure);
+	r->outcomes = mem_alloc(count * sizeof(*r->outcomes));
+	r->count = count;
+	for (i = 0; i < count; i++)
+		outcome_init(&r->outcomes[i]);
+	r->connect_ms = r->tls_ms = r->auth_ms = r->send_ms = -1;
+}
+
+void
+transport_result_free(struct transport_result *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		outcome_free(&r->outcomes[i]);
+	free(r->outcomes);
+	failure_free(&r->failure);
+	free(r->host);
+	free(r->address);
+	free(r->tls);
+	free(r->auth);
+	free(r->reply);
+	free(r->notes);
+	memset(r, 0, sizeof(*r));
+	failure_init(&r->failure);
+}
+
+void
+transport_note(struct transport_result *r, const char *note)
+{
+	char *more = r->notes == NULL ? mem_strdup(note) :
+					mem_printf("%s; %s", r->notes, note);
+
+	free(r->notes);
+	r->notes = more;
+}
+
+bool
+transport_send(const struct transport_job *job, struct transport_result *r)
+{
+	if (config_choice(job->config, KW_BACKEND) == BACKEND_FILES)
+		return files_send(job, r);
+	return relay_send(job, r);
+}
