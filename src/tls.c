@@ -1,0 +1,690 @@
+#include "tls.h"
+
+#include <sys/socket.h>
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "outcome.h"
+#include "stream.h"
+#include "text.h"
+#include "tls_explain.h"
+#include "tls_impl.h"
+#include "tls_verify.h"
+#include "trust.h"
+
+#define CHAIN_MAX (256 << 10)
+#define BINDING_MAX 256
+
+/* --- transport ----------------------------------------------------------- */
+
+/* Remembers the beginning: what does not speak TLS is told from it. */
+static ssize_t
+pull(gnutls_transport_ptr_t ctx, void *bytes, size_t len)
+{
+	struct tls *tls = ctx;
+	size_t room = sizeof(tls->first) - tls->first_len;
+	ssize_t n = recv(tls->fd, bytes, len, 0);
+
+	if (n < 0) {
+		tls->system_error = errno;
+		gnutls_transport_set_errno(tls->session, errno);
+	} else if (n > 0 && room > 0 && !tls->up) {
+		if ((size_t)n < room)
+			room = (size_t)n;
+		memcpy(tls->first + tls->first_len, bytes, room);
+		tls->first_len += room;
+	}
+	return n;
+}
+
+static ssize_t
+push(gnutls_transport_ptr_t ctx, const giovec_t *iov, int count)
+{
+	struct tls *tls = ctx;
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = (size_t)count };
+	ssize_t n = sendmsg(tls->fd, &m, MSG_NOSIGNAL);
+
+	if (n < 0) {
+		tls->system_error = errno;
+		gnutls_transport_set_errno(tls->session, errno);
+	}
+	return n;
+}
+
+/* Only asked by GnuTLS in places where it might have to wait. */
+static int
+pull_ready(gnutls_transport_ptr_t ctx, unsigned int ms)
+{
+	struct tls *tls = ctx;
+	struct pollfd p = { .fd = tls->fd, .events = POLLIN };
+
+	return poll(&p, 1, ms > 1000 ? 1000 : (int)ms);
+}
+
+/* --- the layer below a stream -------------------------------------------- */
+
+/* What a fatal error of GnuTLS is called. */
+static const char *
+name_error(const struct tls *tls, int r)
+{
+	const char *name;
+
+	switch (r) {
+	case GNUTLS_E_PREMATURE_TERMINATION:
+		return "connection cut without the TLS close_notify";
+	case GNUTLS_E_REHANDSHAKE:
+		return "the server asked for a TLS renegotiation";
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		name = gnutls_alert_get_name(gnutls_alert_get(tls->session));
+		return name != NULL ? name : "unknown TLS alert";
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		return tls->system_error != 0 ? strerror(tls->system_error) :
+						gnutls_strerror(r);
+	default:
+		return gnutls_strerror(r);
+	}
+}
+
+/* -1 for the stream: again, or broken for good. */
+static ssize_t
+give_error(struct tls *tls, ssize_t r)
+{
+	if (r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED) {
+		errno = EAGAIN;
+		return -1;
+	}
+	tls->error = name_error(tls, (int)r);
+	tls->up = false;
+	errno = EPROTO;
+	return -1;
+}
+
+static ssize_t
+layer_read(void *ctx, void *bytes, size_t len)
+{
+	struct tls *tls = ctx;
+	ssize_t n;
+
+	do {
+		n = gnutls_record_recv(tls->session, bytes, len);
+	} while (
+	    n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_WARNING_ALERT_RECEIVED);
+	return n >= 0 ? n : give_error(tls, n);
+}
+
+static ssize_t
+layer_write(void *ctx, const void *bytes, size_t len)
+{
+	struct tls *tls = ctx;
+	ssize_t n;
+
+	do {
+		n = gnutls_record_send(tls->session, bytes, len);
+	} while (n == GNUTLS_E_INTERRUPTED);
+	return n >= 0 ? n : give_error(tls, n);
+}
+
+static short
+layer_wants(void *ctx)
+{
+	struct tls *tls = ctx;
+
+	return gnutls_record_get_direction(tls->session) != 0 ? POLLOUT :
+								POLLIN;
+}
+
+static size_t
+layer_pending(void *ctx)
+{
+	struct tls *tls = ctx;
+
+	return gnutls_record_check_pending(tls->session);
+}
+
+static const char *
+layer_error(void *ctx)
+{
+	struct tls *tls = ctx;
+
+	return tls->error;
+}
+
+/* One try: the message is safe or lost by now. */
+static void
+layer_close(void *ctx)
+{
+	struct tls *tls = ctx;
+
+	if (tls->up)
+		gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+	tls->up = false;
+}
+
+static const struct stream_ops layer = {
+	.read = layer_read,
+	.write = layer_write,
+	.wants = layer_wants,
+	.pending = layer_pending,
+	.error = layer_error,
+	.close = layer_close,
+};
+
+/* --- who the server is --------------------------------------------------- */
+
+static bool
+check_fingerprint(struct tls *tls, const gnutls_datum_t *leaf)
+{
+	unsigned char hash[TLS_HASH_MAX];
+	gnutls_digest_algorithm_t algorithm = GNUTLS_DIG_SHA256;
+	size_t size = sizeof(hash);
+	struct buf found = BUF_INIT(128);
+
+	if (tls->fingerprint_len == 20)
+		algorithm = GNUTLS_DIG_SHA1;
+	else if (tls->fingerprint_len == 16)
+		algorithm = GNUTLS_DIG_MD5;
+	if (gnutls_fingerprint(algorithm, leaf, hash, &size) >= 0 &&
+	    size == tls->fingerprint_len &&
+	    memcmp(hash, tls->fingerprint, size) == 0)
+		return true;
+	size = sizeof(hash);
+	gnutls_fingerprint(GNUTLS_DIG_SHA256, leaf, hash, &size);
+	text_hex_encode(&found, hash, size);
+	failure_set(tls->failure, FAIL_TEMP,
+	    "certificate of '%s' is not the one of tls_fingerprint",
+	    tls->id.name);
+	failure_detail(tls->failure, "SHA-256 fingerprint found: %s",
+	    buf_str(&found));
+	failure_hint(tls->failure,
+	    "if the relay's administrator has renewed it: "
+	    "tls_fingerprint %s",
+	    buf_str(&found));
+	buf_free(&found);
+	return false;
+}
+
+static bool
+is_pinned(const struct tls *tls, struct der key)
+{
+	unsigned char hash[TLS_HASH_MAX];
+	size_t i;
+
+	if (gnutls_hash_fast(GNUTLS_DIG_SHA256, key.at, der_len(key), hash) < 0)
+		return false;
+	for (i = 0; i < tls->pin_count; i++)
+		if (memcmp(hash, tls->pins[i], sizeof(hash)) == 0)
+			return true;
+	return false;
+}
+
+static bool
+check_pins(struct tls *tls, const gnutls_datum_t *leaf)
+{
+	struct der_cert parts;
+	struct buf found = BUF_INIT(128);
+
+	if (!der_cert_parse(leaf->data, leaf->size, &parts))
+		return failure_set(tls->failure, FAIL_TEMP,
+		    "certificate of '%s' is not readable", tls->id.name);
+	if (is_pinned(tls, parts.key))
+		return true;
+	tls_show_pin(&found, parts.key);
+	failure_set(tls->failure, FAIL_TEMP,
+	    "public key of '%s' is not one of tls_pin", tls->id.name);
+	failure_detail(tls->failure, "public key found: %s", buf_str(&found));
+	failure_hint(tls->failure,
+	    "if the relay's administrator has changed the key: tls_pin %s",
+	    buf_str(&found));
+	buf_free(&found);
+	return false;
+}
+
+static const struct {
+	unsigned int bit;
+	const char *words;
+} ocsp_verdicts[] = {
+	{ GNUTLS_CERT_REVOKED, "revoked, says its stapled OCSP response" },
+	{ GNUTLS_CERT_MISSING_OCSP_STATUS,
+	    "must be sent with an OCSP response (TLS Feature extension), but "
+	    "was not" },
+	{ GNUTLS_CERT_INVALID_OCSP_STATUS,
+	    "its stapled OCSP response is not valid" },
+	{ GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED,
+	    "its stapled OCSP response is out of date" },
+	{ GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE,
+	    "its stapled OCSP response is from the future" },
+};
+
+#define OCSP_VERDICTS (sizeof(ocsp_verdicts) / sizeof(ocsp_verdicts[0]))
+
+/* id-pe-tlsfeature, RFC 7633 */
+static const unsigned char tls_feature[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07,
+	0x01, 0x18 };
+
+static bool
+has_feature(const struct tls_cert *leaf)
+{
+	struct der extensions = leaf->parts.extensions;
+	struct der_extension e;
+
+	while (der_extension_next(&extensions, &e))
+		if (der_is(e.oid, tls_feature, sizeof(tls_feature)))
+			return true;
+	return false;
+}
+
+/* Asks GnuTLS about stapled responses; the chain is judged already. */
+static bool
+check_ocsp(struct tls *tls, struct tls_check *c)
+{
+	const struct tls_cert *anchor = c->path.certs[c->path.n - 1];
+	gnutls_datum_t der = { (void *)(uintptr_t)anchor->der.at,
+		(unsigned int)der_len(anchor->der) };
+	unsigned int status = 0;
+	size_t i;
+
+	if (!has_feature(c->path.certs[0]) &&
+	    gnutls_ocsp_status_request_is_checked(tls->session,
+		GNUTLS_OCSP_SR_IS_AVAIL) == 0)
+		return true;
+	if (gnutls_certificate_set_x509_trust_mem(tls->cred, &der,
+		GNUTLS_X509_FMT_DER) < 0 ||
+	    gnutls_certificate_verify_peers2(tls->session, &status) < 0) {
+		tls_path_problem(&c->path, TLS_WHY_OTHER, 0,
+		    "its OCSP response cannot be verified");
+		return false;
+	}
+	for (i = 0; i < OCSP_VERDICTS; i++)
+		if ((status & ocsp_verdicts[i].bit) != 0)
+			tls_path_problem(&c->path,
+			    i == 0 ? TLS_WHY_REVOKED : TLS_WHY_OTHER, 0, "%s",
+			    ocsp_verdicts[i].words);
+	return c->path.count == 0;
+}
+
+static bool
+check_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
+{
+	struct tls_check c;
+	unsigned int i;
+	bool ok;
+
+	tls_check_init(&c);
+	c.trust = tls->trust;
+	c.id = &tls->id;
+	c.flags = tls->verify_flags;
+	c.crls = tls->crls;
+	c.crl_count = tls->crl_count;
+	/* Nothing can stand in for a leaf that is not readable. */
+	for (i = 0; i < n; i++)
+		if (!tls_check_add(&c, certs[i].data, certs[i].size) && i == 0)
+			break;
+	ok = tls_check_run(&c) && check_ocsp(tls, &c);
+	if (!ok)
+		tls_explain(&c, tls->failure);
+	tls_check_free(&c);
+	return ok;
+}
+
+static void
+describe_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
+{
+	struct tls_cert cert;
+	unsigned int i;
+
+	for (i = 0; i < n && i < TLS_PRESENTED_MAX; i++) {
+		if (!tls_cert_import(&cert, certs[i].data, certs[i].size))
+			continue;
+		tls_describe(&tls->info.chain, &cert);
+		tls_cert_free(&cert);
+	}
+}
+
+/*
+ * Called by GnuTLS when the server has proved that it has the key, before
+ * our side of the handshake is finished: an unverified server does not even
+ * see a client certificate.  The failure says why.
+ */
+static int
+verify(gnutls_session_t session)
+{
+	struct tls *tls = gnutls_session_get_ptr(session);
+	const gnutls_datum_t *certs;
+	unsigned int n = 0;
+	bool ok = true;
+
+	certs = gnutls_certificate_get_peers(session, &n);
+	if (certs == NULL || n == 0) {
+		failure_set(tls->failure, FAIL_TEMP, "'%s' sent no certificate",
+		    tls->id.name);
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	}
+	describe_chain(tls, certs, n);
+	if (!tls->policy->verify)
+		return 0;
+	if (tls->fingerprint_len > 0)
+		ok = check_fingerprint(tls, &certs[0]);
+	if (ok && tls->pin_count > 0)
+		ok = check_pins(tls, &certs[0]);
+	if (ok && tls->trust != NULL)
+		ok = check_chain(tls, certs, n);
+	tls->info.verified = ok;
+	return ok ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+/* --- handshake ----------------------------------------------------------- */
+
+/* What else a port may speak, by its first bytes. */
+static const struct {
+	const char *start;
+	const char *words;
+	const char *hint;
+} plain_protocols[] = {
+	{ "220", "it speaks SMTP without TLS here",
+	    "set 'tls starttls' for this port" },
+	{ "421", "it speaks SMTP without TLS here", NULL },
+	{ "554", "it speaks SMTP without TLS here", NULL },
+	{ "250", "it sent more in clear after its answer to STARTTLS", NULL },
+	{ "HTTP", "it speaks HTTP", "check 'host' and 'port'" },
+	{ "+OK", "it speaks POP3", "check 'host' and 'port'" },
+	{ "* ", "it speaks IMAP", "check 'host' and 'port'" },
+	{ "SSH-", "it speaks SSH", "check 'host' and 'port'" },
+};
+
+#define PLAIN_PROTOCOLS (sizeof(plain_protocols) / sizeof(plain_protocols[0]))
+
+/* The first byte of a record is its type: alert 21, handshake 22. */
+static bool
+is_tls_start(const struct tls *tls)
+{
+	return tls->first_len == 0 || tls->first[0] == 21 ||
+	    tls->first[0] == 22;
+}
+
+static bool
+fail_plain(struct tls *tls, struct failure *f)
+{
+	const char *words = "it does not speak TLS here", *hint = NULL;
+	struct buf said = BUF_INIT(TLS_FIRST_MAX);
+	size_t i, len;
+
+	for (len = 0; len < tls->first_len && tls->first[len] != '\n' &&
+	     tls->first[len] != '\r';)
+		len++;
+	buf_add(&said, tls->first, len);
+	for (i = 0; i < PLAIN_PROTOCOLS; i++) {
+		if (strncmp(buf_str(&said), plain_protocols[i].start,
+			strlen(plain_protocols[i].start)) != 0)
+			continue;
+		words = plain_protocols[i].words;
+		hint = plain_protocols[i].hint;
+		break;
+	}
+	failure_set(f, FAIL_TEMP, "'%s' does not speak TLS here: %s ('%s')",
+	    tls->id.name, words, buf_str(&said));
+	if (hint != NULL)
+		failure_hint(f, "%s", hint);
+	buf_free(&said);
+	return false;
+}
+
+/* Errors of a handshake that deserve words of their own. */
+static const struct {
+	int error;
+	const char *words;
+	const char *hint;
+} handshake_errors[] = {
+	{ GNUTLS_E_PREMATURE_TERMINATION,
+	    "it closed the connection during the handshake", NULL },
+	{ GNUTLS_E_UNSUPPORTED_VERSION_PACKET,
+	    "no shared version: it speaks nothing newer than TLS 1.1", NULL },
+	{ GNUTLS_E_DH_PRIME_UNACCEPTABLE,
+	    "its Diffie-Hellman group is too small", NULL },
+	{ GNUTLS_E_NO_CIPHER_SUITES, "no shared cipher suite", NULL },
+	{ GNUTLS_E_UNKNOWN_CIPHER_SUITE, "no shared cipher suite", NULL },
+	{ GNUTLS_E_INSUFFICIENT_SECURITY, "its key is too weak", NULL },
+	{ GNUTLS_E_KEY_USAGE_VIOLATION,
+	    "Key Usage of its certificate lacks digitalSignature", NULL },
+	{ GNUTLS_E_UNSAFE_RENEGOTIATION_DENIED,
+	    "it lacks secure renegotiation (RFC 5746)", NULL },
+};
+
+#define HANDSHAKE_ERRORS \
+	(sizeof(handshake_errors) / sizeof(handshake_errors[0]))
+
+static bool
+fail_alert(struct tls *tls, struct failure *f)
+{
+	gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
+	const char *name = gnutls_alert_get_name(alert);
+
+	failure_set(f, FAIL_TEMP,
+	    "TLS handshake with '%s' failed: it sent the alert '%s' (%d)",
+	    tls->id.name, name != NULL ? name : "unknown", (int)alert);
+	if (alert == GNUTLS_A_PROTOCOL_VERSION)
+		failure_hint(f,
+		    "no shared version: it speaks nothing newer than TLS "
+		    "1.1, or not what tls_priorities asks for");
+	else if (alert == GNUTLS_A_HANDSHAKE_FAILURE)
+		failure_hint(f, "no shared cipher suite, most likely");
+	else if (alert == GNUTLS_A_CERTIFICATE_REQUIRED ||
+	    (alert == GNUTLS_A_BAD_CERTIFICATE && !tls->has_certificate))
+		failure_hint(f,
+		    "it wants a client certificate: tls_cert_file and "
+		    "tls_key_file");
+	return false;
+}
+
+static bool
+fail_handshake(struct tls *tls, int r, struct failure *f)
+{
+	const char *words = name_error(tls, r);
+	size_t i;
+
+	/* Already said by verify(). */
+	if (f->class != FAIL_NONE)
+		return false;
+	if (!is_tls_start(tls))
+		return fail_plain(tls, f);
+	if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
+		return fail_alert(tls, f);
+	for (i = 0; i < HANDSHAKE_ERRORS; i++)
+		if (handshake_errors[i].error == r)
+			words = handshake_errors[i].words;
+	return failure_set(f, FAIL_TEMP, "TLS handshake with '%s' failed: %s",
+	    tls->id.name, words);
+}
+
+static bool
+fail_timeout(struct tls *tls, struct failure *f)
+{
+	failure_set(f, FAIL_TEMP, "TLS handshake with '%s' timed out%s",
+	    tls->id.name,
+	    tls->first_len == 0 ? ": the server said nothing" : "");
+	if (tls->first_len == 0)
+		failure_hint(f,
+		    "if the port speaks SMTP before TLS, set 'tls starttls'");
+	return false;
+}
+
+/* Waits for what the handshake needs; false when time is up. */
+static bool
+wait_ready(struct tls *tls, struct stream *s)
+{
+	struct pollfd p = { .fd = tls->fd, .events = layer_wants(tls) };
+	int64_t left = stream_left(s);
+
+	if (left == 0)
+		return false;
+	poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+	return stream_left(s) != 0;
+}
+
+static bool
+handshake(struct tls *tls, struct stream *s, struct failure *f)
+{
+	int r;
+
+	for (;;) {
+		r = gnutls_handshake(tls->session);
+		if (r >= 0)
+			return true;
+		if (r == GNUTLS_E_AGAIN) {
+			if (!wait_ready(tls, s))
+				return fail_timeout(tls, f);
+		} else if (gnutls_error_is_fatal(r) != 0)
+			break;
+	}
+	gnutls_alert_send_appropriate(tls->session, r);
+	return fail_handshake(tls, r, f);
+}
+
+static bool
+open_session(struct tls *tls, struct failure *f)
+{
+	unsigned int flags = GNUTLS_CLIENT | GNUTLS_NONBLOCK |
+	    GNUTLS_NO_TICKETS;
+	int r;
+
+	/* The CAs a server names are a hint; what we were told to show, we
+	   show. */
+	if (tls->has_certificate)
+		flags |= GNUTLS_FORCE_CLIENT_CERT;
+	r = gnutls_init(&tls->session, flags);
+	if (r < 0)
+		tls->session = NULL;
+	if (r >= 0)
+		r = gnutls_priority_set(tls->session, tls->priority);
+	if (r >= 0)
+		r = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
+		    tls->cred);
+	/* RFC 6066 section 3: no addresses in SNI. */
+	if (r >= 0 && tls->send_name)
+		r = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS,
+		    tls->id.name, strlen(tls->id.name));
+	if (r < 0)
+		return failure_set(f, FAIL_SOFTWARE, "GnuTLS: %s",
+		    gnutls_strerror(r));
+	gnutls_session_set_ptr(tls->session, tls);
+	gnutls_session_set_verify_function(tls->session, verify);
+	gnutls_transport_set_ptr(tls->session, tls);
+	gnutls_transport_set_pull_function(tls->session, pull);
+	gnutls_transport_set_vec_push_function(tls->session, push);
+	gnutls_transport_set_pull_timeout_function(tls->session, pull_ready);
+	return true;
+}
+
+/* --- what came of it ----------------------------------------------------- */
+
+/*
+ * tls-exporter for TLS 1.3 (RFC 9266); tls-unique before it, which is only
+ * unique with the extended master secret (RFC 7627).
+ */
+static void
+take_binding(struct tls *tls)
+{
+	gnutls_channel_binding_t type = GNUTLS_CB_TLS_EXPORTER;
+	const char *name = "tls-exporter";
+	gnutls_datum_t bytes = { NULL, 0 };
+
+	if (gnutls_protocol_get_version(tls->session) < GNUTLS_TLS1_3) {
+		if (gnutls_session_ext_master_secret_status(tls->session) == 0)
+			return;
+		type = GNUTLS_CB_TLS_UNIQUE;
+		name = "tls-unique";
+	}
+	if (gnutls_session_channel_binding(tls->session, type, &bytes) < 0)
+		return;
+	if (buf_add(&tls->info.binding, bytes.data, bytes.size))
+		tls->info.binding_type = name;
+	gnutls_free(bytes.data);
+}
+
+static void
+take_info(struct tls *tls)
+{
+	const char *version = gnutls_protocol_get_name(
+	    gnutls_protocol_get_version(tls->session));
+	const char *suite = gnutls_ciphersuite_get(tls->session);
+
+	snprintf(tls->info.version, sizeof(tls->info.version), "%s",
+	    version != NULL ? version : "?");
+	snprintf(tls->info.cipher, sizeof(tls->info.cipher), "%s",
+	    suite != NULL ? suite : "?");
+	if (tls->info.verified)
+		tls->info.trust = buf_str(&tls->trust_words);
+	take_binding(tls);
+}
+
+struct tls *
+tls_new(const struct tls_policy *policy, struct failure *f)
+{
+	struct tls *tls = mem_alloc(sizeof(*tls));
+
+	tls->policy = policy;
+	buf_init(&tls->info.chain, CHAIN_MAX);
+	buf_init(&tls->info.binding, BINDING_MAX);
+	if (tls_setup(tls, f))
+		return tls;
+	tls_free(tls);
+	return NULL;
+}
+
+void
+tls_free(struct tls *tls)
+{
+	if (tls == NULL)
+		return;
+	if (tls->session != NULL)
+		gnutls_deinit(tls->session);
+	tls_setup_free(tls);
+	buf_free(&tls->info.chain);
+	buf_free(&tls->info.binding);
+	free(tls);
+}
+
+bool
+tls_start(struct tls *tls, struct stream *s, int64_t ms, struct failure *f)
+{
+	bool ok;
+
+	/* Bytes from before TLS must never pass for its first ones (RFC 3207
+	   section 4.2, CVE-2021-38371). */
+	if (stream_buffered(s) > 0)
+		return failure_set(f, FAIL_PROTOCOL,
+		    "'%s' sent more in clear before TLS began", tls->id.name);
+	stream_begin(s, ms);
+	tls->fd = stream_fd(s);
+	tls->failure = f;
+	failure_clear(f);
+	ok = open_session(tls, f) && handshake(tls, s, f);
+	tls->failure = NULL;
+	if (!ok)
+		return false;
+	tls->up = true;
+	take_info(tls);
+	stream_set_ops(s, &layer, tls);
+	return true;
+}
+
+const struct tls_info *
+tls_info(const struct tls *tls)
+{
+	return &tls->info;
+}
+
+const char *
+tls_library(void)
+{
+	return gnutls_check_version(NULL);
+}

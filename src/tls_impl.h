@@ -1,0 +1,60 @@
+/*
+ * The inside of tls, shared by tls.c (handshake and transport) and
+ * tls_setup.c (what a policy names, loaded and checked).
+ */
+#ifndef TLS_IMPL_H
+#define TLS_IMPL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tls.h"
+#include "tls_name.h"
+
+struct gnutls_certificate_credentials_st;
+struct gnutls_priority_st;
+struct gnutls_session_int;
+struct gnutls_x509_crl_int;
+struct trust;
+
+/* SPKI pins that one policy may hold. */
+#define TLS_PINS_MAX 16
+
+/* The first bytes a server sent: enough to see what it speaks. */
+#define TLS_FIRST_MAX 128
+
+#define TLS_HASH_MAX 32
+
+struct tls {
+	const struct tls_policy *policy;
+	struct tls_identity id;
+	struct gnutls_priority_st *priority;
+	struct gnutls_certificate_credentials_st *cred;
+	bool has_certificate; /* of the client */
+	bool send_name;	      /* id is a host name: SNI */
+	struct trust *trust;  /* NULL when a pin or nothing decides */
+	struct gnutls_x509_crl_int **crls;
+	unsigned int crl_count;
+	unsigned int verify_flags;
+	unsigned char fingerprint[TLS_HASH_MAX];
+	size_t fingerprint_len; /* 0: none */
+	unsigned char pins[TLS_PINS_MAX][TLS_HASH_MAX];
+	size_t pin_count;
+	struct buf trust_words;
+
+	struct gnutls_session_int *session;
+	int fd;
+	bool up;		 /* handshake done, nothing fatal since */
+	struct failure *failure; /* while tls_start() runs */
+	unsigned char first[TLS_FIRST_MAX];
+	size_t first_len;
+	int system_error; /* errno of the transport */
+	const char *error;
+	struct tls_info info;
+};
+
+/* Everything that can be checked before connecting; FAIL_CONFIG. */
+bool tls_setup(struct tls *tls, struct failure *f);
+void tls_setup_free(struct tls *tls);
+
+#endif
