@@ -45,7 +45,8 @@ bool message_add(struct message *m, const void *bytes, size_t len,
  */
 bool message_parse(struct message *m, struct failure *f);
 
-/* One header field of the input or of the overlay. */
+/* One header field of the input or of the overlay; valid until the next edit.
+   Indices stay: what is added gets the next one, wherever it is put. */
 struct field {
 	const char *name; /* not terminated; without trailing white space */
 	size_t name_len;

@@ -17,7 +17,8 @@
  */
 struct mime_qp {
 	unsigned column;
-	int held; /* a blank or CR not yet decided, or -1 */
+	unsigned from; /* how much of "From" the line began with */
+	int held;      /* a blank or CR not yet decided, or -1 */
 };
 void mime_qp_init(struct mime_qp *qp);
 bool mime_qp_add(struct mime_qp *qp, const void *bytes, size_t len,
@@ -38,9 +39,14 @@ bool mime_encode_words(const void *text, size_t len, size_t column,
 bool mime_encode_unstructured(const void *text, size_t len, size_t column,
     struct buf *out);
 
-/* The same for the display names and comments of an address field. */
+/*
+ * The same for the display names and comments of an address field; folds,
+ * after a comma too.  Addresses stay as they are: mime_addresses_8bit() says
+ * whether one of them is not ASCII.
+ */
 bool mime_encode_addresses(const void *text, size_t len, size_t column,
     struct buf *out);
+bool mime_addresses_8bit(const void *text, size_t len);
 
 /* Folds a header field (CRLF line ends) at white space so that no line is
    over limit bytes, as far as white space allows. */
