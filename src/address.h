@@ -23,6 +23,7 @@ struct address {
 	char *name; /* display name, unquoted, or NULL; encoded words are
 			   left as they are */
 	size_t begin, end; /* byte range of the addr-spec in the text */
+	bool angle;	   /* it stood in angle brackets */
 };
 
 struct address_list {
@@ -49,6 +50,11 @@ bool address_parse_list(const void *text, size_t len, struct address_list *out,
  * or RCPT (RFC 5321 section 4.1.2, RFC 6531): the choke point of rule R5.
  * "" is the null reverse-path and fine.  A missing domain is fine here; a
  * domain is checked (labels, lengths, literals).  FAIL_DATA otherwise.
+ *
+ * Stricter than the RFC: a quoted local part with white space or a backslash
+ * is refused.  No real mailbox needs one, and attacks on what reads addresses
+ * after us do.  Laxer: dots may stand anywhere in a local part and '_' in a
+ * domain, as real ones have them.
  */
 bool address_check(const char *spec, struct failure *f);
 

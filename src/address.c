@@ -1,0 +1,269 @@
+#include "address.h"
+
+#include <arpa/inet.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "address_impl.h"
+#include "buf.h"
+#include "idn.h"
+#include "outcome.h"
+#include "text.h"
+
+/* RFC 1035 section 2.3.4; a domain without the root's dot. */
+#define LABEL_MAX 63
+#define DOMAIN_MAX 253
+
+bool
+address_is_atext(int c)
+{
+	return text_is_alnum(c) || c >= 0x80 ||
+	    (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+bool
+address_is_literal(const char *text, size_t len)
+{
+	char host[INET6_ADDRSTRLEN];
+	unsigned char binary[sizeof(struct in6_addr)];
+	bool six;
+
+	if (len < 2 || text[0] != '[' || text[len - 1] != ']')
+		return false;
+	text++;
+	len -= 2;
+	six = len > 5 && text_case_equal(text, 5, "IPv6:");
+	if (six) {
+		text += 5;
+		len -= 5;
+	}
+	if (len >= sizeof(host) || memchr(text, '\0', len) != NULL)
+		return false;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	return inet_pton(six ? AF_INET6 : AF_INET, host, binary) == 1;
+}
+
+const char *
+address_domain(const char *spec)
+{
+	const char *at = NULL;
+	bool quoted = false;
+
+	for (; *spec != '\0'; spec++) {
+		if (quoted && *spec == '\\' && spec[1] != '\0')
+			spec++;
+		else if (*spec == '"')
+			quoted = !quoted;
+		else if (*spec == '@' && !quoted)
+			at = spec + 1;
+	}
+	return at;
+}
+
+static size_t
+local_len(const char *spec)
+{
+	const char *domain = address_domain(spec);
+
+	return domain == NULL ? strlen(spec) : (size_t)(domain - 1 - spec);
+}
+
+bool
+address_local_is_8bit(const char *spec)
+{
+	return text_has_8bit(spec, local_len(spec));
+}
+
+/* RFC 5321 Quoted-string without quoted-pairs and white space. */
+static const char *
+check_quoted(const unsigned char *p, size_t len)
+{
+	size_t i;
+
+	if (len < 3 || p[len - 1] != '"')
+		return "quotes do not enclose the local part";
+	for (i = 1; i < len - 1; i++)
+		if (p[i] == '"' || p[i] == '\\' || p[i] == ' ')
+			return "quote, backslash or blank in a quoted local "
+			       "part";
+	return NULL;
+}
+
+/* Why the local part is none, or NULL. */
+static const char *
+check_local(const unsigned char *p, size_t len)
+{
+	size_t i;
+
+	if (len == 0)
+		return "nothing before '@'";
+	if (!text_is_utf8(p, len))
+		return "the local part is not UTF-8";
+	if (p[0] == '"')
+		return check_quoted(p, len);
+	for (i = 0; i < len; i++)
+		if (p[i] != '.' && !address_is_atext(p[i]))
+			return "a character that a local part cannot have";
+	return NULL;
+}
+
+static const char *
+check_label(const char *p, size_t len)
+{
+	size_t i;
+
+	if (len == 0)
+		return "an empty label in the domain";
+	if (len > LABEL_MAX)
+		return "a label of the domain is longer than 63 bytes";
+	if (p[0] == '-' || p[len - 1] == '-')
+		return "a label of the domain begins or ends with '-'";
+	for (i = 0; i < len; i++)
+		if (!text_is_alnum(p[i]) && p[i] != '-' && p[i] != '_')
+			return "a character that a domain cannot have";
+	return NULL;
+}
+
+/* Why the domain, in A-labels, is none, or NULL. */
+static const char *
+check_domain(const char *domain)
+{
+	const char *why, *end;
+
+	if (*domain == '\0')
+		return "nothing after '@'";
+	if (*domain == '[')
+		return address_is_literal(domain, strlen(domain)) ?
+		    NULL :
+		    "the domain literal is no IP address";
+	if (strlen(domain) > DOMAIN_MAX)
+		return "the domain is longer than 253 bytes";
+	for (;; domain = end + 1) {
+		end = domain + strcspn(domain, ".");
+		why = check_label(domain, (size_t)(end - domain));
+		if (why != NULL || *end == '\0')
+			return why;
+	}
+}
+
+/* The domain in lower-case A-labels, or NULL with *why. */
+static char *
+convert_domain(const char *domain, const char **why)
+{
+	char *ascii, *p;
+
+	if (*domain == '[')
+		ascii = mem_strdup(domain);
+	else
+		ascii = idn_to_ascii(domain, why);
+	if (ascii == NULL)
+		return NULL;
+	/* IDNA maps look-alikes of '@' and '>' to them: checked afterwards. */
+	*why = check_domain(ascii);
+	if (*why != NULL) {
+		free(ascii);
+		return NULL;
+	}
+	for (p = ascii; *p != '\0' && *ascii != '['; p++)
+		*p = (char)text_lower(*p);
+	return ascii;
+}
+
+/* Why the addr-spec is none, or NULL. */
+static const char *
+check_spec(const char *spec)
+{
+	const char *domain = address_domain(spec), *why;
+	size_t len = strlen(spec), local = local_len(spec);
+	char *ascii;
+
+	if (text_has_control(spec, len))
+		return "a control character";
+	/* No A-label is four times as short as what it stands for. */
+	if (len > 4 * ADDRESS_PATH_MAX)
+		return "it is longer than 254 bytes";
+	why = check_local((const unsigned char *)spec, local);
+	if (why != NULL)
+		return why;
+	if (domain != NULL) {
+		ascii = convert_domain(domain, &why);
+		if (ascii == NULL)
+			return why;
+		len = local + 1 + strlen(ascii);
+		free(ascii);
+	}
+	return len > ADDRESS_PATH_MAX ? "it is longer than 254 bytes" : NULL;
+}
+
+bool
+address_check(const char *spec, struct failure *f)
+{
+	const char *why = *spec == '\0' ? NULL : check_spec(spec);
+
+	if (why != NULL)
+		return failure_set(f, FAIL_DATA, "address '%s' refused: %s",
+		    spec, why);
+	return true;
+}
+
+char *
+address_to_ascii(const char *spec, struct failure *f)
+{
+	const char *domain = address_domain(spec), *why;
+	char *ascii, *out;
+
+	if (domain == NULL)
+		return mem_strdup(spec);
+	ascii = convert_domain(domain, &why);
+	if (ascii == NULL) {
+		failure_set(f, FAIL_DATA, "address '%s' refused: %s", spec,
+		    why);
+		return NULL;
+	}
+	out = mem_printf("%.*s%s", (int)(domain - spec), spec, ascii);
+	free(ascii);
+	return out;
+}
+
+bool
+address_equal(const char *a, const char *b)
+{
+	size_t len = local_len(a);
+
+	return len == local_len(b) && memcmp(a, b, len) == 0 &&
+	    text_casecmp(a + len, b + len) == 0;
+}
+
+/* Words of atext with single blanks between: RFC 5322 phrase. */
+static bool
+is_plain_name(const char *name)
+{
+	const unsigned char *p = (const unsigned char *)name;
+
+	for (; *p != '\0'; p++)
+		if (!address_is_atext(*p) &&
+		    (*p != ' ' || p == (const unsigned char *)name ||
+			p[1] == ' ' || p[1] == '\0'))
+			return false;
+	return p != (const unsigned char *)name;
+}
+
+char *
+address_quote_name(const char *name)
+{
+	char *out, *to;
+
+	if (is_plain_name(name))
+		return mem_strdup(name);
+	to = out = mem_alloc(2 * strlen(name) + 3);
+	*to++ = '"';
+	for (; *name != '\0'; name++) {
+		if (*name == '"' || *name == '\\')
+			*to++ = '\\';
+		*to++ = *name;
+	}
+	*to = '"';
+	return out;
+}
