@@ -1,0 +1,1130 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "outcome.h"
+#include "secret.h"
+
+#define NOBODY 65534
+#define LONG_MS 20000
+#define SHORT_MS 200
+
+/* A directory of our own, and what a look-up fills. */
+struct fixture {
+	char dir[64];
+	char path[96];
+	struct buf out;
+	struct failure f;
+};
+
+static int
+setup(void **state)
+{
+	struct fixture *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return -1;
+	strcpy(t->dir, "/tmp/onehop-test.XXXXXX");
+	if (mkdtemp(t->dir) == NULL || chmod(t->dir, 0755) == -1)
+		return -1;
+	(void)snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
+	buf_init(&t->out, SECRET_MAX);
+	failure_init(&t->f);
+	*state = t;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *t = *state;
+	char command[128];
+
+	(void)snprintf(command, sizeof(command), "rm -rf %s", t->dir);
+	if (system(command) != 0)
+		return -1;
+	buf_free(&t->out);
+	failure_free(&t->f);
+	free(t);
+	return 0;
+}
+
+static void
+write_bytes(struct fixture *t, mode_t mode, const void *bytes, size_t len)
+{
+	int fd;
+
+	(void)unlink(t->path);
+	fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(write(fd, bytes, len), (ssize_t)len);
+	assert_int_equal(fchmod(fd, mode), 0);
+	assert_int_equal(close(fd), 0);
+}
+
+static void
+write_file(struct fixture *t, mode_t mode, const char *text)
+{
+	write_bytes(t, mode, text, strlen(text));
+}
+
+static void
+reset(struct fixture *t)
+{
+	buf_clear(&t->out);
+	failure_clear(&t->f);
+}
+
+static void
+expect_found_bytes(struct fixture *t, enum secret_result result,
+    const void *want, size_t len)
+{
+	if (result != SECRET_FOUND)
+		fail_msg("%d: %s", (int)result, buf_str(&t->f.text));
+	assert_int_equal(t->out.len, len);
+	assert_memory_equal(t->out.data, want, len);
+	assert_int_equal(t->f.class, FAIL_NONE);
+	reset(t);
+}
+
+static void
+expect_found(struct fixture *t, enum secret_result result, const char *want)
+{
+	expect_found_bytes(t, result, want, strlen(want));
+}
+
+static void
+expect_absent(struct fixture *t, enum secret_result result)
+{
+	assert_int_equal(result, SECRET_ABSENT);
+	assert_int_equal(t->out.len, 0);
+	assert_int_equal(t->f.class, FAIL_NONE);
+	reset(t);
+}
+
+/* Refused for a reason whose words hold why, and nothing handed over. */
+static void
+expect_failed(struct fixture *t, enum secret_result result,
+    enum fail_class class, const char *why)
+{
+	assert_int_equal(result, SECRET_FAILED);
+	assert_int_equal(t->out.len, 0);
+	assert_int_equal(t->f.class, class);
+	if (strstr(buf_str(&t->f.text), why) == NULL)
+		fail_msg("'%s' lacks '%s'", buf_str(&t->f.text), why);
+}
+
+static void
+expect_hint(struct fixture *t, const char *why)
+{
+	if (strstr(buf_str(&t->f.hint), why) == NULL)
+		fail_msg("'%s' lacks '%s'", buf_str(&t->f.hint), why);
+}
+
+/* --- files ---------------------------------------------------------------- */
+
+/* Every mode there is, against the rule said in other words. */
+static void
+test_file_safe_modes(void **state)
+{
+	struct fixture *t = *state;
+	struct stat st;
+	unsigned mode;
+	int group_ok;
+
+	memset(&st, 0, sizeof(st));
+	for (group_ok = 0; group_ok < 2; group_ok++) {
+		for (mode = 0; mode <= 0777; mode++) {
+			bool want = mode % 8 == 0 &&
+			    (mode / 8 % 8 == 0 ||
+				(group_ok && mode / 8 % 8 == 4));
+
+			st.st_mode = S_IFREG | mode;
+			st.st_uid = geteuid();
+			assert_int_equal(secret_file_safe("f", &st,
+					     group_ok != 0, &t->f),
+			    want);
+			assert_int_equal(t->f.class,
+			    want ? FAIL_NONE : FAIL_CONFIG);
+			reset(t);
+		}
+	}
+}
+
+static void
+test_file_safe_owner(void **state)
+{
+	static const mode_t kinds[] = { S_IFDIR, S_IFIFO, S_IFCHR, S_IFBLK,
+		S_IFSOCK, S_IFLNK };
+	struct fixture *t = *state;
+	struct stat st;
+	size_t i;
+
+	memset(&st, 0, sizeof(st));
+	st.st_mode = S_IFREG | 0600;
+	st.st_uid = 0;
+	assert_true(secret_file_safe("f", &st, false, &t->f));
+	st.st_uid = 4711;
+	assert_false(secret_file_safe("/a/f", &st, true, &t->f));
+	assert_int_equal(t->f.class, FAIL_CONFIG);
+	assert_string_equal(buf_str(&t->f.text),
+	    "'/a/f' holds a secret but belongs to user 4711 (mode 0600)");
+	expect_hint(t, "chown ");
+
+	st.st_uid = geteuid();
+	st.st_mode = S_IFREG | 0644;
+	assert_false(secret_file_safe("/a/f", &st, false, &t->f));
+	assert_non_null(strstr(buf_str(&t->f.text),
+	    "'/a/f' holds a secret but has mode 0644 (owner "));
+	assert_string_equal(buf_str(&t->f.hint), "chmod 600 /a/f");
+	assert_false(secret_file_safe("/a/f", &st, true, &t->f));
+	assert_string_equal(buf_str(&t->f.hint), "chmod 640 /a/f");
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		st.st_mode = kinds[i] | 0600;
+		assert_false(secret_file_safe("f", &st, true, &t->f));
+		assert_non_null(
+		    strstr(buf_str(&t->f.text), "not a regular file"));
+	}
+}
+
+static void
+test_file_newline(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *want; /* or NULL, and then why */
+		const char *why;
+	} cases[] = {
+		{ "secret", 6, "secret", NULL },
+		{ "secret\n", 7, "secret", NULL },
+		{ "secret\r\n", 8, "secret", NULL },
+		{ " #\"s\\e c=ret' \n", 15, " #\"s\\e c=ret' ", NULL },
+		{ "\xff\xfe\x01\t\x7f", 5, "\xff\xfe\x01\t\x7f", NULL },
+		{ "", 0, NULL, "is empty" },
+		{ "\n", 1, NULL, "is empty" },
+		{ "\r\n", 2, NULL, "is empty" },
+		{ "secret\n\n", 8, NULL, "line end" },
+		{ "secret\r\n\r\n", 10, NULL, "line end" },
+		{ "secret\r", 7, NULL, "line end" },
+		{ "secret\r\r\n", 9, NULL, "line end" },
+		{ "sec\nret", 7, NULL, "line end" },
+		{ "\nsecret", 7, NULL, "line end" },
+		{ "sec\rret", 7, NULL, "line end" },
+		{ "sec\0ret", 7, NULL, "NUL" },
+		{ "secret\0", 7, NULL, "NUL" },
+	};
+	struct fixture *t = *state;
+	enum secret_result result;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		write_bytes(t, 0600, cases[i].text, cases[i].len);
+		result = secret_from_file(t->path, true, &t->out, &t->f);
+		if (cases[i].want != NULL) {
+			expect_found(t, result, cases[i].want);
+			continue;
+		}
+		expect_failed(t, result, FAIL_CONFIG, cases[i].why);
+		assert_non_null(strstr(buf_str(&t->f.text), t->path));
+		assert_null(strstr(buf_str(&t->f.text), "secret"));
+		reset(t);
+	}
+}
+
+static void
+test_file_size(void **state)
+{
+	static char bytes[1 << 20];
+	struct fixture *t = *state;
+
+	memset(bytes, 'x', sizeof(bytes));
+	write_bytes(t, 0600, bytes, SECRET_MAX);
+	expect_found_bytes(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    bytes, SECRET_MAX);
+	memcpy(bytes + SECRET_MAX, "\r\n", 2);
+	write_bytes(t, 0600, bytes, SECRET_MAX + 2);
+	expect_found_bytes(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    bytes, SECRET_MAX);
+	memcpy(bytes + SECRET_MAX, "xx", 2);
+	write_bytes(t, 0600, bytes, SECRET_MAX + 1);
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "longer than 16384");
+	write_bytes(t, 0600, bytes, sizeof(bytes));
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "too large");
+
+	/* A buffer of less room is never filled in part. */
+	buf_free(&t->out);
+	buf_init(&t->out, 5);
+	write_file(t, 0600, "secret");
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "longer");
+}
+
+static void
+test_file_absent(void **state)
+{
+	struct fixture *t = *state;
+
+	expect_absent(t, secret_from_file(t->path, true, &t->out, &t->f));
+	write_file(t, 0600, "secret");
+	strcat(t->path, "/below");
+	expect_absent(t, secret_from_file(t->path, true, &t->out, &t->f));
+}
+
+static void
+test_file_kinds(void **state)
+{
+	struct fixture *t = *state;
+
+	expect_failed(t, secret_from_file(t->dir, false, &t->out, &t->f),
+	    FAIL_CONFIG, "not a regular file");
+	/* Nobody writes into it, and yet we do not wait. */
+	assert_int_equal(mkfifo(t->path, 0600), 0);
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "not a regular file");
+	expect_failed(t, secret_from_file("/dev/null", false, &t->out, &t->f),
+	    FAIL_CONFIG, "not a regular file");
+}
+
+static void
+test_file_mode(void **state)
+{
+	struct fixture *t = *state;
+	char link[96];
+
+	write_file(t, 0644, "secret");
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0644");
+	expect_hint(t, geteuid() == 0 ? "chmod 640" : "chmod 600");
+	reset(t);
+	expect_found(t, secret_from_file(t->path, false, &t->out, &t->f),
+	    "secret");
+
+	/* What a symbolic link leads to is what counts. */
+	(void)snprintf(link, sizeof(link), "%s/link", t->dir);
+	assert_int_equal(symlink(t->path, link), 0);
+	expect_failed(t, secret_from_file(link, true, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0644");
+	reset(t);
+	assert_int_equal(chmod(t->path, 0400), 0);
+	expect_found(t, secret_from_file(link, true, &t->out, &t->f), "secret");
+
+	/* The group of a file of root's may read it. */
+	assert_int_equal(chmod(t->path, 0640), 0);
+	if (geteuid() == 0)
+		expect_found(t, secret_from_file(t->path, true, &t->out, &t->f),
+		    "secret");
+	else
+		expect_failed(t,
+		    secret_from_file(t->path, true, &t->out, &t->f),
+		    FAIL_CONFIG, "mode 0640");
+}
+
+static void
+test_file_credentials(void **state)
+{
+	struct fixture *t = *state;
+	char path[128];
+
+	write_file(t, 0644, "secret");
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", t->dir, 1), 0);
+	expect_found(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    "secret");
+	(void)snprintf(path, sizeof(path), "%s//", t->dir);
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", path, 1), 0);
+	expect_found(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    "secret");
+	(void)snprintf(path, sizeof(path), "%s/../%s/file", t->dir,
+	    strrchr(t->dir, '/') + 1);
+	expect_failed(t, secret_from_file(path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0644");
+	reset(t);
+	(void)snprintf(path, sizeof(path), "%s/fi", t->dir);
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", path, 1), 0);
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0644");
+	reset(t);
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "", 1), 0);
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0644");
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+}
+
+/* Not ours, as root; not readable, as anybody else. */
+static void
+test_file_denied(void **state)
+{
+	struct fixture *t = *state;
+	bool root = geteuid() == 0;
+
+	write_file(t, root ? 0600 : 0, "secret");
+	if (root)
+		assert_int_equal(seteuid(NOBODY), 0);
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, root ? "mode 0600, owner 0" : "mode 0000, owner ");
+	assert_non_null(strstr(buf_str(&t->f.text), "this process is user"));
+	if (!root)
+		return;
+	assert_int_equal(seteuid(0), 0);
+	reset(t);
+	assert_int_equal(chown(t->path, NOBODY, NOBODY), 0);
+	expect_failed(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    FAIL_CONFIG, "belongs to user 65534");
+	reset(t);
+	assert_int_equal(seteuid(NOBODY), 0);
+	expect_found(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    "secret");
+	assert_int_equal(seteuid(0), 0);
+}
+
+/* --- secrets file --------------------------------------------------------- */
+
+static const char secrets[] = "# comment = x\n"
+			      "#mail.example.com user = commented\n"
+			      "\n"
+			      "   \t\n"
+			      "mail.example.com user = simple\n"
+			      "MAIL.Example.ORG\tuser=nospace\n"
+			      "mail.example.net  user \t =  leading\n"
+			      "mail.example.net User = case\n"
+			      "q user = \"quoted\" #not a comment \n"
+			      "ses AKIA = a/b+c==\n"
+			      "eq a=b = c=d\n"
+			      "blank first last = with blank\n"
+			      "tab user =\ttabbed\t\n"
+			      "bytes user = \\n\xff\xfe$HOME%41'\x01\n"
+			      "dos user = crlf\r\n"
+			      "mail.example.com user = second\n"
+			      "email_password = the default\n"
+			      "none user =\n"
+			      "only user = \r\n"
+			      "nul user = a\0b\n"
+			      "cr user = a\rb\n"
+			      "last user = end";
+
+static void
+test_secrets_values(void **state)
+{
+	static const struct {
+		const char *host;
+		const char *user;
+		const char *want;
+	} cases[] = {
+		{ "mail.example.com", "user", "simple" },
+		{ "Mail.EXAMPLE.com", "user", "simple" },
+		{ "mail.example.org", "user", "nospace" },
+		{ "mail.example.net", "user", " leading" },
+		{ "mail.example.net", "User", "case" },
+		{ "q", "user", "\"quoted\" #not a comment " },
+		{ "ses", "AKIA", "a/b+c==" },
+		{ "eq", "a=b", "c=d" },
+		{ "blank", "first last", "with blank" },
+		{ "tab", "user", "tabbed\t" },
+		{ "bytes", "user", "\\n\xff\xfe$HOME%41'\x01" },
+		{ "dos", "user", "crlf" },
+		{ NULL, NULL, "the default" },
+	};
+	struct fixture *t = *state;
+	size_t i;
+
+	/* Up to the lines that cannot be looked up. */
+	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_found(t,
+		    secret_from_secrets_file(t->path, cases[i].host,
+			cases[i].user, false, &t->out, &t->f),
+		    cases[i].want);
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "last", "user", false, &t->out,
+		&t->f),
+	    "end");
+}
+
+static void
+test_secrets_absent(void **state)
+{
+	static const struct {
+		const char *host;
+		const char *user;
+	} cases[] = {
+		{ "mail.example.com", "USER" },
+		{ "mail.example.com", "use" },
+		{ "mail.example.com", "users" },
+		{ "mail.example.co", "user" },
+		{ "mail.example.comm", "user" },
+		{ "example.com", "user" },
+		{ "#mail.example.com", "user" },
+		{ "#", "comment" },
+		{ "email_password", "" },
+		{ "", "" },
+	};
+	struct fixture *t = *state;
+	size_t i;
+
+	expect_absent(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f));
+	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_absent(t,
+		    secret_from_secrets_file(t->path, cases[i].host,
+			cases[i].user, false, &t->out, &t->f));
+	write_file(t, 0600, "");
+	expect_absent(t,
+	    secret_from_secrets_file(t->path, NULL, NULL, false, &t->out,
+		&t->f));
+	write_file(t, 0600, "h u = x\n");
+	expect_absent(t,
+	    secret_from_secrets_file(t->path, NULL, NULL, false, &t->out,
+		&t->f));
+}
+
+static void
+test_secrets_bad_value(void **state)
+{
+	static const struct {
+		const char *host;
+		const char *why;
+	} cases[] = {
+		{ "none", ":18: the password is empty" },
+		{ "only", ":19: the password is empty" },
+		{ "nul", ":20: the password contains a NUL" },
+		{ "cr", ":21: the password contains a line end" },
+	};
+	struct fixture *t = *state;
+	size_t i;
+
+	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		expect_failed(t,
+		    secret_from_secrets_file(t->path, cases[i].host, "user",
+			false, &t->out, &t->f),
+		    FAIL_CONFIG, cases[i].why);
+		reset(t);
+	}
+}
+
+static void
+test_secrets_bad_line(void **state)
+{
+	static const char *const lines[] = { "justasecret", "host user secret",
+		"host = secret", "host =secret", "host=secret", "host user",
+		" # secret", "=secret", " = secret", "email_passwordsecret" };
+	struct fixture *t = *state;
+	char text[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		(void)snprintf(text, sizeof(text), "a b = c\n%s\nx y = z\n",
+		    lines[i]);
+		write_file(t, 0600, text);
+		expect_failed(t,
+		    secret_from_secrets_file(t->path, "x", "y", false, &t->out,
+			&t->f),
+		    FAIL_CONFIG, ":2: the line is not");
+		assert_null(strstr(buf_str(&t->f.text), "secret\n"));
+		assert_null(strstr(buf_str(&t->f.text), "justasecret"));
+		reset(t);
+	}
+}
+
+static void
+test_secrets_mode(void **state)
+{
+	struct fixture *t = *state;
+
+	write_file(t, 0640, "h u = x\n");
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "h", "u", true, &t->out, &t->f),
+	    "x");
+	expect_failed(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0640");
+	expect_hint(t, "chmod 600");
+	reset(t);
+	assert_int_equal(chmod(t->path, 0644), 0);
+	expect_failed(t,
+	    secret_from_secrets_file(t->path, "h", "u", true, &t->out, &t->f),
+	    FAIL_CONFIG, "mode 0644");
+	expect_hint(t, "chmod 640");
+	reset(t);
+	expect_failed(t,
+	    secret_from_secrets_file(t->dir, "h", "u", true, &t->out, &t->f),
+	    FAIL_CONFIG, "not a regular file");
+}
+
+static void
+test_secrets_size(void **state)
+{
+	static char bytes[SECRET_FILE_MAX + 1];
+	struct fixture *t = *state;
+
+	/* The last line of the largest file is still found. */
+	memset(bytes, '#', sizeof(bytes));
+	memcpy(bytes + SECRET_FILE_MAX - 9, "\nh u = x\n", 9);
+	write_bytes(t, 0600, bytes, SECRET_FILE_MAX);
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    "x");
+	write_bytes(t, 0600, bytes, sizeof(bytes));
+	expect_failed(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    FAIL_CONFIG, "too large");
+	reset(t);
+	memset(bytes, 'x', sizeof(bytes));
+	memcpy(bytes, "h u = ", 6);
+	write_bytes(t, 0600, bytes, 6 + SECRET_MAX);
+	expect_found_bytes(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    bytes + 6, SECRET_MAX);
+	write_bytes(t, 0600, bytes, 6 + SECRET_MAX + 1);
+	expect_failed(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    FAIL_CONFIG, ":1: the password is longer");
+}
+
+/* --- netrc ---------------------------------------------------------------- */
+
+static const char netrc[] =
+    "# machine commented login user password no\n"
+    "macdef init\n"
+    "machine macro login user password no\n"
+    "\n"
+    "machine mail.example.com login user password simple\n"
+    "machine mail.example.com login other password another\n"
+    "machine\tMail.Example.ORG\n"
+    "\tpassword first\n"
+    "\taccount machine\n"
+    "\tlogin user\n"
+    "machine q login \"us er\" password \"a \\\"b\\\\ c#\"\n"
+    "machine s login user password a\\ b#c machine t login user password t\n"
+    "machine nopass login user\n"
+    "machine nologin password no\n"
+    "machine hash login user password #hash # a comment\n"
+    "machine dos login user password crlf\r\n"
+    "machine nl login user password \"a\nb\"\n"
+    "default login user password default\n"
+    "macdef end\n"
+    "machine macro2 login user password no\n";
+
+static void
+test_netrc(void **state)
+{
+	static const struct {
+		const char *host;
+		const char *user;
+		const char *want; /* NULL: absent */
+	} cases[] = {
+		{ "mail.example.com", "user", "simple" },
+		{ "MAIL.example.com", "other", "another" },
+		{ "mail.example.org", "user", "first" },
+		{ "q", "us er", "a \"b\\ c#" },
+		{ "s", "user", "a b#c" },
+		{ "t", "user", "t" },
+		{ "hash", "user", "#hash" },
+		{ "dos", "user", "crlf" },
+		{ "mail.example.com", "USER", NULL },
+		{ "mail.example.com", "use", NULL },
+		{ "mail.example.com", "nobody", NULL },
+		{ "example.com", "user", NULL },
+		{ "commented", "user", NULL },
+		{ "macro", "user", NULL },
+		{ "macro2", "user", NULL },
+		{ "nopass", "user", NULL },
+		{ "nologin", "user", NULL },
+		{ "machine", "user", NULL },
+		{ "unknown", "user", NULL },
+	};
+	struct fixture *t = *state;
+	enum secret_result result;
+	size_t i;
+
+	expect_absent(t, secret_from_netrc(t->path, "h", "u", &t->out, &t->f));
+	write_file(t, 0600, netrc);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		result = secret_from_netrc(t->path, cases[i].host,
+		    cases[i].user, &t->out, &t->f);
+		if (cases[i].want != NULL)
+			expect_found(t, result, cases[i].want);
+		else
+			expect_absent(t, result);
+	}
+	expect_failed(t,
+	    secret_from_netrc(t->path, "nl", "user", &t->out, &t->f),
+	    FAIL_CONFIG, "line end");
+	reset(t);
+	assert_int_equal(chmod(t->path, 0640), 0);
+	expect_failed(t,
+	    secret_from_netrc(t->path, "mail.example.com", "user", &t->out,
+		&t->f),
+	    FAIL_CONFIG, "mode 0640");
+}
+
+/* Whatever is cut off short ends as no entry, never beyond the text. */
+static void
+test_netrc_cut(void **state)
+{
+	static const char text[] =
+	    "machine \"h\\\"\" login \"u\" password \"s e\\c\"\n";
+	struct fixture *t = *state;
+	enum secret_result result;
+	size_t len;
+
+	for (len = 0; len < sizeof(text); len++) {
+		write_bytes(t, 0600, text, len);
+		result = secret_from_netrc(t->path, "h\"", "u", &t->out, &t->f);
+		if (strlen("machine \"h\\\"\" login \"u\" password \"") < len)
+			assert_int_equal(result, SECRET_FOUND);
+		else
+			assert_int_equal(result, SECRET_ABSENT);
+		reset(t);
+	}
+}
+
+/* --- commands ------------------------------------------------------------- */
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static enum secret_result
+command(struct fixture *t, const char *text)
+{
+	return secret_from_command(text, LONG_MS, &t->out, &t->f);
+}
+
+static void
+test_command_output(void **state)
+{
+	static const struct {
+		const char *command;
+		const char *want;
+	} cases[] = {
+		{ "echo secret", "secret" },
+		{ "printf secret", "secret" },
+		{ "printf 'secret\\r\\n'", "secret" },
+		{ "printf 'secret\\nuser: x\\nurl: y\\n'", "secret" },
+		{ "printf ' \\t\"#\\\\ \\377'", " \t\"#\\ \xff" },
+		{ "printf sec; sleep 0.1; echo ret", "secret" },
+		{ "echo secret; exec >&-; sleep 0.1", "secret" },
+		{ "printf 'secret\\n\\0'", "secret" },
+		{ "ulimit -c 0; (echo secret)", "secret" },
+	};
+	struct fixture *t = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_found(t, command(t, cases[i].command), cases[i].want);
+}
+
+static void
+test_command_failure(void **state)
+{
+	static const struct {
+		const char *command;
+		enum fail_class class;
+		const char *why;
+	} cases[] = {
+		{ "echo secret; exit 1", FAIL_CONFIG, "ended with status 1" },
+		{ "exit 255", FAIL_CONFIG, "ended with status 255" },
+		{ "/nonexistent/program 2>/dev/null", FAIL_CONFIG,
+		    "ended with status 127" },
+		{ "true", FAIL_CONFIG, "printed nothing" },
+		{ "echo", FAIL_CONFIG, "is empty" },
+		{ "echo; echo secret", FAIL_CONFIG, "is empty" },
+		{ "printf 'sec\\0ret'", FAIL_CONFIG, "NUL" },
+		{ "printf 'sec\\rret\\n'", FAIL_CONFIG, "line end" },
+		{ "echo secret; kill -9 $$", FAIL_TEMP, "killed by signal 9" },
+		{ "echo secret; kill -TERM $$", FAIL_TEMP,
+		    "killed by signal 15" },
+		{ "yes secret | head -c 10000000", FAIL_CONFIG,
+		    "more than 16384 bytes" },
+		{ "head -c 10000000 /dev/zero | tr '\\0' x", FAIL_CONFIG,
+		    "more than 16384 bytes" },
+		{ "exec yes secret", FAIL_CONFIG, "more than 16384 bytes" },
+	};
+	struct fixture *t = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		expect_failed(t, command(t, cases[i].command), cases[i].class,
+		    cases[i].why);
+		assert_memory_equal(t->f.text.data, "passwordeval: ", 14);
+		assert_null(strstr(buf_str(&t->f.text), "secret"));
+		reset(t);
+	}
+}
+
+static void
+test_command_longest(void **state)
+{
+	struct fixture *t = *state;
+	char want[SECRET_MAX];
+
+	memset(want, 'x', sizeof(want));
+	expect_found_bytes(t,
+	    command(t, "head -c 16384 /dev/zero | tr '\\0' x; echo"), want,
+	    sizeof(want));
+	expect_failed(t, command(t, "head -c 16385 /dev/zero | tr '\\0' x"),
+	    FAIL_CONFIG, "longer than 16384");
+}
+
+/* Whether a process is there and no zombie. */
+static bool
+alive(pid_t pid)
+{
+	char path[64], line[256];
+	const char *state = NULL;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return false;
+	if (fgets(line, sizeof(line), file) != NULL)
+		state = strrchr(line, ')');
+	(void)fclose(file);
+	return state != NULL && state[2] != 'Z' && state[2] != 'X';
+}
+
+static pid_t
+read_pid(struct fixture *t)
+{
+	long pid = 0;
+	FILE *file;
+
+	file = fopen(t->path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%ld", &pid), 1);
+	(void)fclose(file);
+	assert_true(pid > 1);
+	return (pid_t)pid;
+}
+
+static void
+test_command_timeout(void **state)
+{
+	static const char *const commands[] = { "exec sleep 60", "sleep 60",
+		"echo secret; sleep 60", "exec >&-; sleep 60",
+		"trap '' TERM INT HUP; sleep 60; sleep 60", "kill -STOP $$" };
+	struct fixture *t = *state;
+	int64_t begun;
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		begun = now_ms();
+		expect_failed(t,
+		    secret_from_command(commands[i], SHORT_MS, &t->out, &t->f),
+		    FAIL_TEMP, "passwordeval: the command did not end");
+		assert_true(now_ms() - begun >= SHORT_MS);
+		assert_true(now_ms() - begun < LONG_MS / 4);
+		reset(t);
+		/* Nothing is left to wait for. */
+		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+		assert_int_equal(errno, ECHILD);
+	}
+}
+
+static void
+test_command_timeout_group(void **state)
+{
+	struct fixture *t = *state;
+	char text[256];
+	int64_t end;
+	pid_t pid;
+
+	(void)snprintf(text, sizeof(text), "sleep 60 & echo $! >%s; sleep 60",
+	    t->path);
+	expect_failed(t,
+	    secret_from_command(text, SHORT_MS * 2, &t->out, &t->f), FAIL_TEMP,
+	    "did not end");
+	pid = read_pid(t);
+	for (end = now_ms() + LONG_MS; alive(pid) && now_ms() < end;)
+		(void)usleep(1000);
+	assert_false(alive(pid));
+}
+
+/* A daemon that keeps the pipe open is neither waited for nor killed. */
+static void
+test_command_daemon(void **state)
+{
+	struct fixture *t = *state;
+	char text[256];
+	int64_t begun = now_ms();
+	pid_t pid;
+
+	(void)snprintf(text, sizeof(text),
+	    "setsid sleep 60 & echo $! >%s; echo secret", t->path);
+	expect_found(t, command(t, text), "secret");
+	assert_true(now_ms() - begun < LONG_MS / 4);
+	pid = read_pid(t);
+	assert_true(alive(pid));
+	(void)kill(pid, SIGKILL);
+}
+
+/* The caller of our caller may ignore what we need. */
+static void
+test_command_signals(void **state)
+{
+	struct fixture *t = *state;
+	struct sigaction now;
+	sigset_t set, before;
+
+	(void)signal(SIGCHLD, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigfillset(&set);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &set, &before), 0);
+	expect_failed(t, command(t, "echo secret; exit 3"), FAIL_CONFIG,
+	    "status 3");
+	reset(t);
+	/* Signals work as usual in it. */
+	expect_failed(t, command(t, "kill -PIPE $$; sleep 1; echo secret"),
+	    FAIL_TEMP, "signal 13");
+	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+	assert_int_equal(sigaction(SIGCHLD, NULL, &now), 0);
+	assert_ptr_equal(now.sa_handler, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL);
+	(void)signal(SIGPIPE, SIG_DFL);
+}
+
+static void
+test_command_descriptors(void **state)
+{
+	struct fixture *t = *state;
+	int fd, high, saved;
+
+	/* Without O_CLOEXEC, as descriptors are inherited. */
+	fd = open("/dev/null", O_RDONLY);
+	assert_int_not_equal(fd, -1);
+	high = fcntl(fd, F_DUPFD, 200);
+	assert_int_not_equal(high, -1);
+	/* Our standard input must not be the command's. */
+	saved = dup(STDIN_FILENO);
+	write_file(t, 0600, "message");
+	assert_int_not_equal(close(STDIN_FILENO), -1);
+	assert_int_equal(open(t->path, O_RDONLY), STDIN_FILENO);
+	expect_found(t,
+	    command(t,
+		"for fd in /proc/$$/fd/*; do "
+		"if test -e $fd; then "
+		"printf '%s ' ${fd##*/}; fi; done"),
+	    "0 1 2 ");
+	expect_found(t, command(t, "readlink /proc/$$/fd/0"), "/dev/null");
+	expect_found(t, command(t, "cat; echo end"), "end");
+	assert_int_equal(lseek(STDIN_FILENO, 0, SEEK_CUR), 0);
+	assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+	(void)close(saved);
+	(void)close(high);
+	(void)close(fd);
+}
+
+static void
+test_command_environment(void **state)
+{
+	static const char *const kept[] = { "HOME", "USER", "LOGNAME", "SHELL",
+		"LANG", "LC_ALL", "LC_TIME", "TZ", "TERM", "XDG_RUNTIME_DIR",
+		"XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS", "GPG_AGENT_INFO",
+		"GNUPGHOME", "SSH_AUTH_SOCK", "DISPLAY", "WAYLAND_DISPLAY",
+		"PASSWORD_STORE_DIR", "KRB5CCNAME" };
+	static const char *const dropped[] = { "ONEHOP_PASSWORD", "ONEHOP_HOST",
+		"EMAIL_HOST_PASSWORD", "CREDENTIALS_DIRECTORY", "LD_PRELOAD_X",
+		"IFS", "ENV", "BASH_ENV", "HOMEX", "XHOME", "LC", "XDG",
+		"KRB5_TRACE", "SSLKEYLOGFILE", "PASSWORD", "SMTPSERVER",
+		"http_proxy" };
+	struct fixture *t = *state;
+	char text[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		assert_int_equal(setenv(kept[i], "C", 1), 0);
+		(void)snprintf(text, sizeof(text), "env | grep '^%s='",
+		    kept[i]);
+		strcpy(t->path, kept[i]);
+		strcat(t->path, "=C");
+		expect_found(t, command(t, text), t->path);
+		assert_int_equal(unsetenv(kept[i]), 0);
+	}
+	for (i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+		assert_int_equal(setenv(dropped[i], "C", 1), 0);
+		(void)snprintf(text, sizeof(text),
+		    "! env | grep '^%s=C' && echo none", dropped[i]);
+		expect_found(t, command(t, text), "none");
+		assert_int_equal(unsetenv(dropped[i]), 0);
+	}
+}
+
+static void
+test_command_path(void **state)
+{
+	struct fixture *t = *state;
+	char *saved = mem_strdup(getenv("PATH"));
+
+	assert_non_null(saved);
+	assert_int_equal(setenv("PATH", "/nonexistent:/usr/bin:/bin", 1), 0);
+	expect_found(t, command(t, "echo $PATH"), "/nonexistent:/usr/bin:/bin");
+	assert_int_equal(setenv("PATH", "", 1), 0);
+	expect_found(t, command(t, "env | grep ^PATH="),
+	    "PATH=/usr/local/bin:/usr/bin:/bin");
+	assert_int_equal(unsetenv("PATH"), 0);
+	expect_found(t, command(t, "env | grep ^PATH="),
+	    "PATH=/usr/local/bin:/usr/bin:/bin");
+	assert_int_equal(clearenv(), 0);
+	expect_found(t, command(t, "echo \"$(echo secret)\""), "secret");
+	assert_int_equal(setenv("PATH", saved, 1), 0);
+	free(saved);
+}
+
+/* A command runs in a group of its own, so that it can be killed. */
+static void
+test_command_group(void **state)
+{
+	struct fixture *t = *state;
+
+	expect_found(t,
+	    command(t,
+		"set -- $(cat /proc/$$/stat); "
+		"test $5 = $$ && test $5 != $4 && echo own"),
+	    "own");
+}
+
+/* Its standard error is ours. */
+static void
+test_command_errors(void **state)
+{
+	struct fixture *t = *state;
+	char text[32] = "";
+	int fd, saved;
+
+	saved = dup(STDERR_FILENO);
+	fd = open(t->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	expect_found(t, command(t, "echo words >&2; echo secret"), "secret");
+	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	(void)close(saved);
+	assert_int_equal(pread(fd, text, sizeof(text) - 1, 0), 6);
+	assert_string_equal(text, "words\n");
+	(void)close(fd);
+}
+
+/* --- helper --------------------------------------------------------------- */
+
+static enum secret_result
+helper(struct fixture *t, const char *script)
+{
+	write_file(t, 0700, script);
+	return secret_from_helper(t->path, "mail.example.com", "us er", LONG_MS,
+	    &t->out, &t->f);
+}
+
+static void
+test_helper(void **state)
+{
+	struct fixture *t = *state;
+
+	expect_absent(t,
+	    secret_from_helper(t->path, "h", "u", LONG_MS, &t->out, &t->f));
+	expect_found(t, helper(t, "#!/bin/sh\nprintf '%s|' \"$@\"\n"),
+	    "mail.example.com|us er|");
+	expect_found(t, helper(t, "#!/bin/sh\necho secret\n"), "secret");
+	expect_absent(t, helper(t, "#!/bin/sh\nexit 1\n"));
+	expect_absent(t, helper(t, "#!/bin/sh\necho words >&2\nexit 1\n"));
+}
+
+static void
+test_helper_failure(void **state)
+{
+	static const struct {
+		const char *script;
+		enum fail_class class;
+		const char *why;
+	} cases[] = {
+		{ "#!/bin/sh\nexit 0\n", FAIL_CONFIG, "is empty" },
+		{ "#!/bin/sh\nprintf 'a\\nb'\n", FAIL_CONFIG, "line end" },
+		{ "#!/bin/sh\necho secret\nexit 1\n", FAIL_TEMP,
+		    "ended with status 1" },
+		{ "#!/bin/sh\nexit 2\n", FAIL_TEMP, "ended with status 2" },
+		{ "#!/bin/sh\necho it is locked >&2\necho more >&2\nexit 2\n",
+		    FAIL_TEMP, "it is locked" },
+		{ "#!/bin/sh\nyes secret\n", FAIL_TEMP, "more than 16384" },
+		{ "#!/nonexistent\n", FAIL_TEMP, "ended with status 127" },
+	};
+	struct fixture *t = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		expect_failed(t, helper(t, cases[i].script), cases[i].class,
+		    cases[i].why);
+		assert_null(strstr(buf_str(&t->f.text), "secret\n"));
+		assert_null(strstr(buf_str(&t->f.text), "more\n"));
+		reset(t);
+	}
+	write_file(t, 0700, "#!/bin/sh\nsleep 60\n");
+	expect_failed(t,
+	    secret_from_helper(t->path, "h", "u", SHORT_MS, &t->out, &t->f),
+	    FAIL_TEMP, "did not end");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_file_safe_modes),
+		TEST(test_file_safe_owner),
+		TEST(test_file_newline),
+		TEST(test_file_size),
+		TEST(test_file_absent),
+		TEST(test_file_kinds),
+		TEST(test_file_mode),
+		TEST(test_file_credentials),
+		TEST(test_file_denied),
+		TEST(test_secrets_values),
+		TEST(test_secrets_absent),
+		TEST(test_secrets_bad_value),
+		TEST(test_secrets_bad_line),
+		TEST(test_secrets_mode),
+		TEST(test_secrets_size),
+		TEST(test_netrc),
+		TEST(test_netrc_cut),
+		TEST(test_command_output),
+		TEST(test_command_failure),
+		TEST(test_command_longest),
+		TEST(test_command_timeout),
+		TEST(test_command_timeout_group),
+		TEST(test_command_daemon),
+		TEST(test_command_signals),
+		TEST(test_command_descriptors),
+		TEST(test_command_environment),
+		TEST(test_command_path),
+		TEST(test_command_group),
+		TEST(test_command_errors),
+		TEST(test_helper),
+		TEST(test_helper_failure),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
