@@ -40,12 +40,12 @@ setup(void **state)
 	if (t == NULL)
 		return -1;
 	strcpy(t->dir, "/tmp/onehop-test.XXXXXX");
+	*state = t;
 	if (mkdtemp(t->dir) == NULL || chmod(t->dir, 0755) == -1)
 		return -1;
 	(void)snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
 	buf_init(&t->out, SECRET_MAX);
 	failure_init(&t->f);
-	*state = t;
 	return 0;
 }
 
@@ -53,10 +53,10 @@ static int
 teardown(void **state)
 {
 	struct fixture *t = *state;
-	char command[128];
+	char text[128];
 
-	(void)snprintf(command, sizeof(command), "rm -rf %s", t->dir);
-	if (system(command) != 0)
+	(void)snprintf(text, sizeof(text), "rm -rf %s", t->dir);
+	if (system(text) != 0)
 		return -1;
 	buf_free(&t->out);
 	failure_free(&t->f);
