@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from fake import case
+from fake.sink import MESSAGE, Sink
 from lib import onehop as program
 
 CASES = [one for path in sorted(case.CASES.glob("*.toml"))
@@ -41,24 +42,24 @@ def test_replies_of_a_flight_split_anywhere(at, onehop, pki, tmp_path):
 
 # -- the resolver, in a namespace where its files are ours ------------------
 
-def in_namespace(onehop, tmp_path, files, argv, stdin=b"\nx\n"):
-    """Runs the program where /etc/NAME is files[NAME] and no network is."""
+def in_namespace(onehop, tmp_path, files, config, flags="-rmn"):
+    """Runs the program where /etc/NAME is files[NAME], and, with the flag
+    n, where there is no network."""
     mounts = []
     for name, text in files.items():
         path = tmp_path / f"etc-{name}"
         path.write_text(text)
         mounts.append(f"mount --bind {path} /etc/{name}")
-    script = " && ".join(["ip link set lo up 2>/dev/null || :", *mounts,
-                          'exec "$@"'])
-    config = onehop.write_config(argv["config"])
-    words = ["unshare", "-rmn", "sh", "-c", script, "sh",
-             str(program.binary()), "-C", config, "rcpt@example.net"]
-    probe = subprocess.run(["unshare", "-rmn", "true"], check=False,
+    script = " && ".join([*mounts, 'exec "$@"'])
+    words = ["unshare", flags, "sh", "-c", script, "sh",
+             str(program.binary()), "-C", onehop.write_config(config),
+             "rcpt@example.net"]
+    probe = subprocess.run(["unshare", flags, "true"], check=False,
                            capture_output=True)
     if probe.returncode:
         pytest.skip("no namespaces here")
     done = subprocess.run(
-        words, input=stdin, capture_output=True, timeout=20, check=False,
+        words, input=MESSAGE, capture_output=True, timeout=20, check=False,
         env={**program.MINIMAL_ENV, **program.SANITIZER_ENV,
              "PATH": os.environ["PATH"]})
     result = program.Result(words, done.returncode, done.stdout, done.stderr)
@@ -66,8 +67,8 @@ def in_namespace(onehop, tmp_path, files, argv, stdin=b"\nx\n"):
     return result
 
 
-NOWHERE = {"config": "host relay.example\nport 2525\ntls off\n"
-                     "from a@example.org\ndeadline 4\n"}
+NOWHERE = ("host relay.example\nport 2525\ntls off\n"
+           "from a@example.org\ndeadline 4\n")
 
 
 def test_a_host_that_does_not_exist(onehop, tmp_path):
@@ -97,3 +98,14 @@ def test_every_address_is_tried_and_named(onehop, tmp_path):
         NOWHERE)
     assert result.status == 75
     assert "127.0.0.2" in result.err and "127.0.0.3" in result.err
+
+
+def test_the_next_address_is_tried(onehop, tmp_path):
+    """Threats row 2: the first one refuses."""
+    with Sink() as sink:
+        result = in_namespace(onehop, tmp_path, {
+            "nsswitch.conf": "hosts: files\n",
+            "hosts": "127.0.0.2 relay.example\n127.0.0.1 relay.example\n"},
+            NOWHERE.replace("2525", str(sink.port)), "-rm")
+    assert (result.status, result.err) == (0, "")
+    assert len(sink.messages) == 1

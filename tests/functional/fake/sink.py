@@ -48,6 +48,10 @@ class Sink:
         return [c for one in self.server.connections for c in one.commands]
 
     @property
+    def quit_seen(self):
+        return any(c.upper() == "QUIT" for c in self.commands)
+
+    @property
     def messages(self):
         return [m for one in self.server.connections for m in one.messages]
 
