@@ -32,4 +32,13 @@ char *identity_fqdn(bool use_env);
 /* First line of /etc/mailname when it is a domain, else NULL; free() it. */
 char *identity_mailname(void);
 
+/* The parsers behind them, pure. */
+
+/* Letters, digits and hyphens in labels (RFC 1123 section 2.1). */
+bool identity_is_host(const char *name);
+
+/* The name that identity_fqdn() wants, from a line of a hosts file if the
+   line is about host; else NULL; free() it. */
+char *identity_hosts_line(const char *line, const char *host);
+
 #endif
