@@ -7,6 +7,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "compat.h"
+
 /* Smallest allocation: most buffers hold a line. */
 #define BUF_FIRST 128
 

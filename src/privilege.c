@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "compat.h"
 #include "outcome.h"
 #include "text.h"
 

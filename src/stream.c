@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "compat.h"
 
 /* Input read ahead; also the longest line that stream_get_line() can give. */
 #define STREAM_IN_MAX 16384

@@ -1,0 +1,402 @@
+#include "deliver.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "envelope.h"
+#include "invocation.h"
+#include "log.h"
+#include "message.h"
+#include "outcome.h"
+#include "privilege.h"
+#include "secret.h"
+#include "stream.h"
+#include "transport.h"
+
+struct delivery {
+	const struct invocation *inv;
+	struct config *config;
+	struct message *message;
+	struct envelope envelope;
+	struct log *log;
+	struct buf secret;
+	bool have_secret;
+	int64_t deadline;
+	struct transport_result result;
+	struct failure failure;
+};
+
+static int
+facility_number(const char *name)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} facilities[] = {
+		{ "LOG_USER", LOG_USER },
+		{ "LOG_MAIL", LOG_MAIL },
+		{ "LOG_LOCAL0", LOG_LOCAL0 },
+		{ "LOG_LOCAL1", LOG_LOCAL1 },
+		{ "LOG_LOCAL2", LOG_LOCAL2 },
+		{ "LOG_LOCAL3", LOG_LOCAL3 },
+		{ "LOG_LOCAL4", LOG_LOCAL4 },
+		{ "LOG_LOCAL5", LOG_LOCAL5 },
+		{ "LOG_LOCAL6", LOG_LOCAL6 },
+		{ "LOG_LOCAL7", LOG_LOCAL7 },
+	};
+	size_t i;
+
+	if (name == NULL || strcmp(name, "off") == 0)
+		return -1;
+	for (i = 0; i < sizeof(facilities) / sizeof(facilities[0]); i++)
+		if (strcmp(name, facilities[i].name) == 0)
+			return facilities[i].number;
+	return LOG_USER; /* "on", as msmtp has it */
+}
+
+struct log *
+deliver_open_log(const struct config *c, const struct invocation *inv)
+{
+	struct log_params p = {
+		.file = config_string(c, KW_LOGFILE),
+		.time_format = config_string(c, KW_LOGFILE_TIME_FORMAT),
+		.syslog_facility = facility_number(config_string(c, KW_SYSLOG)),
+		.tag = inv->log_tag,
+		.format = config_choice(c, KW_LOG_FORMAT) == LOGFORMAT_JSON ?
+		    LOG_JSON :
+		    LOG_TEXT,
+		.automatic = !config_is_set(c, KW_LOGFILE) &&
+		    !config_is_set(c, KW_SYSLOG),
+	};
+
+	return log_open(&p);
+}
+
+/* ---- the record ---- */
+
+/* "ADDRESS:550" for every recipient that was not taken. */
+static char **
+refused_list(const struct envelope *e, const struct transport_result *r)
+{
+	char **list = mem_alloc((r->count + 1) * sizeof(*list));
+	size_t i, n = 0;
+
+	for (i = 0; i < r->count; i++)
+		if (r->outcomes[i].class != FAIL_NONE)
+			list[n++] = mem_printf("%s:%d", e->recipients[i],
+			    r->outcomes[i].code);
+	return list;
+}
+
+static void
+free_list(char **list)
+{
+	size_t i;
+
+	for (i = 0; list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+static char *
+phase_times(const struct transport_result *r)
+{
+	const struct {
+		const char *name;
+		int64_t ms;
+	} phases[] = { { "connect", r->connect_ms }, { "tls", r->tls_ms },
+		{ "auth", r->auth_ms }, { "send", r->send_ms } };
+	struct buf out = BUF_INIT(256);
+	char *words = NULL;
+	size_t i;
+
+	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+		if (phases[i].ms >= 0)
+			buf_addf(&out, "%s%s:%lld", out.len > 0 ? "," : "",
+			    phases[i].name, (long long)phases[i].ms);
+	if (out.len > 0)
+		words = mem_strdup(buf_str(&out));
+	buf_free(&out);
+	return words;
+}
+
+static const char *
+or_null(const char *string)
+{
+	return string != NULL && string[0] != '\0' ? string : NULL;
+}
+
+void
+deliver_record(struct log *log, const struct config *c,
+    const struct envelope *e, const struct message *m,
+    const struct transport_result *r, const char *exit_name)
+{
+	bool tls = r->tls != NULL && strcmp(r->tls, "off") != 0;
+	char **refused = refused_list(e, r), *times = phase_times(r);
+	char **recipients = mem_alloc((e->count + 1) * sizeof(*recipients));
+	ssize_t id = message_find(m, "Message-ID", 0);
+	char *message_id = id < 0 ? NULL : message_value(m, (size_t)id);
+	char *status = r->reply_code > 0 ? mem_printf("%d", r->reply_code) :
+					   NULL;
+	const char *error = or_null(buf_str(&r->failure.text));
+	const struct log_item items[] = {
+		{ "host", LOG_STRING, .string = r->host },
+		{ "address", LOG_STRING, .string = or_null(r->address) },
+		{ "tls", LOG_BOOL, .number = tls },
+		{ "auth", LOG_BOOL, .number = r->auth != NULL },
+		{ "user", LOG_STRING,
+		    .string = r->auth != NULL ? config_string(c, KW_USER) :
+						NULL },
+		{ "from", LOG_STRING, .string = e->sender },
+		{ "recipients", LOG_LIST, .list = recipients },
+		{ "refused", LOG_LIST, .list = refused },
+		{ "mailsize", LOG_NUMBER, .number = (int64_t)r->size },
+		{ "smtpstatus", LOG_STRING, .string = status },
+		{ "smtpmsg", LOG_STRING, .string = r->reply, .quoted = true },
+		{ "errormsg", LOG_STRING, .string = error, .quoted = true },
+		{ "exitcode", LOG_STRING, .string = exit_name },
+		{ "account", LOG_STRING, .string = or_null(config_account(c)) },
+		{ "tlsinfo", LOG_STRING, .string = tls ? r->tls : NULL,
+		    .quoted = true },
+		{ "mechanism", LOG_STRING, .string = r->auth },
+		{ "messageid", LOG_STRING, .string = message_id,
+		    .quoted = true },
+		{ "changes", LOG_STRING,
+		    .string = or_null(message_changes(m)) },
+		{ "notes", LOG_STRING, .string = r->notes, .quoted = true },
+		{ "ms", LOG_STRING, .string = times },
+		{ "uid", LOG_NUMBER, .number = (int64_t)getuid() },
+	};
+
+	if (e->count > 0)
+		memcpy(recipients, e->recipients,
+		    e->count * sizeof(*recipients));
+	log_record(log, items, sizeof(items) / sizeof(items[0]),
+	    strcmp(exit_name, fail_name(FAIL_NONE)) != 0);
+	free_list(refused);
+	free(recipients);
+	free(times);
+	free(message_id);
+	free(status);
+}
+
+/* ---- the way of a message ---- */
+
+/* The account, as soon as what decides it is known. */
+static bool
+choose_account(struct delivery *d, const struct message *m)
+{
+	char *hint = envelope_hint(d->inv, m);
+	bool ok = config_select(d->config, hint, &d->failure);
+
+	free(hint);
+	return ok;
+}
+
+static bool
+needs_secret(const struct delivery *d)
+{
+	bool named;
+
+	return config_choice(d->config, KW_BACKEND) == BACKEND_RELAY &&
+	    config_mechanisms(d->config, &named) != 0;
+}
+
+/*
+ * In privileged mode everything that needs the group is done before the
+ * message, which is not ours, is looked at (rules R15 and R16).
+ */
+static bool
+use_privilege(struct delivery *d)
+{
+	if (!choose_account(d, NULL))
+		return false;
+	if (needs_secret(d)) {
+		privilege_hide();
+		if (!config_secret(d->config, &d->secret, &d->failure))
+			return false;
+		d->have_secret = true;
+	}
+	d->log = deliver_open_log(d->config, d->inv);
+	return privilege_drop(&d->failure);
+}
+
+static bool
+read_message(struct delivery *d)
+{
+	if (!message_read(d->message, STDIN_FILENO, 0, &d->failure))
+		return false;
+	return message_parse(d->message, &d->failure);
+}
+
+static bool
+prepare(struct delivery *d, bool stdin_closed)
+{
+	const struct invocation *inv = d->inv;
+	bool raised = privilege_is_raised();
+	bool early = raised || inv->account != NULL || inv->sender_given;
+
+	if (stdin_closed)
+		return failure_set(&d->failure, FAIL_NOINPUT,
+		    "standard input is closed: no message");
+	if (!inv->read_recipients && inv->recipient_count == 0) {
+		failure_set(&d->failure, FAIL_USAGE, "no recipients");
+		failure_hint(&d->failure,
+		    "name them, or use -t to take them from the header");
+		return false;
+	}
+	if (raised && !use_privilege(d))
+		return false;
+	if (!raised && early && !choose_account(d, NULL))
+		return false;
+	if (!read_message(d) || (!early && !choose_account(d, d->message)))
+		return false;
+	if (d->log == NULL)
+		d->log = deliver_open_log(d->config, d->inv);
+	if (!envelope_build(&d->envelope, inv, d->config, d->message,
+		&d->failure))
+		return false;
+	if (needs_secret(d))
+		privilege_hide();
+	return true;
+}
+
+static void
+attempt(struct delivery *d)
+{
+	struct transport_job job = {
+		.config = d->config,
+		.envelope = &d->envelope,
+		.message = d->message,
+		.requiretls = d->inv->requiretls,
+		.verbose = d->inv->verbose && !privilege_is_raised(),
+		.deadline = d->deadline,
+		.secret = d->have_secret ? &d->secret : NULL,
+	};
+
+	transport_result_free(&d->result);
+	transport_result_init(&d->result, d->envelope.count);
+	transport_send(&job, &d->result);
+}
+
+/* What the recipients' outcomes come to. */
+static enum fail_class
+result_class(const struct transport_result *r)
+{
+	enum fail_class class = FAIL_NONE;
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		class = outcome_worse(class, r->outcomes[i].class);
+	return class;
+}
+
+static void
+record(struct delivery *d)
+{
+	deliver_record(d->log, d->config, &d->envelope, d->message, &d->result,
+	    fail_name(result_class(&d->result)));
+}
+
+/*
+ * Another account, where nothing has been sent and trying again may help.
+ * Never in privileged mode: its secret was not read.
+ */
+static bool
+choose_fallback(struct delivery *d)
+{
+	const char *name = config_string(d->config, KW_FALLBACK);
+	struct failure f = FAILURE_INIT;
+	char *account;
+	bool ok;
+
+	if (name == NULL || d->result.complete || d->have_secret ||
+	    !fail_is_temporary(result_class(&d->result)))
+		return false;
+	account = mem_strdup(name);
+	ok = config_select_name(d->config, account, &f);
+	if (!ok)
+		log_failure(&f);
+	free(account);
+	failure_free(&f);
+	return ok;
+}
+
+/* One line for each recipient that has a reply of its own. */
+static void
+report_recipients(const struct delivery *d)
+{
+	const struct transport_result *r = &d->result;
+	size_t i;
+
+	for (i = 0; i < r->count; i++) {
+		const struct outcome *o = &r->outcomes[i];
+
+		if (o->class == FAIL_NONE || o->code == 0)
+			continue;
+		if (r->failure.class != FAIL_NONE && o->code == r->reply_code)
+			continue;
+		log_warn("'%s': recipient '%s' %s: server said: %s", r->host,
+		    d->envelope.recipients[i],
+		    fail_is_temporary(o->class) ? "put off" : "refused",
+		    o->reply != NULL ? o->reply : "");
+	}
+}
+
+static enum fail_class
+send_message(struct delivery *d)
+{
+	uint64_t limit = config_number(d->config, KW_DEADLINE);
+	enum fail_class class;
+
+	if (limit > 0)
+		d->deadline = stream_now() + (int64_t)limit * 1000;
+	attempt(d);
+	class = result_class(&d->result);
+	if (class == FAIL_NONE)
+		mem_set_exit(fail_status(FAIL_NONE));
+	record(d);
+	while (class != FAIL_NONE && choose_fallback(d)) {
+		attempt(d);
+		class = result_class(&d->result);
+		record(d);
+	}
+	if (d->result.failure.class != FAIL_NONE)
+		log_failure(&d->result.failure);
+	report_recipients(d);
+	return class;
+}
+
+int
+deliver(const struct invocation *inv, struct config *c, bool stdin_closed)
+{
+	struct delivery d = { .inv = inv, .config = c };
+	enum fail_class class;
+
+	failure_init(&d.failure);
+	buf_init(&d.secret, SECRET_MAX);
+	transport_result_init(&d.result, 0);
+	d.message = message_new();
+	if (prepare(&d, stdin_closed)) {
+		class = send_message(&d);
+	} else {
+		class = d.failure.class;
+		log_failure(&d.failure);
+		/* Nobody reads a caller's stderr: the log tells it too. */
+		if (d.log != NULL) {
+			failure_copy(&d.result.failure, &d.failure);
+			deliver_record(d.log, c, &d.envelope, d.message,
+			    &d.result, fail_name(class));
+		}
+	}
+	transport_result_free(&d.result);
+	envelope_free(&d.envelope);
+	message_free(d.message);
+	log_close(d.log);
+	buf_free(&d.secret);
+	failure_free(&d.failure);
+	return fail_status(class);
+}

@@ -1,0 +1,34 @@
+/*
+ * deliver: one message from a descriptor through envelope and transport to
+ * an exit status, with what is logged and said on the way.
+ */
+#ifndef DELIVER_H
+#define DELIVER_H
+
+#include <stdbool.h>
+
+struct config;
+struct envelope;
+struct failure;
+struct invocation;
+struct log;
+struct message;
+struct transport_result;
+
+/* The log as configured for the selected account. */
+struct log *deliver_open_log(const struct config *c,
+    const struct invocation *inv);
+
+/*
+ * Reads the message from standard input, sends it, logs, and says on stderr
+ * what went wrong.  c is loaded; the account is chosen here, as the message
+ * may decide it.  Returns the exit status.
+ */
+int deliver(const struct invocation *inv, struct config *c, bool stdin_closed);
+
+/* One record for an attempt; exit_name as "EX_OK". */
+void deliver_record(struct log *log, const struct config *c,
+    const struct envelope *e, const struct message *m,
+    const struct transport_result *r, const char *exit_name);
+
+#endif

@@ -1,0 +1,133 @@
+/* onehop: takes a message as sendmail does and makes one hop with it. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "buf.h"
+#include "config.h"
+#include "deliver.h"
+#include "envelope.h"
+#include "info.h"
+#include "invocation.h"
+#include "log.h"
+#include "outcome.h"
+#include "privilege.h"
+#include "serve.h"
+
+static int
+fail(const struct failure *f)
+{
+	log_failure(f);
+	return fail_status(f->class);
+}
+
+/* What needs neither configuration nor message; -1 when there is more. */
+static int
+answer(const struct invocation *inv)
+{
+	const struct invocation_option *options;
+	struct buf text = BUF_INIT(SIZE_MAX);
+	size_t count;
+
+	switch (inv->mode) {
+	case MODE_HELP:
+		options = config_options(&count);
+		invocation_help(&text, options, count);
+		fputs(buf_str(&text), stdout);
+		buf_free(&text);
+		return 0;
+	case MODE_VERSION:
+		info_version();
+		return 0;
+	case MODE_QUEUE_LIST:
+		puts("Mail queue is empty");
+		return 0;
+	case MODE_QUEUE_RUN:
+	case MODE_ALIASES:
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+/* Modes that look at the selected account. */
+static int
+inspect(const struct invocation *inv, struct config *c, struct failure *f)
+{
+	char *hint = envelope_hint(inv, NULL);
+	bool ok = config_select(c, hint, f);
+
+	free(hint);
+	if (!ok)
+		return fail(f);
+	switch (inv->mode) {
+	case MODE_SERVERINFO:
+		return info_server(inv, c);
+	case MODE_RMQS:
+		return info_rmqs(inv, c);
+	case MODE_SERVE:
+		return serve(inv, c);
+	default:
+		info_dump(c);
+		return 0;
+	}
+}
+
+static int
+run(const struct invocation *inv, bool stdin_closed, struct failure *f)
+{
+	struct config_request request = {
+		.file = inv->file,
+		.file_restricted = inv->personality == PERSONA_SENDMAIL,
+		.account = inv->account,
+		.privileged = privilege_is_raised(),
+		.settings = inv->settings,
+		.setting_count = inv->setting_count,
+	};
+	int status = answer(inv);
+	struct config *c;
+
+	if (status >= 0)
+		return status;
+	c = config_load(&request, f);
+	if (c == NULL)
+		return fail(f);
+	if (inv->mode == MODE_DELIVER)
+		status = deliver(inv, c, stdin_closed);
+	else
+		status = inspect(inv, c, f);
+	config_free(c);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct invocation_option *options;
+	struct failure f = FAILURE_INIT;
+	struct invocation inv;
+	bool stdin_closed;
+	size_t count, i;
+	bool delivers;
+	int status;
+
+	if (!privilege_start(&stdin_closed, &f))
+		return fail(&f);
+	if (privilege_is_raised())
+		privilege_clean_environment();
+	options = config_options(&count);
+	if (!invocation_parse(&inv, argc, argv, options, count, &f)) {
+		status = fail(&f);
+	} else {
+		for (i = 0; i < inv.warning_count; i++)
+			log_warn("%s", inv.warnings[i]);
+		status = run(&inv, stdin_closed, &f);
+	}
+	delivers = inv.mode == MODE_DELIVER;
+	invocation_free(&inv);
+	failure_free(&f);
+	/* A full or closed standard output changes no outcome of a message,
+	   but what was asked for is not there. */
+	if (fflush(stdout) != 0 && status == 0 && !delivers)
+		status = fail_status(FAIL_IO);
+	return status;
+}
