@@ -76,6 +76,10 @@ submission_max_mail_size = {limit}
 
 service anvil {{
   chroot =
+  # No growing delay after wrong passwords.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =

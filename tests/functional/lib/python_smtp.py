@@ -53,8 +53,9 @@ class Aiosmtpd(Server):
             controller.start()
 
     def _authenticate(self, server, session, envelope, mechanism, data):
-        return AuthResult(success=(data.login, data.password) == (
-            self.user.encode(), self.password.encode()))
+        right = (data.login, data.password) == (
+            self.user.encode(), self.password.encode())
+        return AuthResult(success=right, handled=right)
 
     def find(self, recipient):
         found = [e for e in self.handler.envelopes
