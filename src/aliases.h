@@ -18,8 +18,10 @@ void aliases_free(struct aliases *a);
 /*
  * What a local name maps to, expanded until every result has a domain or maps
  * to nothing: a NULL-terminated list, or NULL when the name is not there.
- * Owned by the caller: aliases_free_list().  A loop or over 16 levels:
- * FAIL_CONFIG.  Names compare without regard to case.
+ * Owned by the caller: aliases_free_list().  A loop, over 16 levels, or a
+ * target that is a program, a file or ":include:": NULL with FAIL_CONFIG.
+ * "\name" is name itself, not what it maps to.  Names compare without regard
+ * to case.
  */
 char **aliases_expand(const struct aliases *a, const char *name,
     struct failure *f);
