@@ -1,0 +1,344 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "address.h"
+#include "buf.h"
+#include "config_impl.h"
+#include "log.h"
+#include "outcome.h"
+#include "secret.h"
+#include "text.h"
+
+#define PREFIX "ONEHOP_"
+#define FILE_SUFFIX "_FILE"
+
+extern char **environ;
+
+/* Compose files and shells leave quotes around nothing. */
+static bool
+is_nothing(const char *value)
+{
+	return *value == '\0' || strcmp(value, "''") == 0 ||
+	    strcmp(value, "\"\"") == 0;
+}
+
+const char *
+config_env(const struct config *c, const char *name)
+{
+	const char *value = c->request.privileged ? NULL : getenv(name);
+
+	return value == NULL || is_nothing(value) ? NULL : value;
+}
+
+/* A copy less one line end and, unless it is a secret, one pair of quotes. */
+static char *
+clean(const char *value, bool secret)
+{
+	size_t len = strlen(value);
+
+	if (len > 0 && value[len - 1] == '\n')
+		len--;
+	if (len > 0 && value[len] == '\n' && value[len - 1] == '\r')
+		len--;
+	if (!secret && len >= 2 && (value[0] == '"' || value[0] == '\'') &&
+	    value[len - 1] == value[0])
+		return mem_strndup(value + 1, len - 2);
+	return mem_strndup(value, len);
+}
+
+/*
+ * The content of a file that a variable names.  On a mount that is read-only,
+ * as those of container managers are, nobody can mend the file's mode.
+ */
+static char *
+read_value(const char *variable, const char *path, bool secret,
+    struct failure *f)
+{
+	struct buf content = BUF_INIT(SECRET_MAX);
+	struct statvfs vfs;
+	char *value = NULL;
+	bool fixed = statvfs(path, &vfs) == 0 && (vfs.f_flag & ST_RDONLY) != 0;
+
+	switch (secret_from_file(path, secret && !fixed, &content, f)) {
+	case SECRET_FOUND:
+		value = mem_strdup(buf_str(&content));
+		break;
+	case SECRET_ABSENT:
+		failure_set(f, FAIL_CONFIG, "no such file '%s'", path);
+		/* fall through */
+	case SECRET_FAILED:
+		failure_prefix(f, "%s: ", variable);
+		break;
+	}
+	buf_free(&content);
+	return value;
+}
+
+/* Takes value over. */
+static bool
+set_value(struct layer *l, enum keyword_id id, char *value,
+    const char *variable, enum config_rank rank, struct failure *f)
+{
+	bool ok = value != NULL;
+
+	if (ok && !is_nothing(value)) {
+		ok = layer_set(l, id, value, variable, rank, f);
+		if (!ok)
+			failure_prefix(f, "%s: ", variable);
+	}
+	mem_free_secret(value);
+	return ok;
+}
+
+/* --- ONEHOP_* ------------------------------------------------------------- */
+
+static int
+find_keyword(const char *name, size_t len)
+{
+	char lower[64];
+	size_t i;
+
+	if (len >= sizeof(lower))
+		return -1;
+	for (i = 0; i < len; i++)
+		lower[i] = (char)text_lower(name[i]);
+	return keyword_find(lower, len);
+}
+
+/*
+ * A cluster that has a service of this name sets variables such as
+ * ONEHOP_PORT=tcp://10.0.0.1:25 and ONEHOP_SERVICE_HOST for everybody.
+ */
+static bool
+is_cluster_noise(const char *name, const char *value)
+{
+	return strncmp(name, "SERVICE_", 8) == 0 ||
+	    (strncmp(name, "PORT_", 5) == 0 && text_is_digit(name[5])) ||
+	    (strncmp(name, "PORT=", 5) == 0 &&
+		strncmp(value, "tcp://", 6) == 0);
+}
+
+static bool
+read_file_variable(struct config *c, int id, const char *variable,
+    const char *path, struct failure *f)
+{
+	char *plain = mem_strndup(variable,
+	    strlen(variable) - strlen(FILE_SUFFIX));
+	bool twice = config_env(c, plain) != NULL;
+	char *name, *value;
+	bool ok;
+
+	if (twice)
+		failure_set(f, FAIL_CONFIG, "%s and %s are both set: pick one",
+		    plain, variable);
+	free(plain);
+	if (twice)
+		return false;
+	name = clean(path, false);
+	value = read_value(variable, name, keywords[id].type == KEYWORD_SECRET,
+	    f);
+	free(name);
+	ok = set_value(&c->environment, (enum keyword_id)id, value, variable,
+	    RANK_ENVIRONMENT, f);
+	return ok;
+}
+
+/* One entry of the environment that begins with our prefix. */
+static bool
+read_variable(struct config *c, const char *entry, struct failure *f)
+{
+	const char *name = entry + strlen(PREFIX);
+	const char *value = strchr(name, '=');
+	size_t len, suffix = strlen(FILE_SUFFIX);
+	char *variable;
+	bool ok = true;
+	int id;
+
+	if (value == NULL || is_nothing(value + 1) ||
+	    is_cluster_noise(name, value + 1))
+		return true;
+	len = (size_t)(value++ - name);
+	variable = mem_strndup(entry, strlen(PREFIX) + len);
+	id = find_keyword(name, len);
+	if (id != -1)
+		ok = set_value(&c->environment, (enum keyword_id)id,
+		    clean(value, keywords[id].type == KEYWORD_SECRET), variable,
+		    RANK_ENVIRONMENT, f);
+	else if (len > suffix &&
+	    memcmp(name + len - suffix, FILE_SUFFIX, suffix) == 0 &&
+	    (id = find_keyword(name, len - suffix)) != -1)
+		ok = read_file_variable(c, id, variable, value, f);
+	else
+		log_warn("unknown variable %s is ignored", variable);
+	free(variable);
+	return ok;
+}
+
+bool
+config_read_environment(struct config *c, struct failure *f)
+{
+	char **entry;
+
+	if (c->request.privileged || environ == NULL)
+		return true;
+	for (entry = environ; *entry != NULL; entry++)
+		if (strncmp(*entry, PREFIX, strlen(PREFIX)) == 0 &&
+		    !read_variable(c, *entry, f))
+			return false;
+	return true;
+}
+
+/* --- Django's names ------------------------------------------------------- */
+
+/* A variable, or what the file named by it and _FILE says; false on error. */
+static bool
+set_from_variable(const struct config *c, struct layer *l, enum keyword_id id,
+    const char *name, struct failure *f)
+{
+	bool secret = keywords[id].type == KEYWORD_SECRET;
+	const char *value = config_env(c, name), *path;
+	char *variable;
+	bool ok = true;
+
+	if (value != NULL)
+		return set_value(l, id, clean(value, secret), name, RANK_DJANGO,
+		    f);
+	variable = mem_printf("%s" FILE_SUFFIX, name);
+	path = config_env(c, variable);
+	if (path != NULL)
+		ok = set_value(l, id, read_value(variable, path, secret, f),
+		    variable, RANK_DJANGO, f);
+	free(variable);
+	return ok;
+}
+
+/* Python's True and False among others: 1, 0, or -1 when it is not set. */
+static bool
+read_switch(const struct config *c, const char *name, int *result,
+    struct failure *f)
+{
+	static const char *const words[] = { "off", "on", "false", "true", "no",
+		"yes", "0", "1", "none", "" };
+	const char *raw = config_env(c, name);
+	char *value;
+	int i;
+
+	*result = -1;
+	if (raw == NULL)
+		return true;
+	value = clean(raw, false);
+	for (i = 0; i < 10; i++)
+		if (text_casecmp(value, words[i]) == 0)
+			*result = i % 2;
+	if (*result == -1)
+		failure_set(f, FAIL_CONFIG,
+		    "%s: '%s' is not allowed, but true and false are", name,
+		    value);
+	free(value);
+	return *result != -1;
+}
+
+static bool
+django_tls(const struct config *c, struct layer *l, struct failure *f)
+{
+	const char *variable = "EMAIL_USE_TLS", *mode;
+	int use_tls, use_ssl;
+
+	if (!read_switch(c, "EMAIL_USE_TLS", &use_tls, f) ||
+	    !read_switch(c, "EMAIL_USE_SSL", &use_ssl, f))
+		return false;
+	if (use_tls == 1 && use_ssl == 1) {
+		failure_set(f, FAIL_CONFIG,
+		    "EMAIL_USE_TLS and EMAIL_USE_SSL are both true: pick one");
+		failure_hint(f,
+		    "EMAIL_USE_SSL is TLS from the first byte (port 465), "
+		    "EMAIL_USE_TLS is STARTTLS (port 587)");
+		return false;
+	}
+	if (use_ssl == 1) {
+		variable = "EMAIL_USE_SSL";
+		mode = "implicit";
+	} else if (use_tls == 1)
+		mode = "starttls";
+	else if (use_tls == 0)
+		mode = "none";
+	else
+		return true;
+	return layer_set(l, KW_TLS, mode, variable, RANK_DJANGO, f);
+}
+
+/* "Name <a@b>" is an address and a name. */
+static bool
+django_from(const struct config *c, struct layer *l, const char *variable,
+    struct failure *f)
+{
+	const char *raw = config_env(c, variable);
+	struct address_list list = { NULL, 0 };
+	char *value;
+	bool ok;
+
+	if (raw == NULL)
+		return true;
+	value = clean(raw, false);
+	ok = address_parse_list(value, strlen(value), &list, f);
+	if (ok && list.n > 0) {
+		const struct address *a = &list.v[0];
+
+		ok = layer_set(l, KW_FROM, a->spec, variable, RANK_DJANGO, f);
+		if (ok && a->name != NULL)
+			ok = layer_set(l, KW_FROM_FULL_NAME, a->name, variable,
+			    RANK_DJANGO, f);
+	}
+	if (!ok) {
+		failure_prefix(f, "%s: ", variable);
+		f->class = FAIL_CONFIG;
+	}
+	address_list_free(&list);
+	free(value);
+	return ok;
+}
+
+static bool
+django_account(const struct config *c, struct layer *l, struct failure *f)
+{
+	static const struct {
+		const char *name;
+		enum keyword_id id;
+	} rows[] = { { "EMAIL_HOST", KW_HOST }, { "EMAIL_PORT", KW_PORT },
+		{ "EMAIL_HOST_USER", KW_USER },
+		{ "EMAIL_HOST_PASSWORD", KW_PASSWORD },
+		{ "EMAIL_TIMEOUT", KW_TIMEOUT },
+		{ "EMAIL_FILE_PATH", KW_FILES_PATH } };
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (!set_from_variable(c, l, rows[i].id, rows[i].name, f))
+			return false;
+	if (l->values[KW_FILES_PATH].text != NULL) {
+		if (l->values[KW_HOST].text != NULL)
+			return failure_set(f, FAIL_CONFIG,
+			    "EMAIL_HOST and EMAIL_FILE_PATH are both set: "
+			    "pick one");
+		value_assign(&l->values[KW_BACKEND], "files", "EMAIL_FILE_PATH",
+		    RANK_DJANGO);
+	}
+	return django_tls(c, l, f) &&
+	    django_from(c, l, "DEFAULT_FROM_EMAIL", f);
+}
+
+bool
+config_django(const struct config *c, struct layer *out, bool *found,
+    struct failure *f)
+{
+	*found = true;
+	if (config_env(c, "EMAIL_HOST") != NULL ||
+	    config_env(c, "EMAIL_HOST" FILE_SUFFIX) != NULL ||
+	    config_env(c, "EMAIL_FILE_PATH") != NULL)
+		return django_account(c, out, f);
+	if (config_env(c, "SMTPSERVER") != NULL)
+		return set_from_variable(c, out, KW_HOST, "SMTPSERVER", f) &&
+		    django_from(c, out, "EMAIL", f);
+	*found = false;
+	return true;
+}

@@ -1,0 +1,331 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "config_impl.h"
+#include "net.h"
+#include "outcome.h"
+#include "sasl.h"
+#include "text.h"
+
+#define PORT_SMTP "25"
+#define PORT_SUBMISSIONS "465"
+
+const char *
+config_endpoint(const struct layer *l)
+{
+	const char *socket = l->values[KW_SOCKET].text;
+
+	return socket != NULL ? socket : l->values[KW_HOST].text;
+}
+
+/* Like FROM, where nothing was said. */
+static void
+follow(struct config *c, enum keyword_id to, enum keyword_id from)
+{
+	const struct value *v = &c->effective.values[from];
+
+	if (v->text != NULL && c->effective.values[to].text == NULL)
+		value_assign(&c->effective.values[to], v->text, v->origin,
+		    v->rank);
+}
+
+static void
+derive(struct config *c, enum keyword_id id, const char *text)
+{
+	value_assign(&c->effective.values[id], text, "default", RANK_DEFAULT);
+}
+
+/* "~/x" stays when there is no home: whoever opens it says so. */
+static void
+expand_home(struct config *c, enum keyword_id id)
+{
+	struct value *v = &c->effective.values[id];
+	char *path, *origin;
+
+	if (v->text == NULL || c->home == NULL ||
+	    strncmp(v->text, "~/", 2) != 0)
+		return;
+	path = mem_printf("%s%s", c->home, v->text + 1);
+	origin = mem_strdup(v->origin);
+	value_assign(v, path, origin, v->rank);
+	free(path);
+	free(origin);
+}
+
+static void
+fill_in(struct config *c)
+{
+	const struct value *host = &c->effective.values[KW_HOST];
+	enum keyword_id id;
+
+	follow(c, KW_CONNECT_TIMEOUT, KW_TIMEOUT);
+	follow(c, KW_REPLY_TIMEOUT, KW_TIMEOUT);
+	if (host->text != NULL && net_is_path(host->text))
+		follow(c, KW_SOCKET, KW_HOST);
+	follow(c, KW_HOST, KW_SOCKET);
+	for (id = 0; id < KEYWORD_COUNT; id++) {
+		if (keywords[id].type == KEYWORD_PATH)
+			expand_home(c, id);
+		if (c->effective.values[id].text == NULL &&
+		    keywords[id].initial != NULL)
+			derive(c, id, keywords[id].initial);
+	}
+	if (config_flag(c, KW_AUTO_FROM) && config_string(c, KW_FROM) == NULL) {
+		const char *domain = config_string(c, KW_MAILDOMAIN);
+		char *from = mem_printf("%%U@%s",
+		    domain != NULL ? domain : "%H");
+
+		derive(c, KW_FROM, from);
+		free(from);
+	}
+}
+
+/* --- authentication ------------------------------------------------------- */
+
+static unsigned
+named_mechanisms(const char *list)
+{
+	unsigned set = 0;
+	char *name;
+
+	while ((name = config_next_item(&list)) != NULL) {
+		set |= sasl_from_name(name, strlen(name));
+		free(name);
+	}
+	return set;
+}
+
+/* All that may be chosen without being named. */
+#define SASL_AUTOMATIC \
+	((SASL_LOGIN | SASL_PLAIN | SASL_SCRAM_SHA_256 | \
+	     SASL_SCRAM_SHA_256_PLUS) & \
+	    ~(unsigned)SASL_ONLY_NAMED)
+
+static bool
+finish_auth(struct config *c, struct failure *f)
+{
+	const char *user = config_string(c, KW_USER);
+	const char *auth;
+
+	if (config_string(c, KW_AUTH) == NULL)
+		derive(c, KW_AUTH, user != NULL ? "on" : "off");
+	auth = config_string(c, KW_AUTH);
+	c->named = false;
+	c->mechanisms = 0;
+	if (strcmp(auth, "off") == 0)
+		return true;
+	c->mechanisms = SASL_AUTOMATIC;
+	if (strcmp(auth, "on") != 0) {
+		c->named = true;
+		c->mechanisms = named_mechanisms(auth);
+	}
+	if (user == NULL && c->mechanisms != SASL_EXTERNAL) {
+		failure_set(f, FAIL_CONFIG, "%s: auth: there is no user name",
+		    config_origin(c, KW_AUTH));
+		failure_hint(f, "set 'user', or 'auth off'");
+		return false;
+	}
+	return true;
+}
+
+/* --- TLS ------------------------------------------------------------------ */
+
+static bool
+is_implicit_port(const char *port)
+{
+	static const char *const ports[] = { "465", "2465", "8465", "443" };
+	size_t i;
+
+	for (i = 0; port != NULL && i < 4; i++)
+		if (strcmp(port, ports[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_local(const struct config *c)
+{
+	if (config_string(c, KW_PROXY_HOST) != NULL)
+		return false;
+	return config_string(c, KW_SOCKET) != NULL ||
+	    net_is_loopback(config_string(c, KW_HOST));
+}
+
+static int
+secure_mode(const struct config *c)
+{
+	const char *starttls = config_string(c, KW_TLS_STARTTLS);
+
+	if (starttls != NULL)
+		return strcmp(starttls, "on") == 0 ? TLS_STARTTLS :
+						     TLS_IMPLICIT;
+	return is_implicit_port(config_string(c, KW_PORT)) ? TLS_IMPLICIT :
+							     TLS_STARTTLS;
+}
+
+static int
+automatic_mode(const struct config *c)
+{
+	const char *port = config_string(c, KW_PORT);
+	int secure = secure_mode(c);
+
+	if (config_string(c, KW_SOCKET) != NULL)
+		return TLS_NONE;
+	/* A port that speaks TLS from its first byte has no STARTTLS. */
+	if (c->mechanisms != 0 || secure == TLS_IMPLICIT)
+		return secure;
+	if (is_local(c) || port == NULL || strcmp(port, PORT_SMTP) == 0)
+		return TLS_MAY;
+	return secure;
+}
+
+static void
+finish_tls(struct config *c)
+{
+	int mode = config_choice(c, KW_TLS);
+
+	if (mode == TLS_AUTO)
+		mode = automatic_mode(c);
+	else if (mode == TLS_SECURE)
+		mode = secure_mode(c);
+	c->tls = mode;
+	c->tls_verify = (mode == TLS_STARTTLS || mode == TLS_IMPLICIT) &&
+	    config_flag(c, KW_TLS_CERTCHECK);
+	if (config_string(c, KW_PORT) == NULL &&
+	    config_string(c, KW_SOCKET) == NULL)
+		derive(c, KW_PORT,
+		    mode == TLS_IMPLICIT ? PORT_SUBMISSIONS : PORT_SMTP);
+}
+
+/* --- checks --------------------------------------------------------------- */
+
+/* Whoever can choose only the arguments must not learn the password. */
+static bool
+check_trust_options(const struct config *c, struct failure *f)
+{
+	enum keyword_id id;
+
+	if (!c->request.file_restricted || c->mechanisms == 0)
+		return true;
+	for (id = 0; id < KEYWORD_COUNT; id++) {
+		if (c->effective.values[id].rank != RANK_OPTION ||
+		    (keywords[id].flags & KEYWORD_TRUST) == 0)
+			continue;
+		failure_set(f, FAIL_NOPERM,
+		    "%s is not for a program called as sendmail that has a "
+		    "password",
+		    config_origin(c, id));
+		failure_hint(f,
+		    "set '%s' in the configuration, or call it onehop",
+		    keywords[id].name);
+		return false;
+	}
+	return true;
+}
+
+/* No password on a connection that others may read or answer. */
+static bool
+check_exposure(const struct config *c, struct failure *f)
+{
+	const char *host = config_string(c, KW_HOST);
+
+	if (c->mechanisms == 0)
+		return true;
+	if (c->tls == TLS_MAY) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: 'tls may' does not protect the password for '%s'",
+		    config_origin(c, KW_TLS), host);
+		failure_hint(f, "set 'tls secure', or 'auth off'");
+		return false;
+	}
+	if (c->tls == TLS_NONE && !is_local(c) && !c->named &&
+	    !config_flag(c, KW_AUTH_CLEARTEXT)) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: 'tls none' would show the password for '%s'",
+		    config_origin(c, KW_TLS), host);
+		failure_hint(f,
+		    "set 'tls secure'; or 'auth_cleartext on' if everybody on "
+		    "the way may read it");
+		return false;
+	}
+	if (c->tls == TLS_NONE || config_flag(c, KW_TLS_CERTCHECK))
+		return true;
+	if (c->request.privileged)
+		return failure_set(f, FAIL_CONFIG,
+		    "%s: 'tls_certcheck off' is not for a program with raised "
+		    "privilege that has a password",
+		    config_origin(c, KW_TLS_CERTCHECK));
+	if (c->effective.values[KW_TLS_CERTCHECK].rank == RANK_OPTION) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: there is a password, and no option may show it to "
+		    "whoever answers",
+		    config_origin(c, KW_TLS_CERTCHECK));
+		failure_hint(f, "set 'tls_certcheck off' in the configuration");
+		return false;
+	}
+	return true;
+}
+
+static bool
+check_relay(const struct config *c, struct failure *f)
+{
+	bool cert = config_string(c, KW_TLS_CERT_FILE) != NULL;
+	bool key = config_string(c, KW_TLS_KEY_FILE) != NULL;
+
+	if (cert != key)
+		return failure_set(f, FAIL_CONFIG,
+		    "%s: tls_cert_file and tls_key_file need each other",
+		    config_origin(c,
+			cert ? KW_TLS_CERT_FILE : KW_TLS_KEY_FILE));
+	return check_trust_options(c, f) && check_exposure(c, f);
+}
+
+static bool
+finish_relay(struct config *c, struct failure *f)
+{
+	if (config_endpoint(&c->effective) == NULL) {
+		failure_set(f, FAIL_CONFIG,
+		    "account '%s': there is no host to send to",
+		    config_account(c));
+		failure_hint(f, "set 'host'");
+		return false;
+	}
+	if (config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP &&
+	    config_string(c, KW_SOCKET) == NULL &&
+	    config_string(c, KW_PORT) == NULL) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: 'protocol lmtp' over TCP has no usual port",
+		    config_origin(c, KW_PROTOCOL));
+		failure_hint(f, "set 'port' or 'socket'");
+		return false;
+	}
+	if (!finish_auth(c, f))
+		return false;
+	finish_tls(c);
+	return check_relay(c, f);
+}
+
+static bool
+finish_files(struct config *c, struct failure *f)
+{
+	c->named = false;
+	c->mechanisms = 0;
+	c->tls = TLS_NONE;
+	c->tls_verify = false;
+	if (config_string(c, KW_FILES_PATH) != NULL)
+		return true;
+	failure_set(f, FAIL_CONFIG, "%s: 'backend files' needs a directory",
+	    config_origin(c, KW_BACKEND));
+	failure_hint(f, "set 'files_path'");
+	return false;
+}
+
+bool
+config_finish(struct config *c, struct failure *f)
+{
+	fill_in(c);
+	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
+		return finish_files(c, f);
+	return finish_relay(c, f);
+}

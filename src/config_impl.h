@@ -1,0 +1,148 @@
+/*
+ * config, private: layers of values, accounts, and the parts that fill them.
+ */
+#ifndef CONFIG_IMPL_H
+#define CONFIG_IMPL_H
+
+#include <sys/stat.h>
+
+#include "config.h"
+
+/* Where a value comes from; a higher rank lies over a lower one. */
+enum config_rank {
+	RANK_DEFAULT,
+	RANK_DJANGO, /* EMAIL_*, SMTPSERVER */
+	RANK_SYSTEM,
+	RANK_USER,
+	RANK_ENVIRONMENT,
+	RANK_OPTION
+};
+
+struct value {
+	bool set;
+	bool inherited; /* from `defaults`: not passed on to other accounts */
+	char *text;	/* canonical; NULL: unset by an empty value */
+	char *origin;
+	enum config_rank rank;
+};
+
+struct layer {
+	struct value values[KEYWORD_COUNT];
+};
+
+void layer_clear(struct layer *l);
+
+/* Lays the values of from over to; only those not inherited if own is set. */
+void layer_lay(struct layer *to, const struct layer *from, bool own);
+
+/*
+ * Checks a value and sets it, msmtp's older words as the ones that replace
+ * them.  The failure names the keyword but not the origin.
+ */
+bool layer_set(struct layer *l, enum keyword_id id, const char *value,
+    const char *origin, enum config_rank rank, struct failure *f);
+
+/* Sets a value that is canonical already. */
+void value_assign(struct value *v, const char *text, const char *origin,
+    enum config_rank rank);
+
+struct account {
+	char *name;
+	enum config_rank rank;
+	struct layer layer;
+};
+
+/* A place that was looked at, for messages. */
+struct place {
+	char *path;
+	char *trouble; /* "exists but cannot be read (...)", or NULL */
+	bool found;
+	bool denied; /* it is there, but not for us */
+};
+
+struct config {
+	struct config_request request;
+	const char *directory; /* SYSCONFDIR */
+	char *home;	       /* or NULL */
+	char *user_directory;  /* $XDG_CONFIG_HOME or ~/.config, or NULL */
+	struct account *accounts;
+	size_t account_count;
+	struct place *places;
+	size_t place_count;
+	struct layer environment, options;
+
+	/* The selected account. */
+	char *name;
+	struct layer effective;
+	bool fallback; /* options and environment do not count */
+	bool named;    /* mechanisms were named */
+	unsigned mechanisms;
+	int tls;
+	bool tls_verify;
+	bool withheld; /* a password that is not for this host */
+};
+
+/* config_file.c */
+
+/* Reads the files that the request allows. */
+bool config_read_files(struct config *c, struct failure *f);
+
+struct config_file {
+	const char *path;
+	enum config_rank rank;
+	struct stat st;
+	bool chosen;	 /* -C */
+	bool restricted; /* guarded keywords are left out */
+};
+
+/* The parser: bytes of a file that was checked.  Only `eval` does any I/O. */
+bool config_parse(struct config *c, const struct config_file *file,
+    const char *text, size_t len, struct failure *f);
+
+/* config_place.c */
+
+/* Opens, checks and reads a file whole: found is false when it is missing. */
+bool config_read_file(struct config *c, struct config_file *file,
+    struct buf *out, bool *found, struct failure *f);
+
+/* Whether the file may hold a password, or a command that gives one. */
+bool config_may_hold(const struct config *c, const struct config_file *file,
+    bool password, struct failure *f);
+
+/* Whether a path is below /run/secrets or $CREDENTIALS_DIRECTORY, where modes
+   are what a container or service manager made them. */
+bool config_is_credential(const struct config *c, const char *path);
+
+/* Adds lines "PATH: not there" to the failure's detail. */
+void config_list_places(const struct config *c, struct failure *f);
+
+/* config_env.c */
+
+bool config_read_environment(struct config *c, struct failure *f);
+
+/* Whether a variable is set to more than nothing, '' or "". */
+const char *config_env(const struct config *c, const char *name);
+
+/* An account from EMAIL_*, or else from SMTPSERVER and EMAIL. */
+bool config_django(const struct config *c, struct layer *out, bool *found,
+    struct failure *f);
+
+/* config_finish.c */
+
+/* Host or socket of a layer, or NULL. */
+const char *config_endpoint(const struct layer *l);
+
+/* Fills in defaults and what follows from other values, and checks. */
+bool config_finish(struct config *c, struct failure *f);
+
+/* config_expand.c */
+
+/* text with %U, %H, %C, %M and, given from_header, %F replaced; NULL with
+   FAIL_CONFIG when one is not known; free() it. */
+char *config_expand_text(const struct config *c, const char *text,
+    const char *from_header, struct failure *f);
+
+/* One item of a list separated by blanks and commas; NULL at the end. */
+char *config_next_item(const char **list);
+
+#endif

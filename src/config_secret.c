@@ -1,0 +1,286 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "config_impl.h"
+#include "outcome.h"
+#include "sasl.h"
+#include "secret.h"
+
+/* A password manager may have to ask somebody who sits there. */
+#define COMMAND_TIMEOUT_MS 60000
+#define KEYRING_TIMEOUT_MS 10000
+#define KEYRING_HELPER LIBEXECDIR "/onehop-keyring"
+#define SECRETS_DIRECTORY "/run/secrets"
+
+/* What is looked for, and a list of where it was not. */
+struct search {
+	const struct config *config;
+	const char *host, *user;
+	struct buf *out;
+	struct failure *failure;
+	struct buf places; /* lines for the failure's detail */
+};
+
+static void
+note(struct search *s, const char *place, const char *why)
+{
+	buf_addf(&s->places, "  %s: %s\n", place, why);
+}
+
+/* Whether a file that is there may be opened by us. */
+static bool
+is_denied(const char *path)
+{
+	return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == -1 &&
+	    errno == EACCES;
+}
+
+static enum secret_result
+from_password(struct search *s)
+{
+	const char *password = config_string(s->config, KW_PASSWORD);
+
+	if (password == NULL) {
+		note(s, "password",
+		    s->config->withheld ? "is not for this host" : "not set");
+		return SECRET_ABSENT;
+	}
+	buf_clear(s->out);
+	if (buf_adds(s->out, password))
+		return SECRET_FOUND;
+	failure_set(s->failure, FAIL_CONFIG,
+	    "%s: the password is longer than %zu bytes",
+	    config_origin(s->config, KW_PASSWORD), s->out->max);
+	return SECRET_FAILED;
+}
+
+static enum secret_result
+from_command(struct search *s)
+{
+	const struct config *c = s->config;
+	const char *command = config_string(c, KW_PASSWORDEVAL);
+	enum secret_result result;
+
+	if (command == NULL) {
+		note(s, "passwordeval", "not set");
+		return SECRET_ABSENT;
+	}
+	if (c->request.privileged) {
+		failure_set(s->failure, FAIL_NOPERM,
+		    "%s: passwordeval: no command is run with raised privilege",
+		    config_origin(c, KW_PASSWORDEVAL));
+		failure_hint(s->failure,
+		    "put the password into %s/onehop-secrets.conf",
+		    c->directory);
+		return SECRET_FAILED;
+	}
+	result = secret_from_command(command, COMMAND_TIMEOUT_MS, s->out,
+	    s->failure);
+	if (result == SECRET_FAILED)
+		failure_prefix(s->failure,
+		    "%s: ", config_origin(c, KW_PASSWORDEVAL));
+	return result;
+}
+
+/* Sources that do not name a host are for the one that was configured, not
+   for one of the arguments. */
+static bool
+is_configured_host(const struct config *c)
+{
+	return c->effective.values[KW_HOST].rank < RANK_OPTION;
+}
+
+/* Line by host and user; for the default account also email_password. */
+static enum secret_result
+from_secrets_file(struct search *s, const char *path, bool group_ok)
+{
+	const struct config *c = s->config;
+	enum secret_result result;
+
+	result = secret_from_secrets_file(path, s->host, s->user, group_ok,
+	    s->out, s->failure);
+	if (result == SECRET_ABSENT && is_configured_host(c) &&
+	    (*config_account(c) == '\0' ||
+		strcmp(config_account(c), "default") == 0))
+		result = secret_from_secrets_file(path, NULL, NULL, group_ok,
+		    s->out, s->failure);
+	if (result == SECRET_ABSENT)
+		note(s, path,
+		    access(path, F_OK) == 0 ? "has no line for them" :
+					      "not there");
+	return result;
+}
+
+static bool
+belongs_to_root(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_uid == 0;
+}
+
+/* The one that is configured, or the user's and then the system's. */
+static enum secret_result
+from_secrets_files(struct search *s)
+{
+	const struct config *c = s->config;
+	const char *chosen = config_string(c, KW_SECRETS_FILE);
+	enum secret_result result = SECRET_ABSENT;
+	char *path;
+
+	if (chosen != NULL)
+		return from_secrets_file(s, chosen, belongs_to_root(chosen));
+	if (c->user_directory != NULL) {
+		path = mem_printf("%s/onehop/secrets", c->user_directory);
+		if (is_denied(path) && access(path, F_OK) == -1)
+			note(s, path, "its directory cannot be entered");
+		else
+			result = from_secrets_file(s, path, false);
+		free(path);
+	}
+	if (result != SECRET_ABSENT)
+		return result;
+	path = mem_printf("%s/onehop-secrets.conf", c->directory);
+	if (is_denied(path))
+		note(s, path, "exists but cannot be read");
+	else
+		result = from_secrets_file(s, path, true);
+	free(path);
+	return result;
+}
+
+static enum secret_result
+from_credentials_in(struct search *s, const char *directory)
+{
+	static const char *const names[] = { "onehop_password",
+		"email_host_password", "smtp_password" };
+	enum secret_result result = SECRET_ABSENT;
+	size_t i;
+
+	for (i = 0; result == SECRET_ABSENT && i < 3; i++) {
+		char *path = mem_printf("%s/%s", directory, names[i]);
+
+		result = secret_from_file(path, false, s->out, s->failure);
+		if (result == SECRET_ABSENT)
+			note(s, path, "not there");
+		free(path);
+	}
+	return result;
+}
+
+static enum secret_result
+from_credentials(struct search *s)
+{
+	const char *directory = config_env(s->config, "CREDENTIALS_DIRECTORY");
+	enum secret_result result = SECRET_ABSENT;
+
+	if (s->config->request.privileged || !is_configured_host(s->config))
+		return SECRET_ABSENT;
+	if (directory != NULL)
+		result = from_credentials_in(s, directory);
+	if (result == SECRET_ABSENT)
+		result = from_credentials_in(s, SECRETS_DIRECTORY);
+	return result;
+}
+
+static enum secret_result
+from_keyring(struct search *s)
+{
+	enum secret_result result;
+
+	if (!config_flag(s->config, KW_KEYRING) ||
+	    s->config->request.privileged)
+		return SECRET_ABSENT;
+	result = secret_from_helper(KEYRING_HELPER, s->host, s->user,
+	    KEYRING_TIMEOUT_MS, s->out, s->failure);
+	if (result == SECRET_ABSENT)
+		note(s, "keyring",
+		    access(KEYRING_HELPER, X_OK) == 0 ?
+			"has no password for them" :
+			KEYRING_HELPER " is not installed");
+	return result;
+}
+
+static enum secret_result
+from_netrc_at(struct search *s, const char *directory, const char *name)
+{
+	enum secret_result result = SECRET_ABSENT;
+	char *path;
+
+	if (directory == NULL)
+		return SECRET_ABSENT;
+	path = mem_printf("%s/%s", directory, name);
+	if (is_denied(path))
+		note(s, path, "exists but cannot be read");
+	else {
+		result = secret_from_netrc(path, s->host, s->user, s->out,
+		    s->failure);
+		if (result == SECRET_ABSENT)
+			note(s, path,
+			    access(path, F_OK) == 0 ? "has no entry for them" :
+						      "not there");
+	}
+	free(path);
+	return result;
+}
+
+static enum secret_result
+from_netrc(struct search *s)
+{
+	enum secret_result result;
+
+	if (s->config->request.privileged)
+		return SECRET_ABSENT;
+	result = from_netrc_at(s, s->config->home, ".netrc");
+	if (result == SECRET_ABSENT)
+		result = from_netrc_at(s, s->config->directory, "netrc");
+	return result;
+}
+
+static void
+not_found(struct search *s)
+{
+	const struct config *c = s->config;
+
+	failure_set(s->failure, FAIL_CONFIG,
+	    "there is no password for user '%s' at '%s'", s->user, s->host);
+	failure_hint(s->failure, "add the line '%s %s = PASSWORD' to %s%s",
+	    s->host, s->user,
+	    c->user_directory != NULL ? c->user_directory : c->directory,
+	    c->user_directory != NULL ? "/onehop/secrets (mode 0600)" :
+					"/onehop-secrets.conf");
+	buf_add(&s->failure->detail, buf_str(&s->places), s->places.len);
+}
+
+bool
+config_secret(const struct config *c, struct buf *out, struct failure *f)
+{
+	static enum secret_result (*const sources[])(
+	    struct search *) = { from_password, from_command,
+		from_secrets_files, from_credentials, from_keyring,
+		from_netrc };
+	struct search s = { c, config_string(c, KW_HOST),
+		config_string(c, KW_USER), out, f, BUF_INIT(FAILURE_MAX) };
+	enum secret_result result = SECRET_ABSENT;
+	size_t i;
+
+	buf_clear(out);
+	/* A certificate is the whole secret of EXTERNAL. */
+	if (s.user == NULL || s.host == NULL)
+		return c->mechanisms == SASL_EXTERNAL ||
+		    failure_set(f, FAIL_CONFIG, "there is no user name");
+	for (i = 0;
+	     result == SECRET_ABSENT && i < sizeof(sources) / sizeof(*sources);
+	     i++)
+		result = sources[i](&s);
+	if (result == SECRET_ABSENT && c->mechanisms == SASL_EXTERNAL)
+		result = SECRET_FOUND;
+	if (result == SECRET_ABSENT)
+		not_found(&s);
+	buf_free(&s.places);
+	return result == SECRET_FOUND;
+}

@@ -1,0 +1,286 @@
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "config_impl.h"
+#include "outcome.h"
+#include "text.h"
+
+#define DEFAULT_ACCOUNT "default"
+
+/* Accounts of the user come first and hide those of the system. */
+static const struct account *
+find_account(const struct config *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->account_count; i++)
+		if (strcmp(c->accounts[i].name, name) == 0)
+			return &c->accounts[i];
+	return NULL;
+}
+
+static bool
+item_matches(const struct config *c, const char *item, const char *sender)
+{
+	struct failure ignored = FAILURE_INIT;
+	char *address = config_expand_text(c, item, NULL, &ignored);
+	bool match = false;
+
+	if (address != NULL)
+		match = strpbrk(address, "*?[") != NULL ?
+		    fnmatch(address, sender, FNM_CASEFOLD) == 0 :
+		    text_casecmp(address, sender) == 0;
+	free(address);
+	failure_free(&ignored);
+	return match;
+}
+
+static const struct account *
+find_by_sender(const struct config *c, const char *sender)
+{
+	const char *list;
+	size_t i;
+	char *item;
+
+	for (i = 0; i < c->account_count; i++) {
+		list = c->accounts[i].layer.values[KW_FROM].text;
+		while (
+		    list != NULL && (item = config_next_item(&list)) != NULL) {
+			bool match = item_matches(c, item, sender);
+
+			free(item);
+			if (match)
+				return &c->accounts[i];
+		}
+	}
+	return NULL;
+}
+
+/* As it is, and then without "+detail". */
+static const struct account *
+find_for_sender(const struct config *c, const char *sender)
+{
+	const char *at = strrchr(sender, '@'), *plus = strchr(sender, '+');
+	const struct account *a = find_by_sender(c, sender);
+	char *base;
+
+	if (a != NULL || at == NULL || plus == NULL || plus > at)
+		return a;
+	base = mem_printf("%.*s%s", (int)(plus - sender), sender, at);
+	a = find_by_sender(c, base);
+	free(base);
+	return a;
+}
+
+static void
+list_accounts(const struct config *c, struct failure *f)
+{
+	struct buf names = BUF_INIT(4096);
+	size_t i;
+
+	for (i = 0; i < c->account_count; i++)
+		if (find_account(c, c->accounts[i].name) == &c->accounts[i])
+			buf_addf(&names, "%s%s", names.len > 0 ? ", " : "",
+			    c->accounts[i].name);
+	failure_detail(f, "  accounts: %s",
+	    names.len > 0 ? buf_str(&names) : "none");
+	config_list_places(c, f);
+	buf_free(&names);
+}
+
+static const struct place *
+find_denied(const struct config *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->place_count; i++)
+		if (c->places[i].denied)
+			return &c->places[i];
+	return NULL;
+}
+
+/* Nothing names a relay: say what was looked at, and what was in the way. */
+static bool
+nothing_found(const struct config *c, const char *sender, struct failure *f)
+{
+	const struct place *denied = find_denied(c);
+
+	if (denied != NULL) {
+		failure_set(f, FAIL_CONFIG, "'%s' %s", denied->path,
+		    denied->trouble);
+		failure_hint(f,
+		    "settings may be read by everybody (chmod 644) when the "
+		    "password is in the secrets file");
+	} else if (c->account_count > 0) {
+		failure_set(f, FAIL_CONFIG,
+		    "no account is for '%s', and none is called default",
+		    sender != NULL ? sender : "<>");
+		failure_hint(f, "add 'account default : NAME', or --account");
+	} else {
+		failure_set(f, FAIL_CONFIG, "no relay is configured");
+		failure_hint(f,
+		    "write 'host NAME' into %s/onehop.conf, or set "
+		    "ONEHOP_HOST",
+		    c->directory);
+	}
+	list_accounts(c, f);
+	return false;
+}
+
+/* --- the layers of the selected account ----------------------------------- */
+
+static void
+start(struct config *c, const char *name)
+{
+	char *copy = mem_strdup(name);
+
+	layer_clear(&c->effective);
+	free(c->name);
+	c->name = copy;
+	c->withheld = false;
+}
+
+/*
+ * A password is for the relay that was named where it was written: a host
+ * that comes from above it does not get it.  Called as sendmail, even one
+ * that came with no host is not for a host of the arguments.
+ */
+static void
+withhold(struct config *c, const struct layer *below, enum config_rank rank)
+{
+	static const enum keyword_id secrets[] = { KW_PASSWORD,
+		KW_PASSWORDEVAL };
+	const char *there = config_endpoint(below);
+	const char *here = config_endpoint(&c->effective);
+	size_t i;
+
+	if (here == NULL || (there != NULL && text_casecmp(there, here) == 0))
+		return;
+	if (there == NULL &&
+	    !(rank == RANK_OPTION && c->request.file_restricted))
+		return;
+	for (i = 0; i < 2; i++) {
+		struct value *v = &c->effective.values[secrets[i]];
+
+		if (v->text != NULL && v->rank < rank) {
+			mem_free_secret(v->text);
+			v->text = NULL;
+			c->withheld = true;
+		}
+	}
+}
+
+static void
+lay_over(struct config *c, const struct layer *layer, enum config_rank rank)
+{
+	struct layer *below = mem_alloc(sizeof(*below));
+
+	layer_lay(below, &c->effective, false);
+	layer_lay(&c->effective, layer, false);
+	/* A host from above replaces a socket from below. */
+	if (layer->values[KW_HOST].text != NULL &&
+	    layer->values[KW_SOCKET].text == NULL &&
+	    c->effective.values[KW_SOCKET].text != NULL)
+		value_assign(&c->effective.values[KW_SOCKET], NULL,
+		    layer->values[KW_HOST].origin, rank);
+	withhold(c, below, rank);
+	layer_clear(below);
+	free(below);
+}
+
+static bool
+check_fallback(const struct config *c, struct failure *f)
+{
+	const char *name = config_string(c, KW_FALLBACK);
+
+	if (name == NULL || find_account(c, name) != NULL)
+		return true;
+	failure_set(f, FAIL_CONFIG, "%s: fallback: there is no account '%s'",
+	    config_origin(c, KW_FALLBACK), name);
+	list_accounts(c, f);
+	return false;
+}
+
+/* base lies below environment and options. */
+static bool
+use(struct config *c, const char *name, const struct layer *base,
+    struct failure *f)
+{
+	start(c, name);
+	if (base != NULL)
+		layer_lay(&c->effective, base, false);
+	lay_over(c, &c->environment, RANK_ENVIRONMENT);
+	lay_over(c, &c->options, RANK_OPTION);
+	return config_finish(c, f) && check_fallback(c, f);
+}
+
+/* Whether environment and options alone say where mail goes. */
+static bool
+is_complete(const struct config *c)
+{
+	const char *backend = c->environment.values[KW_BACKEND].text;
+
+	if (c->options.values[KW_BACKEND].text != NULL)
+		backend = c->options.values[KW_BACKEND].text;
+	return (backend != NULL && strcmp(backend, "files") == 0) ||
+	    config_endpoint(&c->environment) != NULL ||
+	    config_endpoint(&c->options) != NULL;
+}
+
+static bool
+use_environment(struct config *c, const char *sender, struct failure *f)
+{
+	struct layer *django = mem_alloc(sizeof(*django));
+	bool found = false, ok = true;
+
+	if (!is_complete(c)) {
+		if (find_denied(c) == NULL && c->account_count == 0)
+			ok = config_django(c, django, &found, f);
+		if (ok && !found)
+			ok = nothing_found(c, sender, f);
+	}
+	if (ok)
+		ok = use(c, "", django, f);
+	layer_clear(django);
+	free(django);
+	return ok;
+}
+
+bool
+config_select(struct config *c, const char *sender, struct failure *f)
+{
+	const struct account *a = NULL;
+
+	if (c->request.account != NULL) {
+		a = find_account(c, c->request.account);
+		if (a == NULL) {
+			failure_set(f, FAIL_CONFIG, "there is no account '%s'",
+			    c->request.account);
+			list_accounts(c, f);
+			return false;
+		}
+	} else if (!c->options.values[KW_HOST].set) {
+		if (sender != NULL && *sender != '\0')
+			a = find_for_sender(c, sender);
+		if (a == NULL)
+			a = find_account(c, DEFAULT_ACCOUNT);
+	}
+	if (a != NULL)
+		return use(c, a->name, &a->layer, f);
+	return use_environment(c, sender, f);
+}
+
+bool
+config_select_name(struct config *c, const char *account, struct failure *f)
+{
+	const struct account *a = find_account(c, account);
+
+	if (a == NULL)
+		return failure_set(f, FAIL_CONFIG, "there is no account '%s'",
+		    account);
+	start(c, a->name);
+	layer_lay(&c->effective, &a->layer, false);
+	return config_finish(c, f);
+}
