@@ -979,6 +979,7 @@ static void
 test_command_path(void **state)
 {
 	struct fixture *t = *state;
+	char *nothing[] = { NULL }, **everything = environ;
 	char *saved = mem_strdup(getenv("PATH"));
 
 	assert_non_null(saved);
@@ -990,8 +991,9 @@ test_command_path(void **state)
 	assert_int_equal(unsetenv("PATH"), 0);
 	expect_found(t, command(t, "env | grep ^PATH="),
 	    "PATH=/usr/local/bin:/usr/bin:/bin");
-	assert_int_equal(clearenv(), 0);
+	environ = nothing;
 	expect_found(t, command(t, "echo \"$(echo secret)\""), "secret");
+	environ = everything;
 	assert_int_equal(setenv("PATH", saved, 1), 0);
 	free(saved);
 }
