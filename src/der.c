@@ -80,12 +80,13 @@ der_next(struct der *in, int *tag, struct der *value, struct der *whole)
 bool
 der_take(struct der *in, int tag, struct der *value)
 {
-	struct der d = *in;
-	int found;
+	struct der d = *in, found;
+	int its_tag;
 
-	if (!der_next(&d, &found, value, NULL) || found != tag)
+	if (!der_next(&d, &its_tag, &found, NULL) || its_tag != tag)
 		return false;
 	*in = d;
+	*value = found;
 	return true;
 }
 

@@ -42,7 +42,7 @@ bool der_is(struct der d, const void *bytes, size_t len);
  */
 bool der_next(struct der *in, int *tag, struct der *value, struct der *whole);
 
-/* The same, and false for another tag. */
+/* The same; another tag is false, and nothing is changed. */
 bool der_take(struct der *in, int tag, struct der *value);
 
 /* Adds the contents of an object identifier as "2.5.29.17". */

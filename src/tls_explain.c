@@ -212,8 +212,8 @@ explain_rest(const struct tls_check *c, struct failure *f)
 	struct buf pin = BUF_INIT(128);
 
 	tls_show_pin(&pin, c->path.certs[0]->parts.key);
-	failure_detail(f, "trust: %s, %zu anchors", trust_describe(c->trust),
-	    trust_count(c->trust));
+	failure_detail(f, "trust: %s, %zu anchor%s", trust_describe(c->trust),
+	    trust_count(c->trust), trust_count(c->trust) == 1 ? "" : "s");
 	failure_detail(f, "public key of the server: %s", buf_str(&pin));
 	buf_free(&pin);
 }
