@@ -90,11 +90,11 @@ add_fingerprint(struct buf *out, const struct tls_cert *cert,
 {
 	unsigned char bytes[SHA256_SIZE];
 	size_t size = sizeof(bytes);
+	gnutls_datum_t der;
 
-	if (gnutls_fingerprint(hash,
-		&(gnutls_datum_t){ (void *)(uintptr_t)cert->der.at,
-		    (unsigned int)der_len(cert->der) },
-		bytes, &size) < 0)
+	der.data = (void *)(uintptr_t)cert->der.at;
+	der.size = (unsigned int)der_len(cert->der);
+	if (gnutls_fingerprint(hash, &der, bytes, &size) < 0)
 		return;
 	buf_addf(out, "  %s: ", name);
 	add_hex(out, der_bytes(bytes, size));
