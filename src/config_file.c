@@ -51,6 +51,7 @@ add_account(struct parser *p, char *name)
 	memset(a, 0, sizeof(*a));
 	a->name = name;
 	a->rank = p->file->rank;
+	a->restricted = p->file->restricted;
 	layer_lay(&a->layer, &p->defaults, false);
 	for (i = 0; i < KEYWORD_COUNT; i++)
 		a->layer.values[i].inherited = a->layer.values[i].set;

@@ -102,12 +102,30 @@ named_mechanisms(const char *list)
 	     SASL_SCRAM_SHA_256_PLUS) & \
 	    ~(unsigned)SASL_ONLY_NAMED)
 
+/*
+ * A file has a password, but no line about a user: not meant to be sent
+ * without authentication.  With a key, the password is that of its token.
+ */
+static bool
+is_forgotten(const struct config *c)
+{
+	const struct value *password = &c->effective.values[KW_PASSWORD];
+
+	return password->text != NULL && password->rank >= RANK_SYSTEM &&
+	    password->rank <= RANK_USER && !c->effective.values[KW_USER].set &&
+	    config_string(c, KW_TLS_KEY_FILE) == NULL;
+}
+
 static bool
 finish_auth(struct config *c, struct failure *f)
 {
 	const char *user = config_string(c, KW_USER);
 	const char *auth;
 
+	if (config_string(c, KW_AUTH) == NULL && is_forgotten(c))
+		return failure_set(f, FAIL_CONFIG,
+		    "%s: password: there is no user name",
+		    config_origin(c, KW_PASSWORD));
 	if (config_string(c, KW_AUTH) == NULL)
 		derive(c, KW_AUTH, user != NULL ? "on" : "off");
 	auth = config_string(c, KW_AUTH);

@@ -49,6 +49,7 @@ void value_assign(struct value *v, const char *text, const char *origin,
 struct account {
 	char *name;
 	enum config_rank rank;
+	bool restricted; /* of a file that a stranger may have chosen */
 	struct layer layer;
 };
 
@@ -74,12 +75,12 @@ struct config {
 	/* The selected account. */
 	char *name;
 	struct layer effective;
-	bool fallback; /* options and environment do not count */
-	bool named;    /* mechanisms were named */
+	bool named; /* mechanisms were named */
 	unsigned mechanisms;
 	int tls;
 	bool tls_verify;
-	bool withheld; /* a password that is not for this host */
+	bool restricted; /* no secret but what its own file holds */
+	bool withheld;	 /* a password that is not for this host */
 };
 
 /* config_file.c */

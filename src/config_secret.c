@@ -266,17 +266,19 @@ config_secret(const struct config *c, struct buf *out, struct failure *f)
 	struct search s = { c, config_string(c, KW_HOST),
 		config_string(c, KW_USER), out, f, BUF_INIT(FAILURE_MAX) };
 	enum secret_result result = SECRET_ABSENT;
-	size_t i;
+	size_t i, count;
 
 	buf_clear(out);
 	/* A certificate is the whole secret of EXTERNAL. */
 	if (s.user == NULL || s.host == NULL)
 		return c->mechanisms == SASL_EXTERNAL ||
 		    failure_set(f, FAIL_CONFIG, "there is no user name");
-	for (i = 0;
-	     result == SECRET_ABSENT && i < sizeof(sources) / sizeof(*sources);
-	     i++)
+	count = c->restricted ? 1 : sizeof(sources) / sizeof(*sources);
+	for (i = 0; result == SECRET_ABSENT && i < count; i++)
 		result = sources[i](&s);
+	if (c->restricted)
+		note(&s, "other sources",
+		    "not for a file that a caller of sendmail has chosen");
 	if (result == SECRET_ABSENT && c->mechanisms == SASL_EXTERNAL)
 		result = SECRET_FOUND;
 	if (result == SECRET_ABSENT)

@@ -132,14 +132,27 @@ nothing_found(const struct config *c, const char *sender, struct failure *f)
 /* --- the layers of the selected account ----------------------------------- */
 
 static void
-start(struct config *c, const char *name)
+start(struct config *c, const char *name, bool restricted)
 {
 	char *copy = mem_strdup(name);
 
 	layer_clear(&c->effective);
 	free(c->name);
 	c->name = copy;
+	c->restricted = restricted;
 	c->withheld = false;
+}
+
+static void
+drop(struct config *c, enum keyword_id id)
+{
+	struct value *v = &c->effective.values[id];
+
+	if (v->text == NULL)
+		return;
+	mem_free_secret(v->text);
+	v->text = NULL;
+	c->withheld = true;
 }
 
 /*
@@ -161,15 +174,9 @@ withhold(struct config *c, const struct layer *below, enum config_rank rank)
 	if (there == NULL &&
 	    !(rank == RANK_OPTION && c->request.file_restricted))
 		return;
-	for (i = 0; i < 2; i++) {
-		struct value *v = &c->effective.values[secrets[i]];
-
-		if (v->text != NULL && v->rank < rank) {
-			mem_free_secret(v->text);
-			v->text = NULL;
-			c->withheld = true;
-		}
-	}
+	for (i = 0; i < 2; i++)
+		if (c->effective.values[secrets[i]].rank < rank)
+			drop(c, secrets[i]);
 }
 
 static void
@@ -205,13 +212,15 @@ check_fallback(const struct config *c, struct failure *f)
 
 /* base lies below environment and options. */
 static bool
-use(struct config *c, const char *name, const struct layer *base,
-    struct failure *f)
+use(struct config *c, const struct layer *base, struct failure *f)
 {
-	start(c, name);
-	if (base != NULL)
-		layer_lay(&c->effective, base, false);
+	layer_lay(&c->effective, base, false);
 	lay_over(c, &c->environment, RANK_ENVIRONMENT);
+	if (c->restricted &&
+	    c->effective.values[KW_PASSWORD].rank == RANK_ENVIRONMENT)
+		drop(c, KW_PASSWORD);
+	if (c->restricted)
+		drop(c, KW_PASSWORDEVAL);
 	lay_over(c, &c->options, RANK_OPTION);
 	return config_finish(c, f) && check_fallback(c, f);
 }
@@ -241,8 +250,10 @@ use_environment(struct config *c, const char *sender, struct failure *f)
 		if (ok && !found)
 			ok = nothing_found(c, sender, f);
 	}
-	if (ok)
-		ok = use(c, "", django, f);
+	if (ok) {
+		start(c, "", false);
+		ok = use(c, django, f);
+	}
 	layer_clear(django);
 	free(django);
 	return ok;
@@ -267,9 +278,10 @@ config_select(struct config *c, const char *sender, struct failure *f)
 		if (a == NULL)
 			a = find_account(c, DEFAULT_ACCOUNT);
 	}
-	if (a != NULL)
-		return use(c, a->name, &a->layer, f);
-	return use_environment(c, sender, f);
+	if (a == NULL)
+		return use_environment(c, sender, f);
+	start(c, a->name, a->restricted);
+	return use(c, &a->layer, f);
 }
 
 bool
@@ -280,7 +292,7 @@ config_select_name(struct config *c, const char *account, struct failure *f)
 	if (a == NULL)
 		return failure_set(f, FAIL_CONFIG, "there is no account '%s'",
 		    account);
-	start(c, a->name);
+	start(c, a->name, a->restricted);
 	layer_lay(&c->effective, &a->layer, false);
 	return config_finish(c, f);
 }
