@@ -343,6 +343,19 @@ def test_ehlo_name_as_configured(onehop):
         assert sink.settle()[0].commands[0] == b"EHLO client.example.org"
 
 
+@pytest.mark.parametrize("name", ["postfix", "exim", "dovecot", "aiosmtpd",
+                                  "smtp_server"])
+@pytest.mark.parametrize("mode", ["plain", "starttls", "implicit"])
+def test_serverinfo_shows_the_server(mode, name, request, onehop):
+    server = request.getfixturevalue(name)
+    result = onehop.run(["--serverinfo"], config=server.config(mode))
+    assert (result.status, result.stderr) == (0, b"")
+    assert "8BITMIME" in result.out
+    if mode != "plain":
+        assert "TLS1." in result.out.replace("TLSv1.", "TLS1.")
+        assert "Onehop Test" in result.out
+
+
 def test_nobody_listens_is_75(onehop):
     from lib.server import free_ports
     [port] = free_ports(1)

@@ -36,10 +36,6 @@ lda_mailbox_autocreate = yes
 ssl = yes
 ssl_cert = <{chain}
 ssl_key = <{key}
-ssl_ca = <{ca}
-ssl_verify_client_cert = yes
-ssl_require_crl = no
-auth_ssl_username_from_cert = yes
 ssl_min_protocol = TLSv1.2
 
 disable_plaintext_auth = yes
@@ -48,12 +44,6 @@ auth_failure_delay = 0
 auth_cache_size = 0
 auth_username_chars =
 auth_username_format = %Ln
-passdb {{
-  driver = static
-  mechanisms = external
-  args = nopassword
-  skip = never
-}}
 passdb {{
   driver = passwd-file
   mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256
@@ -153,12 +143,11 @@ class Dovecot(Server):
         self.lmtp_socket = self.directory / "lmtp.sock"
         self.sasl = self.directory / "run" / "sasl"
         cert = pki.cert("good-rsa")
-        offered = [*self.mechanisms, "digest-md5", "external", "xoauth2",
-                   "oauthbearer"]
+        offered = [*self.mechanisms, "digest-md5", "xoauth2", "oauthbearer"]
         self.conf = self.directory / "dovecot.conf"
         self.conf.write_text(CONFIG.format(
             top=self.directory, uid=owner.pw_uid, gid=owner.pw_gid,
-            chain=cert.chain, key=cert.key, ca=pki.ca,
+            chain=cert.chain, key=cert.key,
             mechanisms=" ".join(offered), onward=onward.port,
             limit=SIZE_LIMIT, submission=submission,
             submissions=submissions, lmtp=lmtp))
