@@ -1,10 +1,12 @@
 """Recipients, sizes, extensions and delivery reports with real servers."""
 
+import email
 import re
 
 import pytest
 
 from lib.compare import assert_arrived
+from lib.server import free_ports, wait_for
 from lib.sink import Sink
 
 HEADER = b"""From: Sender <sender@example.org>
@@ -195,7 +197,6 @@ def test_8bit_to_a_7bit_server_is_encoded(postfix, onehop, unique):
     result = onehop.run([to], stdin=given,
                         config=postfix.config("plain-old"))
     assert (result.status, result.stdout, result.stderr) == (0, b"", b"")
-    import email
     data = postfix.take(to).without_trace()
     assert data.isascii() and max(map(len, data.split(b"\n"))) <= 78
     message = email.message_from_bytes(data)
@@ -250,18 +251,17 @@ def test_dsn_parameters_arrive(postfix, onward, onehop, unique):
                          "id+=" + unique, to], stdin=MESSAGE,
                         config=postfix.config("plain"))
     assert (result.status, result.stdout, result.stderr) == (0, b"", b"")
-    stored = postfix_handed_on(onward, to)
-    assert "RET=HDRS" in stored.mail_options
-    assert f"ENVID=id+2B+3D{unique}" in stored.mail_options
-    options = stored.rcpt_options[to]
+    message = handed_on(onward, to)
+    assert "RET=HDRS" in message.mail_options
+    assert f"ENVID=id+2B+3D{unique}" in message.mail_options
+    options = message.rcpt_options[to]
     notify = [o for o in options if o.startswith("NOTIFY=")]
     assert sorted(notify[0][7:].split(",")) == ["FAILURE", "SUCCESS"]
     assert any(o.lower() == f"orcpt=rfc822;{to}".lower() for o in options)
 
 
-def postfix_handed_on(sink, to):
+def handed_on(sink, to):
     """The message to 'to' that came to the sink."""
-    from lib.server import wait_for
     return wait_for(lambda: [m for m in sink.messages
                              if to in m.rcpt_options],
                     f"a message to {to}")[0]
@@ -357,7 +357,6 @@ def test_serverinfo_shows_the_server(mode, name, request, onehop):
 
 
 def test_nobody_listens_is_75(onehop):
-    from lib.server import free_ports
     [port] = free_ports(1)
     refused(onehop.run(["a@example.org"], stdin=MESSAGE,
                        config=f"host 127.0.0.1\nport {port}\n"

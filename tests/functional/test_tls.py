@@ -4,8 +4,10 @@ verified, and where it cannot be nothing is sent."""
 import os
 import re
 import ssl
+import warnings
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from lib.pki import BAD_CERTS, GOOD_CERTS, NAME
 from lib.sink import Sink
@@ -454,7 +456,6 @@ def test_client_certificate(version, mode, pki, onehop):
         session = assert_sent(send(
             onehop, sink, f"tls_cert_file {client.chain}",
             f"tls_key_file {client.key}"), sink)
-        from cryptography.hazmat.primitives.serialization import Encoding
         assert session.client == client.leaf.public_bytes(Encoding.DER)
         assert session.tls == version
 
@@ -502,7 +503,6 @@ def only(version):
               "TLSv1.3": ssl.TLSVersion.TLSv1_3}[version]
 
     def prepare(context):
-        import warnings
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = context.maximum_version = number

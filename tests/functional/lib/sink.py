@@ -12,6 +12,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import traceback
 
 from .server import Stored, wait_for
 
@@ -249,7 +250,6 @@ class _Listener(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def handle_error(self, request, client_address):
-        import traceback
         self.sink.errors.append(traceback.format_exc())
 
 
