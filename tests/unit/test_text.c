@@ -1,0 +1,283 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "outcome.h"
+#include "text.h"
+
+/* ---- buf ---- */
+
+static void
+test_buf_bounds(void **unused)
+{
+	struct buf b = BUF_INIT(10);
+
+	(void)unused;
+	assert_string_equal(buf_str(&b), "");
+	assert_true(buf_add(&b, "12345", 5));
+	assert_false(buf_add(&b, "123456", 6));
+	assert_int_equal(b.len, 5);
+	assert_true(buf_addf(&b, "%d", 67890));
+	assert_string_equal(buf_str(&b), "1234567890");
+	assert_false(buf_addc(&b, 'x'));
+	assert_false(buf_addf(&b, "%s", "x"));
+	buf_consume(&b, 4);
+	assert_string_equal(buf_str(&b), "567890");
+	buf_clear(&b);
+	assert_string_equal(buf_str(&b), "");
+	assert_true(buf_add(&b, "a\0b", 3));
+	assert_memory_equal(b.data, "a\0b", 4);
+	buf_free(&b);
+	assert_int_equal(b.max, 10);
+}
+
+static void
+test_buf_grows(void **unused)
+{
+	struct buf b = BUF_INIT(SIZE_MAX);
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < 100000; i++)
+		assert_true(buf_addc(&b, (int)(i % 251)));
+	for (i = 0; i < 100000; i++)
+		assert_int_equal(b.data[i], i % 251);
+	buf_free(&b);
+}
+
+/* ---- numbers ---- */
+
+static void
+test_number(void **unused)
+{
+	const char *bad[] = { "", " 1", "1 ", "+1", "-1", "1x", "0x10",
+		"18446744073709551616", "99999999999999999999" };
+	uint64_t n = 7;
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(text_number(bad[i], 0, UINT64_MAX, &n));
+	assert_int_equal(n, 7);
+	assert_true(text_number("18446744073709551615", 0, UINT64_MAX, &n));
+	assert_true(n == UINT64_MAX);
+	assert_false(text_number("0", 1, 65535, &n));
+	assert_false(text_number("65536", 1, 65535, &n));
+	assert_true(text_number("65535", 1, 65535, &n));
+	assert_int_equal(n, 65535);
+}
+
+/* ---- base64: RFC 4648 section 10 ---- */
+
+static void
+test_base64_vectors(void **unused)
+{
+	static const char *const rows[][2] = {
+		{ "", "" },
+		{ "f", "Zg==" },
+		{ "fo", "Zm8=" },
+		{ "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" },
+		{ "fooba", "Zm9vYmE=" },
+		{ "foobar", "Zm9vYmFy" },
+	};
+	struct buf b = BUF_INIT(100);
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		buf_clear(&b);
+		assert_true(
+		    text_base64_encode(&b, rows[i][0], strlen(rows[i][0])));
+		assert_string_equal(buf_str(&b), rows[i][1]);
+		buf_clear(&b);
+		assert_true(
+		    text_base64_decode(&b, rows[i][1], strlen(rows[i][1])));
+		assert_string_equal(buf_str(&b), rows[i][0]);
+	}
+	buf_free(&b);
+}
+
+static void
+test_base64_strict(void **unused)
+{
+	const char *bad[] = { "Z", "Zg",
+		"Zg=", "Zg==Zg==", "Z===", "====", "Zm9v\n", "Zm 9",
+		"Zh==", "Zm9=", "Zg=a", "-_==" };
+	struct buf b = BUF_INIT(100);
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_false(text_base64_decode(&b, bad[i], strlen(bad[i])));
+		assert_int_equal(b.len, 0);
+	}
+	buf_free(&b);
+}
+
+static void
+test_base64_all_bytes(void **unused)
+{
+	unsigned char bytes[256];
+	struct buf a = BUF_INIT(1000), b = BUF_INIT(1000);
+	size_t i, len;
+
+	(void)unused;
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)(i * 167 + 3);
+	for (len = 0; len <= sizeof(bytes); len++) {
+		buf_clear(&a);
+		buf_clear(&b);
+		assert_true(text_base64_encode(&a, bytes, len));
+		assert_true(text_base64_decode(&b, buf_str(&a), a.len));
+		assert_int_equal(b.len, len);
+		if (len > 0)
+			assert_memory_equal(b.data, bytes, len);
+	}
+	buf_free(&a);
+	buf_free(&b);
+}
+
+static void
+test_hex(void **unused)
+{
+	struct buf b = BUF_INIT(100);
+
+	(void)unused;
+	assert_true(text_hex_decode(&b, "00:fF 1a"));
+	assert_int_equal(b.len, 3);
+	assert_memory_equal(b.data, "\x00\xff\x1a", 3);
+	assert_false(text_hex_decode(&b, "0"));
+	assert_false(text_hex_decode(&b, "0g"));
+	buf_clear(&b);
+	assert_true(text_hex_encode(&b, "\x00\xff\x1a", 3));
+	assert_string_equal(buf_str(&b), "00ff1a");
+	buf_free(&b);
+}
+
+/* ---- escaping ---- */
+
+static void
+check_escape(const char *in, size_t len, int quote, size_t limit,
+    const char *want)
+{
+	struct buf b = BUF_INIT(1000);
+
+	text_escape(&b, in, len, quote, limit);
+	assert_string_equal(buf_str(&b), want);
+	buf_free(&b);
+}
+
+static void
+test_escape(void **unused)
+{
+	(void)unused;
+	check_escape("plain text", 10, 0, 100, "plain text");
+	check_escape("a\x1b]0;x\x07", 7, 0, 100, "a\\x1b]0;x\\x07");
+	check_escape("a\r\nb\tc", 6, 0, 100, "a\\r\\nb\\x09c");
+	check_escape("a\0b", 3, 0, 100, "a\\x00b");
+	check_escape("back\\slash", 10, 0, 100, "back\\x5cslash");
+	check_escape("it's", 4, '\'', 100, "it\\x27s");
+	check_escape("\xc3\xa9", 2, 0, 100, "\xc3\xa9");
+	check_escape("\xe9", 1, 0, 100, "\\xe9");
+	/* C1 controls move a terminal as well. */
+	check_escape("\xc2\x9b", 2, 0, 100, "\\xc2\\x9b");
+	/* Overlong forms and surrogates are not UTF-8. */
+	check_escape("\xc0\xaf", 2, 0, 100, "\\xc0\\xaf");
+	check_escape("\xed\xa0\x80", 3, 0, 100, "\\xed\\xa0\\x80");
+	check_escape("1234567890", 10, 0, 4, "1234...");
+}
+
+static void
+test_classes(void **unused)
+{
+	(void)unused;
+	assert_true(text_case_equal("BcC", 3, "bcc"));
+	assert_false(text_case_equal("Bcc", 3, "bc"));
+	assert_false(text_case_equal("Bc", 2, "bcc"));
+	assert_true(text_case_prefix("From:x", "FROM:"));
+	assert_false(text_case_prefix("Fro", "FROM:"));
+	assert_int_equal(text_casecmp("aBc", "AbC"), 0);
+	assert_true(text_casecmp("a", "b") < 0);
+	assert_true(text_has_control("a\x7f", 2));
+	assert_false(text_has_control("a\xc3\xa9", 3));
+	assert_true(text_has_8bit("12345678\x80", 9));
+	assert_true(text_has_8bit("1\x80", 2));
+	assert_false(text_has_8bit("123456789", 9));
+	assert_true(text_is_utf8("a\xf0\x9f\x98\x80", 5));
+	assert_false(text_is_utf8("\xf4\x90\x80\x80", 4));
+}
+
+/* ---- outcome ---- */
+
+static void
+test_every_class_has_a_status(void **unused)
+{
+	int class;
+
+	(void)unused;
+	for (class = 0; class < FAIL_CLASSES; class ++) {
+		assert_non_null(fail_name(class));
+		assert_non_null(fail_enhanced(class));
+		assert_int_equal(fail_status(class) == 0, class == FAIL_NONE);
+		assert_int_equal(outcome_worse(class, FAIL_NONE), class);
+		assert_int_equal(outcome_worse(FAIL_NONE, class), class);
+		/* Permanent beats temporary, in either order. */
+		if (class != FAIL_NONE && !fail_is_temporary(class)) {
+			assert_int_equal(outcome_worse(class, FAIL_TEMP),
+			    class);
+			assert_int_equal(outcome_worse(FAIL_UNKNOWN, class),
+			    class);
+		}
+	}
+}
+
+static void
+test_failure(void **unused)
+{
+	struct failure f = FAILURE_INIT, g = FAILURE_INIT;
+
+	(void)unused;
+	assert_false(failure_set(&f, FAIL_TEMP, "a %d", 1));
+	failure_hint(&f, "h");
+	failure_detail(&f, "d1");
+	failure_detail(&f, "d2");
+	failure_prefix(&f, "%s: ", "host");
+	assert_string_equal(buf_str(&f.text), "host: a 1");
+	assert_string_equal(buf_str(&f.detail), "d1\nd2\n");
+	failure_copy(&g, &f);
+	assert_string_equal(buf_str(&g.hint), "h");
+	/* Its own text may be an argument. */
+	failure_set(&f, FAIL_DATA, "again: %s", buf_str(&f.text));
+	assert_string_equal(buf_str(&f.text), "again: host: a 1");
+	assert_string_equal(buf_str(&f.hint), "");
+	failure_free(&f);
+	failure_free(&g);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buf_bounds),
+		cmocka_unit_test(test_buf_grows),
+		cmocka_unit_test(test_number),
+		cmocka_unit_test(test_base64_vectors),
+		cmocka_unit_test(test_base64_strict),
+		cmocka_unit_test(test_base64_all_bytes),
+		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_every_class_has_a_status),
+		cmocka_unit_test(test_failure),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
