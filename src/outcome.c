@@ -69,6 +69,9 @@ add_limited(struct buf *b, char *text)
 	mem_free_secret(text);
 }
 
+static char *format_text(const char *format, va_list ap)
+    __attribute__((format(printf, 1, 0)));
+
 static char *
 format_text(const char *format, va_list ap)
 {
