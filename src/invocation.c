@@ -266,7 +266,6 @@ bool
 invocation_parse(struct invocation *out, int argc, char **argv,
     const struct invocation_option *options, size_t count, struct failure *f)
 {
-	/* cppcheck-suppress ctuuninitvar ; out is filled, not read */
 	struct parse p = { out, argc, 1, argv, options, count, f };
 	bool only_recipients = false;
 	const char *word;
