@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "envelope.h"
+#include "hint.h"
 #include "invocation.h"
 #include "log.h"
 #include "message.h"
@@ -334,15 +335,18 @@ report_recipients(const struct delivery *d)
 
 	for (i = 0; i < r->count; i++) {
 		const struct outcome *o = &r->outcomes[i];
+		const char *words = o->reply != NULL ? o->reply : "", *hint;
 
 		if (o->class == FAIL_NONE || o->code == 0)
 			continue;
 		if (r->failure.class != FAIL_NONE && o->code == r->reply_code)
 			continue;
-		log_warn("'%s': recipient '%s' %s: server said: %s", r->host,
-		    d->envelope.recipients[i],
-		    fail_is_temporary(o->class) ? "put off" : "refused",
-		    o->reply != NULL ? o->reply : "");
+		hint = hint_for_reply(o->code, words);
+		log_warn("'%s': recipient '%s' %s: server said: %s%s%s%s",
+		    r->host, d->envelope.recipients[i],
+		    fail_is_temporary(o->class) ? "put off" : "refused", words,
+		    hint != NULL ? " (" : "", hint != NULL ? hint : "",
+		    hint != NULL ? ")" : "");
 	}
 }
 

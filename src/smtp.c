@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hint.h"
 #include "smtp_impl.h"
 #include "stream.h"
 #include "text.h"
@@ -249,12 +250,16 @@ enum fail_class
 smtp_judge(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
 {
 	enum fail_class class = smtp_reply_class(phase, &smtp->reply);
+	const char *hint;
 	char *words;
 
 	if (class == FAIL_NONE)
 		return class;
 	words = smtp_words(&smtp->reply);
 	failure_set(f, class, "%s: server said: %s", phase_names[phase], words);
+	hint = hint_for_reply(smtp->reply.code, words);
+	if (hint != NULL)
+		failure_hint(f, "%s", hint);
 	free(words);
 	return class;
 }

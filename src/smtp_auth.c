@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hint.h"
 #include "smtp_impl.h"
 #include "stream.h"
 #include "text.h"
@@ -152,6 +153,7 @@ static bool
 conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
     struct failure *f)
 {
+	const char *hint;
 	char *words;
 
 	if (smtp->reply.code == 235 && sasl_complete(sasl)) {
@@ -169,6 +171,9 @@ conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
 		    "AUTH %s: server said: %s%s%s", sasl_name(m), words,
 		    sasl_error(sasl) != NULL ? " / " : "",
 		    sasl_error(sasl) != NULL ? sasl_error(sasl) : "");
+		hint = hint_for_reply(smtp->reply.code, words);
+		if (hint != NULL)
+			failure_hint(f, "%s", hint);
 	}
 	free(words);
 	return false;
