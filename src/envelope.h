@@ -38,4 +38,17 @@ bool envelope_build(struct envelope *e, const struct invocation *inv,
     const struct config *c, struct message *m, struct failure *f);
 void envelope_free(struct envelope *e);
 
+/*
+ * The same in steps, for a server in front that learns sender and recipients
+ * before the message: the sender from inv, what one recipient stands for
+ * (NULL-terminated, envelope_free_map(); NULL with a failure), and the edits.
+ */
+bool envelope_set_sender(struct envelope *e, const struct invocation *inv,
+    const struct config *c, struct failure *f);
+char **envelope_map(const struct invocation *inv, const struct config *c,
+    const char *spec, struct failure *f);
+void envelope_free_map(char **list);
+bool envelope_edit(struct envelope *e, const struct invocation *inv,
+    const struct config *c, struct message *m, struct failure *f);
+
 #endif

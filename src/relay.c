@@ -61,6 +61,12 @@ relay_name(const struct config *c)
 	return mem_printf("%s:%u", host, config_port(c));
 }
 
+void
+relay_extend(struct relay *r, int64_t deadline)
+{
+	stream_set_deadline(r->stream, deadline);
+}
+
 struct smtp *
 relay_smtp(struct relay *r)
 {

@@ -36,6 +36,9 @@ struct relay *relay_open(const struct relay_params *p, struct failure *f);
 /* QUIT, if that still makes sense, and close. */
 void relay_close(struct relay *r);
 
+/* A new deadline, for the next message on a connection that is kept. */
+void relay_extend(struct relay *r, int64_t deadline);
+
 struct smtp *relay_smtp(struct relay *r);
 const struct net_peer *relay_peer(const struct relay *r);
 /* NULL without TLS. */

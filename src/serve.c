@@ -1,0 +1,574 @@
+#include "serve.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "config.h"
+#include "identity.h"
+#include "log.h"
+#include "message.h"
+#include "privilege.h"
+#include "secret.h"
+#include "serve_impl.h"
+#include "stream.h"
+#include "text.h"
+
+/* A text of ours or the relay's in a reply line (RFC 5321 4.5.3.1.5). */
+#define SERVE_TEXT_MAX 480
+
+/* ---- replies ---- */
+
+static void
+put_line(struct server *s, int code, bool last, const char *text, size_t len)
+{
+	struct buf line = BUF_INIT(SIZE_MAX);
+
+	buf_addf(&line, "%03d%c", code, last ? ' ' : '-');
+	text_escape(&line, text, len, 0, SERVE_TEXT_MAX);
+	buf_adds(&line, "\r\n");
+	stream_put(s->out, buf_str(&line), line.len);
+	buf_free(&line);
+}
+
+void
+serve_reply(struct server *s, int code, const char *enhanced,
+    const char *format, ...)
+{
+	struct buf text = BUF_INIT(SIZE_MAX);
+	va_list ap;
+
+	if (enhanced != NULL)
+		buf_addf(&text, "%s ", enhanced);
+	va_start(ap, format);
+	buf_addv(&text, format, ap);
+	va_end(ap);
+	put_line(s, code, true, buf_str(&text), text.len);
+	buf_free(&text);
+	if (code >= 500)
+		s->errors++;
+}
+
+void
+serve_pass(struct server *s, const struct smtp_reply *r)
+{
+	const char *p = buf_str(&r->text), *end = p + r->text.len, *lf;
+
+	do {
+		lf = memchr(p, '\n', (size_t)(end - p));
+		put_line(s, r->code, lf == NULL, p,
+		    (size_t)((lf != NULL ? lf : end) - p));
+		p = lf != NULL ? lf + 1 : end;
+	} while (lf != NULL);
+}
+
+void
+serve_failure(struct server *s, const struct failure *f)
+{
+	const char *enhanced = fail_enhanced(f->class);
+
+	log_failure(f);
+	serve_reply(s, fail_is_temporary(f->class) ? 451 : 554, enhanced, "%s",
+	    buf_str(&f->text));
+}
+
+/* ---- commands ---- */
+
+enum verdict { GO_ON, SESSION_OVER, INPUT_BROKEN };
+
+void
+serve_reset(struct server *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->rcpt_count; i++) {
+		free(s->notify[i]);
+		free(s->orcpt[i]);
+		outcome_free(&s->rcpts[i].outcome);
+	}
+	free(s->notify);
+	free(s->orcpt);
+	free(s->rcpts);
+	free(s->named);
+	free(s->ret);
+	free(s->envid);
+	envelope_free(&s->envelope);
+	message_free(s->message);
+	s->notify = s->orcpt = NULL;
+	s->rcpts = NULL;
+	s->named = NULL;
+	s->ret = s->envid = NULL;
+	s->message = NULL;
+	s->rcpt_count = s->named_count = 0;
+	s->received = 0;
+	memset(&s->mail, 0, sizeof(s->mail));
+	s->in_mail = s->in_bdat = s->too_large = s->malformed = false;
+}
+
+static enum verdict
+do_hello(struct server *s, const char *verb, const char *arguments)
+{
+	uint64_t max = config_number(s->config, KW_MAX_SIZE);
+	const struct smtp_caps *caps;
+	char size[32];
+
+	serve_reset(s);
+	s->lmtp = verb[0] == 'L';
+	s->extended = verb[0] != 'H';
+	if (*arguments == '\0') {
+		serve_reply(s, 501, "5.5.4", "%s needs a name", verb);
+		return GO_ON;
+	}
+	if (!s->extended) {
+		put_line(s, 250, true, s->name, strlen(s->name));
+		return GO_ON;
+	}
+	snprintf(size, sizeof(size), "SIZE %llu", (unsigned long long)max);
+	put_line(s, 250, false, s->name, strlen(s->name));
+	put_line(s, 250, false, "PIPELINING", 10);
+	put_line(s, 250, false, max > 0 ? size : "SIZE",
+	    max > 0 ? strlen(size) : 4);
+	put_line(s, 250, false, "8BITMIME", 8);
+	/* Only what the relay is known to carry on is promised. */
+	if (s->relay != NULL) {
+		caps = smtp_caps(relay_smtp(s->relay));
+		if ((caps->extensions & SMTP_EXT_DSN) != 0)
+			put_line(s, 250, false, "DSN", 3);
+		if ((caps->extensions & SMTP_EXT_SMTPUTF8) != 0)
+			put_line(s, 250, false, "SMTPUTF8", 8);
+	}
+	put_line(s, 250, false, "CHUNKING", 8);
+	put_line(s, 250, true, "ENHANCEDSTATUSCODES", 19);
+	return GO_ON;
+}
+
+static bool
+is_xtext(const char *value)
+{
+	for (; *value != '\0'; value++)
+		if (*value < '!' || *value > '~' || *value == '=')
+			return false;
+	return true;
+}
+
+/* One parameter of MAIL (RFC 1870, 6152, 6531, 3461, 8689, 4954). */
+static bool
+mail_param(struct server *s, const struct serve_param *p)
+{
+	const char *value = p->value != NULL ? p->value : "";
+
+	if (strcmp(p->key, "SIZE") == 0)
+		return text_number(value, 0, UINT64_MAX, &s->mail.size);
+	if (strcmp(p->key, "BODY") == 0)
+		return text_casecmp(value, "7BIT") == 0 ||
+		    text_casecmp(value, "8BITMIME") == 0;
+	if (strcmp(p->key, "SMTPUTF8") == 0) {
+		s->mail.utf8 = true;
+		return p->value == NULL;
+	}
+	if (strcmp(p->key, "REQUIRETLS") == 0) {
+		s->mail.requiretls = true;
+		return p->value == NULL;
+	}
+	if (strcmp(p->key, "RET") == 0) {
+		free(s->ret);
+		s->ret = mem_strdup(
+		    text_casecmp(value, "HDRS") == 0 ? "HDRS" : "FULL");
+		return text_casecmp(value, "HDRS") == 0 ||
+		    text_casecmp(value, "FULL") == 0;
+	}
+	if (strcmp(p->key, "ENVID") == 0) {
+		free(s->envid);
+		s->envid = mem_strdup(value);
+		return p->value != NULL && is_xtext(value);
+	}
+	/* Who authenticated to whom is not ours to vouch for: ignored. */
+	return strcmp(p->key, "AUTH") == 0;
+}
+
+static bool
+mail_params(struct server *s, const struct serve_path *path)
+{
+	size_t i;
+
+	for (i = 0; i < path->count; i++)
+		if (!mail_param(s, &path->params[i])) {
+			serve_reply(s, 555, "5.5.4",
+			    "parameter '%s' not understood",
+			    path->params[i].key);
+			return false;
+		}
+	return true;
+}
+
+static bool
+within_size(struct server *s)
+{
+	uint64_t max = config_number(s->config, KW_MAX_SIZE);
+
+	if (max == 0 || s->mail.size <= max)
+		return true;
+	serve_reply(s, 552, "5.3.4", "message of %llu bytes, limit is %llu",
+	    (unsigned long long)s->mail.size, (unsigned long long)max);
+	return false;
+}
+
+static enum verdict
+do_mail(struct server *s, const char *arguments)
+{
+	const struct smtp_reply *reply = NULL;
+	struct failure f = FAILURE_INIT;
+	struct serve_path path;
+
+	if (s->in_mail) {
+		serve_reply(s, 503, "5.5.1", "MAIL was given already");
+		return GO_ON;
+	}
+	if (!serve_parse_path(arguments, "FROM", &path)) {
+		serve_reply(s, 501, "5.5.4", "MAIL FROM:<address>");
+	} else if (!address_check(path.address, &f)) {
+		serve_reply(s, 553, "5.1.7", "%s", buf_str(&f.text));
+	} else if (mail_params(s, &path) && within_size(s)) {
+		if (!serve_begin(s, path.address, &f, &reply))
+			serve_failure(s, &f);
+		else if (reply != NULL)
+			serve_pass(s, reply);
+		else
+			serve_reply(s, 250, "2.1.0", "ok");
+		s->in_mail = f.class == FAIL_NONE &&
+		    (reply == NULL || reply->code / 100 == 2);
+	}
+	if (!s->in_mail)
+		serve_reset(s);
+	serve_free_path(&path);
+	failure_free(&f);
+	return GO_ON;
+}
+
+static const char *
+rcpt_param(const struct serve_path *path, const char *key, bool *fine)
+{
+	const char *value = NULL;
+	size_t i;
+
+	for (i = 0; i < path->count; i++)
+		if (strcmp(path->params[i].key, key) == 0) {
+			value = path->params[i].value;
+			*fine = *fine && value != NULL && is_xtext(value);
+		}
+	return value;
+}
+
+static bool
+rcpt_params_known(const struct serve_path *path)
+{
+	size_t i;
+
+	for (i = 0; i < path->count; i++)
+		if (strcmp(path->params[i].key, "NOTIFY") != 0 &&
+		    strcmp(path->params[i].key, "ORCPT") != 0)
+			return false;
+	return true;
+}
+
+/* RCPT: the relay's own answer goes back. */
+static void
+add_rcpt(struct server *s, const struct serve_path *path)
+{
+	const struct smtp_reply *reply;
+	struct failure f = FAILURE_INIT;
+	bool fine = rcpt_params_known(path);
+	const char *notify = rcpt_param(path, "NOTIFY", &fine);
+	const char *orcpt = rcpt_param(path, "ORCPT", &fine);
+
+	if (!fine) {
+		serve_reply(s, 555, "5.5.4", "parameter not understood");
+	} else if (path->address[0] == '\0' ||
+	    !address_check(path->address, &f)) {
+		serve_reply(s, 553, "5.1.3", "%s",
+		    f.class != FAIL_NONE ? buf_str(&f.text) :
+					   "address is empty");
+	} else {
+		reply = serve_add_rcpt(s, path->address, notify, orcpt, &f);
+		if (reply != NULL)
+			serve_pass(s, reply);
+		else if (f.class != FAIL_NONE)
+			serve_failure(s, &f);
+		else
+			serve_reply(s, 250, "2.1.5", "ok");
+	}
+	failure_free(&f);
+}
+
+static enum verdict
+do_rcpt(struct server *s, const char *arguments)
+{
+	struct serve_path path;
+
+	if (!s->in_mail || s->in_bdat) {
+		serve_reply(s, 503, "5.5.1", "MAIL comes first");
+		return GO_ON;
+	}
+	if (s->named_count >= SERVE_RCPT_MAX)
+		serve_reply(s, 452, "4.5.3", "too many recipients");
+	else if (!serve_parse_path(arguments, "TO", &path))
+		serve_reply(s, 501, "5.5.4", "RCPT TO:<address>");
+	else
+		add_rcpt(s, &path);
+	serve_free_path(&path);
+	return GO_ON;
+}
+
+static enum verdict
+do_data(struct server *s, const char *arguments)
+{
+	if (*arguments != '\0') {
+		serve_reply(s, 501, "5.5.4", "DATA takes no argument");
+		return GO_ON;
+	}
+	if (s->in_bdat || s->rcpt_count == 0) {
+		serve_reply(s, 503, "5.5.1", "no valid recipients");
+		return GO_ON;
+	}
+	return serve_data(s) ? GO_ON : INPUT_BROKEN;
+}
+
+static enum verdict
+do_bdat(struct server *s, const char *arguments)
+{
+	return serve_bdat(s, arguments) ? GO_ON : INPUT_BROKEN;
+}
+
+static enum verdict
+do_rset(struct server *s, const char *arguments)
+{
+	(void)arguments;
+	serve_reset(s);
+	serve_reply(s, 250, "2.0.0", "ok");
+	return GO_ON;
+}
+
+static enum verdict
+do_noop(struct server *s, const char *arguments)
+{
+	(void)arguments;
+	serve_reply(s, 250, "2.0.0", "ok");
+	return GO_ON;
+}
+
+static enum verdict
+do_vrfy(struct server *s, const char *arguments)
+{
+	(void)arguments;
+	serve_reply(s, 252, "2.5.0", "the relay knows when it is asked");
+	return GO_ON;
+}
+
+static enum verdict
+do_help(struct server *s, const char *arguments)
+{
+	(void)arguments;
+	serve_reply(s, 214, "2.0.0",
+	    "EHLO HELO LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+	return GO_ON;
+}
+
+static enum verdict
+do_quit(struct server *s, const char *arguments)
+{
+	(void)arguments;
+	serve_reply(s, 221, "2.0.0", "%s closing", s->name);
+	return SESSION_OVER;
+}
+
+static enum verdict
+do_refused(struct server *s, const char *arguments)
+{
+	(void)arguments;
+	serve_reply(s, 502, "5.5.1", "not here");
+	return GO_ON;
+}
+
+static enum verdict
+do_ehlo(struct server *s, const char *arguments)
+{
+	return do_hello(s, "EHLO", arguments);
+}
+
+static enum verdict
+do_helo(struct server *s, const char *arguments)
+{
+	return do_hello(s, "HELO", arguments);
+}
+
+static enum verdict
+do_lhlo(struct server *s, const char *arguments)
+{
+	return do_hello(s, "LHLO", arguments);
+}
+
+static const struct {
+	const char *verb;
+	enum verdict (*run)(struct server *s, const char *arguments);
+} commands[] = {
+	{ "EHLO", do_ehlo },
+	{ "HELO", do_helo },
+	{ "LHLO", do_lhlo },
+	{ "MAIL", do_mail },
+	{ "RCPT", do_rcpt },
+	{ "DATA", do_data },
+	{ "BDAT", do_bdat },
+	{ "RSET", do_rset },
+	{ "NOOP", do_noop },
+	{ "VRFY", do_vrfy },
+	{ "HELP", do_help },
+	{ "QUIT", do_quit },
+	{ "EXPN", do_refused },
+	{ "STARTTLS", do_refused },
+	{ "AUTH", do_refused },
+	{ "ETRN", do_refused },
+};
+
+static enum verdict
+run_command(struct server *s, const char *line)
+{
+	size_t len = strcspn(line, " \t"), i;
+	const char *arguments = line + len + strspn(line + len, " \t");
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (text_case_equal(line, len, commands[i].verb))
+			return commands[i].run(s, arguments);
+	serve_reply(s, 500, "5.5.1", "unknown command");
+	return GO_ON;
+}
+
+/* ---- the session ---- */
+
+/*
+ * One command line without its end.  A line that is too long is read to its
+ * end, so that the session stays in step.
+ */
+static enum stream_result
+read_command(struct server *s, struct buf *line, bool *too_long)
+{
+	const unsigned char *p, *lf;
+	enum stream_result r;
+	size_t len;
+
+	buf_clear(line);
+	*too_long = false;
+	do {
+		r = stream_peek(s->in, &p, &len);
+		if (r != STREAM_OK)
+			return r;
+		lf = memchr(p, '\n', len);
+		if (lf != NULL)
+			len = (size_t)(lf - p);
+		if (!buf_add(line, p, len))
+			*too_long = true;
+		stream_skip(s->in, len + (lf != NULL));
+	} while (lf == NULL);
+	s->line_lf = line->len == 0 || line->data[line->len - 1] != '\r';
+	if (!s->line_lf) {
+		line->len--;
+		buf_terminate(line);
+	}
+	while (line->len > 0 && text_is_space(line->data[line->len - 1])) {
+		line->len--;
+		buf_terminate(line);
+	}
+	return STREAM_OK;
+}
+
+/* Replies wait as long as the client has sent more already. */
+static bool
+flush_replies(struct server *s)
+{
+	if (stream_buffered(s->in) > 0 && stream_queued(s->out) < 4096)
+		return true;
+	stream_begin(s->out, SERVE_DATA_MS);
+	return stream_flush(s->out, false) == STREAM_OK;
+}
+
+static enum verdict
+serve_command(struct server *s, struct buf *line)
+{
+	enum stream_result r;
+	bool too_long;
+
+	stream_begin(s->in, SERVE_IDLE_MS);
+	r = read_command(s, line, &too_long);
+	if (r == STREAM_TIMEOUT)
+		serve_reply(s, 421, "4.4.2", "%s idle for too long", s->name);
+	if (r != STREAM_OK)
+		return s->in_bdat ? INPUT_BROKEN : SESSION_OVER;
+	if (too_long) {
+		serve_reply(s, 500, "5.5.2", "line too long");
+		return GO_ON;
+	}
+	if (text_has_control(buf_str(line), line->len)) {
+		serve_reply(s, 500, "5.5.2", "control byte in a command");
+		return GO_ON;
+	}
+	return run_command(s, buf_str(line));
+}
+
+static enum verdict
+run_session(struct server *s)
+{
+	struct buf line = BUF_INIT(SERVE_LINE_MAX);
+	enum verdict v = GO_ON;
+
+	serve_reply(s, 220, NULL, "%s ESMTP onehop", s->name);
+	while (v == GO_ON && flush_replies(s)) {
+		v = serve_command(s, &line);
+		if (v == GO_ON && s->errors > SERVE_ERRORS_MAX) {
+			serve_reply(s, 421, "4.7.0", "too many errors");
+			v = SESSION_OVER;
+		}
+	}
+	stream_begin(s->out, SERVE_DATA_MS);
+	stream_flush(s->out, false);
+	buf_free(&line);
+	return v;
+}
+
+int
+serve(const struct invocation *inv, struct config *c)
+{
+	struct server s = { .inv = inv, .config = c };
+	int in_flags = fcntl(STDIN_FILENO, F_GETFL);
+	int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
+	struct failure f = FAILURE_INIT;
+	enum verdict v;
+
+	buf_init(&s.secret, SECRET_MAX);
+	if (privilege_is_raised() && !serve_use_privilege(&s, &f)) {
+		log_failure(&f);
+		failure_free(&f);
+		return fail_status(FAIL_CONFIG);
+	}
+	s.name = identity_fqdn(true);
+	if (s.name == NULL)
+		s.name = identity_host(true);
+	if (s.name == NULL)
+		s.name = mem_strdup("localhost");
+	s.in = stream_new(dup(STDIN_FILENO));
+	s.out = stream_new(dup(STDOUT_FILENO));
+	v = run_session(&s);
+	serve_reset(&s);
+	relay_close(s.relay);
+	stream_free(s.in);
+	stream_free(s.out);
+	/* Whoever shares the descriptors did not ask for O_NONBLOCK. */
+	fcntl(STDIN_FILENO, F_SETFL, in_flags);
+	fcntl(STDOUT_FILENO, F_SETFL, out_flags);
+	log_close(s.log);
+	buf_free(&s.secret);
+	free(s.relay_account);
+	free(s.name);
+	return fail_status(v == INPUT_BROKEN ? FAIL_NOINPUT : FAIL_NONE);
+}

@@ -1,0 +1,153 @@
+/* The message as it comes from the client: DATA and BDAT. */
+#include <string.h>
+
+#include "config.h"
+#include "message.h"
+#include "serve_impl.h"
+#include "stream.h"
+#include "text.h"
+
+/* Bytes looked at in one go. */
+#define SERVE_BLOCK 16384
+
+/* Adds bytes unless the message is given up already. */
+static void
+store(struct server *s, const void *bytes, size_t len, struct failure *f)
+{
+	uint64_t max = config_number(s->config, KW_MAX_SIZE);
+
+	s->received += len;
+	if (max > 0 && s->received > max)
+		s->too_large = true;
+	if (!s->too_large && f->class == FAIL_NONE)
+		message_add(s->message, bytes, len, f);
+}
+
+/* What is wrong with a message that was received whole, if anything. */
+static bool
+acceptable(struct server *s, const struct failure *f)
+{
+	if (f->class != FAIL_NONE) {
+		serve_failure(s, f);
+		return false;
+	}
+	if (s->too_large) {
+		serve_reply(s, 552, "5.3.4", "message too large");
+		return false;
+	}
+	if (s->malformed) {
+		serve_reply(s, 554, "5.6.0",
+		    "bare CR or LF in the message: lines end in CRLF");
+		return false;
+	}
+	return true;
+}
+
+/* Reads to the final dot; false when the input ends before it. */
+static bool
+read_dots(struct server *s, struct serve_dots *dots, struct failure *f)
+{
+	struct buf out = BUF_INIT(SERVE_BLOCK * 2);
+	const unsigned char *p;
+	size_t len;
+
+	while (!dots->done) {
+		stream_begin(s->in, SERVE_DATA_MS);
+		if (stream_peek(s->in, &p, &len) != STREAM_OK)
+			break;
+		stream_skip(s->in, serve_dots_add(dots, p, len, &out));
+		store(s, buf_str(&out), out.len, f);
+		buf_clear(&out);
+	}
+	buf_free(&out);
+	return dots->done;
+}
+
+bool
+serve_data(struct server *s)
+{
+	struct failure f = FAILURE_INIT;
+	struct serve_dots dots;
+	bool whole;
+
+	serve_reply(s, 354, NULL, "end with <CRLF>.<CRLF>");
+	stream_begin(s->out, SERVE_DATA_MS);
+	stream_flush(s->out, false);
+	s->message = message_new();
+	serve_dots_init(&dots, s->line_lf);
+	whole = read_dots(s, &dots, &f);
+	s->malformed = dots.bare;
+	if (whole && acceptable(s, &f))
+		serve_send(s);
+	serve_reset(s);
+	failure_free(&f);
+	return whole;
+}
+
+/* "1234" or "1234 LAST" (RFC 3030 section 2). */
+static bool
+parse_bdat(const char *arguments, uint64_t *size, bool *last)
+{
+	size_t len = strcspn(arguments, " \t");
+	const char *rest = arguments + len + strspn(arguments + len, " \t");
+	char *number = mem_strndup(arguments, len);
+	bool ok = text_number(number, 0, UINT64_MAX / 2, size);
+
+	*last = text_casecmp(rest, "LAST") == 0;
+	mem_free_secret(number);
+	return ok && (*last || *rest == '\0');
+}
+
+/* Takes exactly size bytes, stored or not; false when the input ends. */
+static bool
+read_chunk(struct server *s, uint64_t size, struct failure *f)
+{
+	const unsigned char *p;
+	size_t len;
+
+	while (size > 0) {
+		stream_begin(s->in, SERVE_DATA_MS);
+		if (stream_peek(s->in, &p, &len) != STREAM_OK)
+			return false;
+		if (len > size)
+			len = (size_t)size;
+		if (s->message != NULL)
+			store(s, p, len, f);
+		stream_skip(s->in, len);
+		size -= len;
+	}
+	return true;
+}
+
+bool
+serve_bdat(struct server *s, const char *arguments)
+{
+	struct failure f = FAILURE_INIT;
+	uint64_t size;
+	bool last, whole;
+
+	if (!parse_bdat(arguments, &size, &last)) {
+		/* How many bytes follow is unknown: out of step. */
+		serve_reply(s, 501, "5.5.4", "BDAT size [LAST]");
+		return false;
+	}
+	if (s->message == NULL && s->rcpt_count > 0)
+		s->message = message_new();
+	s->in_bdat = s->message != NULL;
+	whole = read_chunk(s, size, &f);
+	if (!whole) {
+		serve_reset(s);
+	} else if (s->message == NULL) {
+		serve_reply(s, 503, "5.5.1", "no valid recipients");
+	} else if (!acceptable(s, &f)) {
+		serve_reset(s);
+	} else if (last) {
+		serve_send(s);
+		serve_reset(s);
+	} else {
+		serve_reply(s, 250, "2.0.0", "%llu bytes",
+		    (unsigned long long)size);
+	}
+	failure_free(&f);
+	return whole;
+}

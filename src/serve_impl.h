@@ -1,0 +1,139 @@
+/*
+ * Shared between the parts of serve: the session and its commands (serve.c),
+ * their syntax (serve_parse.c), the message (serve_data.c), and the way to
+ * the relay (serve_relay.c).
+ */
+#ifndef SERVE_IMPL_H
+#define SERVE_IMPL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "envelope.h"
+#include "outcome.h"
+#include "relay.h"
+#include "smtp.h"
+
+/* RFC 5321 section 4.5.3.1.4 gives 512; parameters add to it. */
+#define SERVE_LINE_MAX 4096
+/* RFC 5321 section 4.5.3.1.8 wants at least 100. */
+#define SERVE_RCPT_MAX 10000
+/* How long a client may be silent between commands: applications keep a
+   session open between messages.  And within a message. */
+#define SERVE_IDLE_MS (60 * 60 * 1000)
+#define SERVE_DATA_MS (5 * 60 * 1000)
+/* Bad commands after which the session ends. */
+#define SERVE_ERRORS_MAX 50
+
+struct log;
+struct message;
+struct stream;
+
+/* A recipient as the client named it: a run of the recipients it maps to. */
+struct serve_rcpt {
+	size_t first, count;
+};
+
+struct server {
+	const struct invocation *inv;
+	struct config *config;
+	struct stream *in, *out;
+	char *name;    /* ours */
+	bool lmtp;     /* the client said LHLO */
+	bool extended; /* ... or EHLO */
+	bool line_lf;  /* the last command ended in a bare LF */
+	unsigned errors;
+	struct log *log;
+
+	/* The transaction. */
+	bool in_mail;
+	struct smtp_mail mail;
+	char *ret, *envid;
+	struct envelope envelope;
+	struct smtp_rcpt *rcpts; /* accepted by the relay */
+	size_t rcpt_count;
+	char **notify, **orcpt; /* owned, one per rcpts */
+	struct serve_rcpt *named;
+	size_t named_count;
+	struct message *message; /* being received */
+	uint64_t received;	 /* its bytes so far */
+	bool in_bdat;
+	bool too_large;
+	bool malformed; /* bare CR or LF */
+
+	/* The relay, kept for the next message. */
+	struct relay *relay;
+	struct relay_params relay_params;
+	char *relay_account;
+
+	/* Privileged mode: fetched at the start, before the group is gone. */
+	struct buf secret;
+	bool have_secret;
+};
+
+/* One reply line, flushed when the client has nothing more to say. */
+void serve_reply(struct server *s, int code, const char *enhanced,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* A reply of the relay's, as it came. */
+void serve_pass(struct server *s, const struct smtp_reply *r);
+
+/* A failure of ours as a reply: 4xx when trying again may help. */
+void serve_failure(struct server *s, const struct failure *f);
+
+void serve_reset(struct server *s);
+
+/* ---- syntax: pure ---- */
+
+struct serve_param {
+	char *key;   /* upper case */
+	char *value; /* or NULL */
+};
+struct serve_path {
+	char *address; /* source route dropped */
+	struct serve_param *params;
+	size_t count;
+};
+
+/* "FROM:<path> KEY=VALUE ..." after the verb; word is "FROM" or "TO". */
+bool serve_parse_path(const char *text, const char *word,
+    struct serve_path *out);
+void serve_free_path(struct serve_path *p);
+
+/*
+ * Dot-unstuffing (RFC 5321 section 4.5.2).  Only CRLF "." CRLF ends a
+ * message; a client that ends its commands with LF alone may end lines so.
+ */
+struct serve_dots {
+	int state;
+	bool lf;   /* LF alone ends a line */
+	bool bare; /* a CR or LF that ends no line was seen */
+	bool done;
+};
+void serve_dots_init(struct serve_dots *d, bool lf);
+/* Appends the message's bytes to out; returns how many bytes were taken. */
+size_t serve_dots_add(struct serve_dots *d, const unsigned char *bytes,
+    size_t len, struct buf *out);
+
+/* ---- the message ---- */
+
+/* False when the session is over. */
+bool serve_data(struct server *s);
+bool serve_bdat(struct server *s, const char *arguments);
+
+/* ---- the relay ---- */
+
+/* Account and connection for this sender; the transaction is begun there. */
+bool serve_begin(struct server *s, const char *sender, struct failure *f,
+    const struct smtp_reply **reply);
+const struct smtp_reply *serve_add_rcpt(struct server *s, const char *address,
+    const char *notify, const char *orcpt, struct failure *f);
+/* Privileged mode: account and secret now, then the group is given up. */
+bool serve_use_privilege(struct server *s, struct failure *f);
+
+/* The message is complete: sends it and answers the client. */
+void serve_send(struct server *s);
+
+#endif

@@ -1,0 +1,179 @@
+/* Syntax of the commands and of the message: pure functions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve_impl.h"
+#include "text.h"
+
+/* End of the path that starts at p, behind its '<': the '>' outside quotes. */
+static const char *
+find_close(const char *p)
+{
+	bool quoted = false;
+
+	for (; *p != '\0'; p++) {
+		if (quoted && *p == '\\' && p[1] != '\0')
+			p++;
+		else if (*p == '"')
+			quoted = !quoted;
+		else if (*p == '>' && !quoted)
+			return p;
+	}
+	return NULL;
+}
+
+/* "@a,@b:user@domain" loses its route (RFC 5321 section 4.1.1.3). */
+static char *
+without_route(const char *p, size_t len)
+{
+	const char *colon;
+
+	if (len > 0 && p[0] == '@' && (colon = memchr(p, ':', len)) != NULL) {
+		len -= (size_t)(colon + 1 - p);
+		p = colon + 1;
+	}
+	return mem_strndup(p, len);
+}
+
+static void
+add_param(struct serve_path *out, const char *p, size_t len)
+{
+	const char *equals = memchr(p, '=', len);
+	size_t key = equals != NULL ? (size_t)(equals - p) : len, i;
+	struct serve_param *param;
+
+	out->params = mem_resize(out->params, out->count + 1,
+	    sizeof(*out->params));
+	param = &out->params[out->count++];
+	param->key = mem_strndup(p, key);
+	for (i = 0; i < key; i++)
+		param->key[i] = (char)text_upper(param->key[i]);
+	param->value = NULL;
+	if (equals != NULL)
+		param->value = mem_strndup(equals + 1, len - key - 1);
+}
+
+bool
+serve_parse_path(const char *text, const char *word, struct serve_path *out)
+{
+	const char *end;
+
+	memset(out, 0, sizeof(*out));
+	text += strspn(text, " \t");
+	if (!text_case_prefix(text, word))
+		return false;
+	text += strlen(word);
+	text += strspn(text, " \t");
+	if (*text++ != ':')
+		return false;
+	text += strspn(text, " \t");
+	if (*text == '<') {
+		end = find_close(++text);
+		if (end == NULL)
+			return false;
+		out->address = without_route(text, (size_t)(end - text));
+		text = end + 1;
+		if (*text != '\0' && !text_is_space(*text))
+			return false;
+	} else {
+		end = text + strcspn(text, " \t");
+		if (end == text)
+			return false;
+		out->address = mem_strndup(text, (size_t)(end - text));
+		text = end;
+	}
+	while (text += strspn(text, " \t"), *text != '\0') {
+		size_t len = strcspn(text, " \t");
+
+		add_param(out, text, len);
+		text += len;
+	}
+	return true;
+}
+
+void
+serve_free_path(struct serve_path *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->count; i++) {
+		free(p->params[i].key);
+		free(p->params[i].value);
+	}
+	free(p->params);
+	free(p->address);
+	memset(p, 0, sizeof(*p));
+}
+
+enum dots_state { LINE_START, IN_LINE, AFTER_CR, AFTER_DOT, AFTER_DOT_CR };
+
+void
+serve_dots_init(struct serve_dots *d, bool lf)
+{
+	memset(d, 0, sizeof(*d));
+	d->state = LINE_START;
+	d->lf = lf;
+}
+
+/* A run of bytes that mean nothing special goes over as a whole. */
+static size_t
+take_run(const unsigned char *p, size_t len, struct buf *out)
+{
+	const unsigned char *cr = memchr(p, '\r', len), *lf;
+
+	if (cr != NULL)
+		len = (size_t)(cr - p);
+	lf = memchr(p, '\n', len);
+	if (lf != NULL)
+		len = (size_t)(lf - p);
+	buf_add(out, p, len);
+	return len;
+}
+
+/* One byte that is, or follows, something special. */
+static void
+take_byte(struct serve_dots *d, int c, struct buf *out)
+{
+	bool after_cr = d->state == AFTER_CR || d->state == AFTER_DOT_CR;
+	bool after_dot = d->state == AFTER_DOT || d->state == AFTER_DOT_CR;
+
+	if (c == '\n' && (after_cr || d->lf)) {
+		if (after_dot)
+			d->done = true;
+		else
+			buf_adds(out, "\r\n");
+		d->state = LINE_START;
+		return;
+	}
+	if (after_cr) {
+		d->bare = true;
+		buf_addc(out, '\r');
+	}
+	if (c == '\r') {
+		d->state = d->state == AFTER_DOT ? AFTER_DOT_CR : AFTER_CR;
+		return;
+	}
+	if (c == '.' && d->state == LINE_START) {
+		d->state = AFTER_DOT;
+		return;
+	}
+	if (c == '\n')
+		d->bare = true;
+	buf_addc(out, c);
+	d->state = IN_LINE;
+}
+
+size_t
+serve_dots_add(struct serve_dots *d, const unsigned char *bytes, size_t len,
+    struct buf *out)
+{
+	size_t taken = 0;
+
+	while (taken < len && !d->done) {
+		if (d->state == IN_LINE)
+			taken += take_run(bytes + taken, len - taken, out);
+		if (taken < len)
+			take_byte(d, bytes[taken++], out);
+	}
+	return taken;
+}

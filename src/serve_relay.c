@@ -1,0 +1,391 @@
+/* The way to the relay: one connection for the messages of a session. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "deliver.h"
+#include "invocation.h"
+#include "log.h"
+#include "message.h"
+#include "net.h"
+#include "privilege.h"
+#include "serve_impl.h"
+#include "stream.h"
+#include "transport.h"
+
+static bool
+uses_files(const struct server *s)
+{
+	return config_choice(s->config, KW_BACKEND) == BACKEND_FILES;
+}
+
+static int64_t
+new_deadline(const struct server *s)
+{
+	uint64_t limit = config_number(s->config, KW_DEADLINE);
+
+	return limit > 0 ? stream_now() + (int64_t)limit * 1000 : 0;
+}
+
+static void
+drop_relay(struct server *s)
+{
+	relay_close(s->relay);
+	free(s->relay_account);
+	s->relay = NULL;
+	s->relay_account = NULL;
+}
+
+/* Whether the connection there is can take a message for this account. */
+static bool
+reuse_relay(struct server *s)
+{
+	struct failure ignored = FAILURE_INIT;
+	const struct smtp_reply *reply = NULL;
+
+	if (s->relay == NULL)
+		return false;
+	relay_extend(s->relay, new_deadline(s));
+	if (strcmp(s->relay_account, config_account(s->config)) == 0 &&
+	    smtp_usable(relay_smtp(s->relay)))
+		reply = smtp_command(relay_smtp(s->relay), "RSET", &ignored);
+	failure_free(&ignored);
+	if (reply != NULL && reply->code / 100 == 2)
+		return true;
+	drop_relay(s);
+	return false;
+}
+
+static bool
+open_relay(struct server *s, const char *sender, struct failure *f)
+{
+	struct relay_params *p = &s->relay_params;
+
+	memset(p, 0, sizeof(*p));
+	p->config = s->config;
+	p->sender = sender;
+	p->secret = s->secret.len > 0 ? &s->secret : NULL;
+	p->deadline = new_deadline(s);
+	p->verbose = s->inv->verbose && !privilege_is_raised();
+	s->relay = relay_open(p, f);
+	if (s->relay == NULL)
+		return false;
+	s->relay_account = mem_strdup(config_account(s->config));
+	return true;
+}
+
+/* The account of this sender; in privileged mode it was chosen at the start,
+   as the group that reads secrets is gone. */
+static bool
+choose_account(struct server *s, const char *sender, struct failure *f)
+{
+	if (!s->have_secret && !config_select(s->config, sender, f))
+		return false;
+	if (s->log == NULL)
+		s->log = deliver_open_log(s->config, s->inv);
+	return true;
+}
+
+bool
+serve_use_privilege(struct server *s, struct failure *f)
+{
+	bool named;
+
+	if (!choose_account(s, NULL, f))
+		return false;
+	privilege_hide();
+	if (!uses_files(s) && config_mechanisms(s->config, &named) != 0 &&
+	    !config_secret(s->config, &s->secret, f))
+		return false;
+	s->have_secret = true;
+	return privilege_drop(f);
+}
+
+/* Parameters of MAIL as far as the relay goes along. */
+static bool
+set_mail(struct server *s, struct failure *f)
+{
+	const struct smtp_caps *caps = smtp_caps(relay_smtp(s->relay));
+	const struct tls_info *info = relay_tls(s->relay);
+
+	s->mail.from = s->envelope.sender;
+	s->mail.ret = s->ret;
+	s->mail.envid = s->envid;
+	/* What comes is not known yet, and whatever it is may then go. */
+	s->mail.eightbit = true;
+	s->mail.utf8 = s->mail.utf8 || s->envelope.utf8;
+	s->envelope.utf8 = s->mail.utf8;
+	if (s->mail.utf8 && (caps->extensions & SMTP_EXT_SMTPUTF8) == 0)
+		return failure_set(f, FAIL_DATA,
+		    "the relay does not offer SMTPUTF8");
+	if (s->mail.requiretls &&
+	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL))
+		return failure_set(f, FAIL_REFUSED,
+		    "REQUIRETLS was asked for and cannot be had");
+	return true;
+}
+
+bool
+serve_begin(struct server *s, const char *sender, struct failure *f,
+    const struct smtp_reply **reply)
+{
+	struct invocation inv = *s->inv;
+
+	inv.sender_given = true;
+	inv.sender = sender;
+	if (!choose_account(s, sender, f) ||
+	    !envelope_set_sender(&s->envelope, &inv, s->config, f))
+		return false;
+	if (uses_files(s))
+		return true;
+	if (!reuse_relay(s) && !open_relay(s, s->envelope.sender, f))
+		return false;
+	if (!set_mail(s, f))
+		return false;
+	*reply = smtp_mail(relay_smtp(s->relay), &s->mail, f);
+	return *reply != NULL;
+}
+
+static void
+keep_rcpt(struct server *s, char *address, const char *notify,
+    const char *orcpt)
+{
+	size_t n = s->rcpt_count++;
+	struct envelope *e = &s->envelope;
+
+	s->rcpts = mem_resize(s->rcpts, n + 1, sizeof(*s->rcpts));
+	s->notify = mem_resize(s->notify, n + 1, sizeof(char *));
+	s->orcpt = mem_resize(s->orcpt, n + 1, sizeof(char *));
+	e->recipients = mem_resize(e->recipients, n + 2, sizeof(char *));
+	e->recipients[n] = address;
+	e->recipients[n + 1] = NULL;
+	e->count = n + 1;
+	s->notify[n] = mem_strdup(notify);
+	s->orcpt[n] = mem_strdup(orcpt);
+	memset(&s->rcpts[n], 0, sizeof(s->rcpts[n]));
+	s->rcpts[n].address = address;
+	s->rcpts[n].notify = s->notify[n];
+	s->rcpts[n].orcpt = s->orcpt[n];
+	outcome_init(&s->rcpts[n].outcome);
+}
+
+/*
+ * One name may stand for several addresses: the first refusal is the answer,
+ * else the last reply.
+ */
+const struct smtp_reply *
+serve_add_rcpt(struct server *s, const char *address, const char *notify,
+    const char *orcpt, struct failure *f)
+{
+	struct serve_rcpt named = { s->rcpt_count, 0 };
+	const struct smtp_reply *reply = NULL;
+	char **list = envelope_map(s->inv, s->config, address, f);
+	size_t i;
+
+	if (list == NULL)
+		return NULL;
+	for (i = 0; list[i] != NULL; i++) {
+		struct smtp_rcpt rcpt = { .address = list[i],
+			.notify = notify,
+			.orcpt = orcpt };
+
+		if (!uses_files(s)) {
+			reply = smtp_rcpt(relay_smtp(s->relay), &rcpt, f);
+			if (reply == NULL || reply->code / 100 != 2)
+				break;
+		}
+		keep_rcpt(s, mem_strdup(list[i]), notify, orcpt);
+		named.count++;
+	}
+	if (named.count > 0) {
+		s->named = mem_resize(s->named, s->named_count + 1,
+		    sizeof(*s->named));
+		s->named[s->named_count++] = named;
+	}
+	envelope_free_map(list);
+	return reply;
+}
+
+/* ---- the message ---- */
+
+static void
+rewind_message(void *ctx)
+{
+	message_rewind(ctx);
+}
+
+static ssize_t
+next_chunk(void *ctx, const unsigned char **chunk)
+{
+	return message_next(ctx, chunk);
+}
+
+/* Through the relay's open transaction. */
+static void
+send_to_relay(struct server *s, struct transport_result *r)
+{
+	struct smtp *smtp = relay_smtp(s->relay);
+	const struct smtp_caps *caps = smtp_caps(smtp);
+	struct smtp_source source = { rewind_message, next_chunk, s->message };
+	struct message_form form = {
+		.eightbit = (caps->extensions & SMTP_EXT_8BITMIME) != 0,
+		.utf8 = s->mail.utf8,
+		.utf8_addresses = s->mail.utf8,
+	};
+	struct message_wire wire;
+	const struct smtp_reply *final;
+
+	r->host = relay_name(s->config);
+	r->address = mem_strdup(relay_peer(s->relay)->address);
+	r->tls = relay_tls_words(s->relay);
+	r->auth = mem_strdup(smtp_mechanism(smtp));
+	if (!message_render(s->message, &form, &wire, &r->failure))
+		return;
+	if (wire.warning != NULL)
+		transport_note(r, wire.warning);
+	r->size = s->mail.size = wire.size;
+	final = smtp_data(smtp, &s->mail, s->rcpts, s->rcpt_count, &source,
+	    &r->failure);
+	if (final != NULL) {
+		r->reply_code = final->code;
+		r->reply = mem_strdup(buf_str(&final->text));
+	}
+}
+
+static void
+send_to_files(struct server *s, struct transport_result *r)
+{
+	struct transport_job job = { .config = s->config,
+		.envelope = &s->envelope,
+		.message = s->message };
+	size_t i;
+
+	transport_send(&job, r);
+	for (i = 0; i < s->rcpt_count; i++)
+		outcome_set(&s->rcpts[i].outcome, r->outcomes[i].class,
+		    r->outcomes[i].code, r->outcomes[i].reply);
+}
+
+/* Worst outcome of a run of recipients, and the reply that goes with it. */
+static enum fail_class
+run_class(const struct server *s, size_t first, size_t count,
+    const char **words, int *code)
+{
+	enum fail_class class = FAIL_NONE;
+	size_t i;
+
+	*words = NULL;
+	*code = 0;
+	for (i = first; i < first + count; i++) {
+		const struct outcome *o = &s->rcpts[i].outcome;
+
+		if (*words == NULL || outcome_worse(class, o->class) != class) {
+			*words = o->reply;
+			*code = o->code;
+		}
+		class = outcome_worse(class, o->class);
+	}
+	return class;
+}
+
+/* The outcome's own words, less the code that they begin with. */
+static void
+answer_run(struct server *s, size_t first, size_t count,
+    const struct failure *f)
+{
+	const char *words;
+	int code;
+	enum fail_class class = run_class(s, first, count, &words, &code);
+
+	if (code >= 200 && words != NULL && strlen(words) > 4)
+		serve_reply(s, code, NULL, "%s", words + 4);
+	else if (class == FAIL_NONE)
+		serve_reply(s, 250, "2.0.0", "%s",
+		    words != NULL ? words : "ok");
+	else
+		serve_reply(s, fail_is_temporary(class) ? 451 : 554,
+		    fail_enhanced(class), "%s", buf_str(&f->text));
+}
+
+static void
+answer_client(struct server *s, const struct transport_result *r)
+{
+	const struct smtp_reply *final = uses_files(s) ?
+	    NULL :
+	    smtp_final(relay_smtp(s->relay));
+	const char *words;
+	size_t i;
+	int code;
+
+	if (s->lmtp) {
+		for (i = 0; i < s->named_count; i++)
+			answer_run(s, s->named[i].first, s->named[i].count,
+			    &r->failure);
+		return;
+	}
+	/* One answer for all, as it came where that is the whole truth. */
+	if (final != NULL && final->code >= 200 &&
+	    (run_class(s, 0, s->rcpt_count, &words, &code) == FAIL_NONE ||
+		final->code / 100 != 2) &&
+	    code == final->code)
+		serve_pass(s, final);
+	else
+		answer_run(s, 0, s->rcpt_count, &r->failure);
+}
+
+static void
+record(struct server *s, struct transport_result *r)
+{
+	enum fail_class class = FAIL_NONE;
+	size_t i;
+
+	for (i = 0; i < s->rcpt_count; i++) {
+		const struct outcome *o = &s->rcpts[i].outcome;
+
+		outcome_set(&r->outcomes[i], o->class, o->code, o->reply);
+		class = outcome_worse(class, o->class);
+	}
+	if (r->failure.class != FAIL_NONE)
+		log_failure(&r->failure);
+	deliver_record(s->log, s->config, &s->envelope, s->message, r,
+	    fail_name(class));
+}
+
+/* Recipients that nothing was decided about share the failure's class. */
+static void
+settle(struct server *s, const struct failure *f)
+{
+	size_t i;
+
+	for (i = 0; i < s->rcpt_count; i++) {
+		struct outcome *o = &s->rcpts[i].outcome;
+
+		if (f->class != FAIL_NONE && o->class == FAIL_TEMP &&
+		    o->reply == NULL)
+			outcome_set(o, f->class, 0, NULL);
+	}
+}
+
+void
+serve_send(struct server *s)
+{
+	struct transport_result r;
+	int64_t start = stream_now();
+
+	transport_result_init(&r, s->rcpt_count);
+	if (!uses_files(s))
+		relay_extend(s->relay, new_deadline(s));
+	if (message_parse(s->message, &r.failure) &&
+	    envelope_edit(&s->envelope, s->inv, s->config, s->message,
+		&r.failure)) {
+		if (uses_files(s))
+			send_to_files(s, &r);
+		else
+			send_to_relay(s, &r);
+	}
+	r.send_ms = stream_now() - start;
+	settle(s, &r.failure);
+	answer_client(s, &r);
+	record(s, &r);
+	transport_result_free(&r);
+}
