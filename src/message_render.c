@@ -307,9 +307,9 @@ find_flaws(const char *text, size_t len)
 	return flaws;
 }
 
-/* Copies a value without its continuation lines that are white space. */
-static void
-put_value(struct render *r, struct buf *to, const char *text, size_t len)
+/* Adds a value without its continuation lines that are white space. */
+static bool
+add_tidy(struct buf *to, const char *text, size_t len)
 {
 	const char *end = text + len, *next;
 	bool first = true;
@@ -318,10 +318,25 @@ put_value(struct render *r, struct buf *to, const char *text, size_t len)
 		len = line_length(text, end, &next);
 		if (!first && is_blank(text, len))
 			continue;
-		if (!first)
-			put(r, to, "\r\n", 2);
-		put(r, to, text, len);
+		if ((!first && !buf_add(to, "\r\n", 2)) ||
+		    !buf_add(to, text, len))
+			return false;
 	}
+	return true;
+}
+
+/* Adds the value of a field, encoded or not. */
+static bool
+add_value(struct buf *field, const struct message_entry *e, const char *value,
+    size_t len, bool encode)
+{
+	bool addresses = kind_of(&e->field) == FIELD_ADDRESSES;
+
+	if (addresses && (encode || !value_8bit(&e->field)))
+		return mime_encode_addresses(value, len, field->len, field);
+	if (encode)
+		return mime_encode_unstructured(value, len, field->len, field);
+	return add_tidy(field, value, len);
 }
 
 /* A field in a form that fits: encoded, folded. */
@@ -329,44 +344,52 @@ static void
 put_changed(struct render *r, const struct message_entry *e, bool encode,
     bool over)
 {
-	struct buf field = BUF_INIT(r->m->head.max), *head = &r->m->head;
 	const struct field *v = &e->field;
-	enum field_kind kind = kind_of(v);
-	size_t name = e->value != NULL ? v->name_len :
-					 (size_t)(v->value - v->name) - 1;
+	struct buf field = BUF_INIT(r->m->head.max);
+	struct buf value = BUF_INIT(r->m->head.max);
+	size_t name = v->name_len, limit = MESSAGE_LINE_WANTED;
 
-	put(r, &field, v->name, name);
-	put(r, &field, ":", 1);
-	if (e->value != NULL)
-		put(r, &field, " ", 1);
-	if (kind == FIELD_ADDRESSES && (encode || !value_8bit(v)))
-		r->ok = r->ok &&
-		    mime_encode_addresses(v->value, v->value_len, field.len,
-			&field);
-	else if (encode)
-		r->ok = r->ok &&
-		    mime_encode_unstructured(v->value, v->value_len, field.len,
-			&field);
-	else
-		put_value(r, &field, v->value, v->value_len);
-	put(r, &field, "\r\n", 2);
-	r->ok = r->ok &&
-	    mime_fold(field.data, field.len,
-		e->value != NULL ? MESSAGE_LINE_WANTED : MESSAGE_LINE_MAX,
-		head);
+	if (e->value == NULL) {
+		name = (size_t)(v->value - v->name) - 1;
+		limit = MESSAGE_LINE_MAX;
+	}
+	r->ok = r->ok && buf_add(&field, v->name, name) &&
+	    buf_addc(&field, ':') &&
+	    buf_adds(&value, e->value != NULL ? " " : "") &&
+	    buf_add(&value, v->value, v->value_len) &&
+	    add_value(&field, e, (char *)value.data, value.len, encode) &&
+	    buf_add(&field, "\r\n", 2) &&
+	    mime_fold(field.data, field.len, limit, &r->m->head);
 	if (encode)
 		message_note(r->m, "encode");
-	else if (over && e->value == NULL)
+	else if (over)
 		message_note(r->m, "fold");
 	buf_free(&field);
+	buf_free(&value);
+}
+
+/* A field that may stay byte for byte what it was. */
+static void
+put_read(struct render *r, const struct message_entry *e, bool encode)
+{
+	const struct field *v = &e->field;
+	size_t len = (size_t)(v->value - v->name) + v->value_len;
+	struct flaws flaws = { false, false };
+
+	if (!r->form->verbatim && !r->m->has_dkim)
+		flaws = find_flaws(v->name, len);
+	if (encode || flaws.blank || flaws.over) {
+		put_changed(r, e, encode, flaws.over);
+	} else {
+		put(r, &r->m->head, v->name, len);
+		put(r, &r->m->head, "\r\n", 2);
+	}
 }
 
 static void
 put_field(struct render *r, const struct message_entry *e)
 {
 	const struct field *v = &e->field;
-	size_t len = (size_t)(v->value - v->name) + v->value_len;
-	struct flaws flaws = { false, false };
 	bool covered, encode, own = e->value != NULL;
 
 	if (v->removed ||
@@ -375,18 +398,14 @@ put_field(struct render *r, const struct message_entry *e)
 		    "Content-Transfer-Encoding")))
 		return;
 	covered = !value_8bit(v) || (r->utf8 && value_utf8(v));
-	encode = !covered && !r->form->verbatim && !(r->m->has_dkim && !own) &&
+	encode = !covered && !r->form->verbatim && (own || !r->m->has_dkim) &&
 	    kind_of(v) != FIELD_STRUCTURED;
 	if (!covered && !encode)
 		r->raw_8bit = true;
-	if (!r->form->verbatim && !r->m->has_dkim)
-		flaws = find_flaws(v->name, len);
-	if (own || encode || flaws.blank || flaws.over) {
-		put_changed(r, e, encode, flaws.over);
-	} else {
-		put(r, &r->m->head, v->name, len);
-		put(r, &r->m->head, "\r\n", 2);
-	}
+	if (own)
+		put_changed(r, e, encode, false);
+	else
+		put_read(r, e, encode);
 }
 
 static void

@@ -181,12 +181,23 @@ put_q(struct writer *w, const char *text, size_t len)
 	}
 }
 
+static const char *
+word_start(const struct writer *w)
+{
+	return w->utf8 ? "=?UTF-8?" : "=?ISO-8859-1?";
+}
+
+/* Bytes of an encoded word but for its text. */
+static size_t
+overhead(const struct writer *w)
+{
+	return strlen(word_start(w)) + strlen("Q?") + strlen("?=");
+}
+
 static void
 put_word(struct writer *w, const char *text, size_t len, bool base64)
 {
-	const char *start = w->utf8 ? "=?UTF-8?" : "=?ISO-8859-1?";
-
-	put(w, start, strlen(start));
+	put(w, word_start(w), strlen(word_start(w)));
 	put(w, base64 ? "B?" : "Q?", 2);
 	if (base64) {
 		w->ok = w->ok && text_base64_encode(w->out, text, len);
@@ -197,24 +208,39 @@ put_word(struct writer *w, const char *text, size_t len, bool base64)
 	put(w, "?=", 2);
 }
 
+/*
+ * Base64 where most of the text would be codes, which nobody can read anyway;
+ * gives the bytes that one encoded word of it all takes.
+ */
+static bool
+choose_base64(const struct writer *w, const char *text, size_t len,
+    size_t *size)
+{
+	size_t q = 0, i;
+	bool base64;
+
+	for (i = 0; i < len; i++)
+		q += q_size((unsigned char)text[i]);
+	base64 = q > len * 2;
+	*size = overhead(w) + (base64 ? (len + 2) / 3 * 4 : q);
+	return base64;
+}
+
 /* All of text as encoded words, from where the line stands. */
 static void
 put_words(struct writer *w, const char *text, size_t len)
 {
-	size_t overhead = w->utf8 ? 12 : 17, size = 0, room, n, i;
-	bool base64;
+	size_t size, room, n;
+	bool base64 = choose_base64(w, text, len, &size);
 
-	for (i = 0; i < len; i++)
-		size += q_size((unsigned char)text[i]);
-	base64 = (len + 2) / 3 * 4 < size;
 	while (len > 0 && w->ok) {
 		room = w->column < LINE_WANTED ? LINE_WANTED - w->column : 0;
 		if (room > WORD_MAX)
 			room = WORD_MAX;
 		n = 0;
-		if (room > overhead)
-			n = fit(w, text, len, base64, room - overhead);
-		if (n < len && room < overhead + ROOM_WANTED)
+		if (room > overhead(w))
+			n = fit(w, text, len, base64, room - overhead(w));
+		if (n < len && room < overhead(w) + ROOM_WANTED)
 			n = 0;
 		if (n > 0)
 			put_word(w, text, n, base64);
@@ -232,7 +258,12 @@ put_words(struct writer *w, const char *text, size_t len)
 static void
 put_encoded(struct writer *w, struct piece gap, const char *text, size_t len)
 {
-	put_gap(w, gap.len == 0 ? one_blank : gap, ROOM_WANTED + 17);
+	size_t need;
+
+	choose_base64(w, text, len, &need);
+	if (need > overhead(w) + ROOM_WANTED)
+		need = overhead(w) + ROOM_WANTED;
+	put_gap(w, gap.len == 0 ? one_blank : gap, need);
 	put_words(w, text, len);
 }
 
@@ -563,6 +594,7 @@ put_item(struct writer *w, const char *at, const char *end, bool phrase)
 		} else {
 			need = gap.len > 0 || w->comma ? run_length(at, end) :
 							 len;
+			need++; /* a comma may follow */
 			put_ascii(w, gap, (struct piece){ at, len }, need);
 			w->raw |= text_has_8bit(at, len);
 		}
