@@ -228,7 +228,7 @@ identity_mailname(void)
 		name = text_trim(line);
 	free(line);
 	fclose(file);
-	if (name != NULL && identity_is_host(name) && strchr(name, '.') != NULL)
+	if (name != NULL && identity_is_host(name))
 		return name;
 	free(name);
 	return NULL;

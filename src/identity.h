@@ -29,7 +29,8 @@ char *identity_host(bool use_env);
    .internal, .lan or .home.arpa.  NULL otherwise; free() it. */
 char *identity_fqdn(bool use_env);
 
-/* First line of /etc/mailname when it is a domain, else NULL; free() it. */
+/* First line of /etc/mailname when it is a name, with or without a dot, else
+   NULL; free() it. */
 char *identity_mailname(void);
 
 /* The parsers behind them, pure. */

@@ -285,17 +285,15 @@ test_hosts_line(void **state)
 	}
 }
 
-/* Whatever the machine has, it is nothing or a domain. */
+/* Whatever the machine has, it is nothing or a name. */
 static void
 test_mailname(void **state)
 {
 	char *name = identity_mailname();
 
 	(void)state;
-	if (name != NULL) {
+	if (name != NULL)
 		assert_true(identity_is_host(name));
-		assert_non_null(strchr(name, '.'));
-	}
 	free(name);
 }
 
