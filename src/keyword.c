@@ -432,7 +432,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .type = KEYWORD_BOOL, .flags = BARE, .initial = "on",
 	    .argument = "SWITCH", .doc = "whether -f replaces from" },
 	[KW_FROM_POLICY] = { .name = "from_policy", .type = KEYWORD_CHOICE,
-	    .choices = policies, .initial = "keep", .argument = "POLICY",
+	    .choices = policies, .initial = "fill", .argument = "POLICY",
 	    .doc = "keep, fill or force, for envelope and header" },
 	[KW_DEFAULT_DOMAIN] = { .name = "default_domain",
 	    .check = check_domain, .allowed = DOMAINS, .argument = "DOMAIN",
