@@ -25,8 +25,8 @@ void
 info_version(void)
 {
 	printf("onehop %s\n", PACKAGE_VERSION);
-	printf("TLS library: %s\n", tls_library());
-	printf("IDN library: %s\n", idn_library());
+	printf("TLS library: GnuTLS %s\n", tls_library());
+	printf("IDN library: libidn2 %s\n", idn_library());
 	printf("Authentication: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 "
 	       "SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-256-PLUS EXTERNAL "
 	       "XOAUTH2 OAUTHBEARER\n");

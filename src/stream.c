@@ -230,12 +230,15 @@ take_line(struct stream *s, const unsigned char *lf, struct buf *line)
 	const unsigned char *start = s->in + s->begin;
 	size_t len = (size_t)(lf - start);
 
+	if (len > line->max - line->len)
+		return STREAM_TOO_LONG;
 	s->begin += len + 1;
 	if (len > 0 && start[len - 1] == '\r')
 		len--;
 	if (s->tap != NULL)
 		s->tap(s->tap_ctx, '<', start, len);
-	return buf_add(line, start, len) ? STREAM_OK : STREAM_TOO_LONG;
+	buf_add(line, start, len);
+	return STREAM_OK;
 }
 
 enum stream_result
@@ -257,16 +260,21 @@ stream_get_line(struct stream *s, struct buf *line)
 }
 
 enum stream_result
-stream_get(struct stream *s, void *bytes, size_t len, size_t *got)
+stream_peek(struct stream *s, const unsigned char **bytes, size_t *len)
 {
 	enum stream_result r;
 
 	if (s->begin == s->end && (r = fill_wait(s)) != STREAM_OK)
 		return r;
-	*got = s->end - s->begin < len ? s->end - s->begin : len;
-	memcpy(bytes, s->in + s->begin, *got);
-	s->begin += *got;
+	*bytes = s->in + s->begin;
+	*len = s->end - s->begin;
 	return STREAM_OK;
+}
+
+void
+stream_skip(struct stream *s, size_t len)
+{
+	s->begin += len;
 }
 
 void

@@ -20,7 +20,7 @@ enum stream_result {
 	STREAM_EOF,
 	STREAM_TIMEOUT,
 	STREAM_ERROR,	 /* stream_error() says what */
-	STREAM_TOO_LONG, /* a line over the buffer's maximum */
+	STREAM_TOO_LONG, /* a line over the buffer's maximum, still unread */
 	STREAM_READABLE	 /* stream_flush(): input waits, output not done */
 };
 
@@ -68,9 +68,13 @@ int64_t stream_left(const struct stream *s);
  */
 enum stream_result stream_get_line(struct stream *s, struct buf *line);
 
-/* Reads 1..len bytes. */
-enum stream_result stream_get(struct stream *s, void *bytes, size_t len,
-    size_t *got);
+/*
+ * Shows what is buffered, waiting for at least one byte; stream_skip() takes
+ * as much of it as the caller has understood.
+ */
+enum stream_result stream_peek(struct stream *s, const unsigned char **bytes,
+    size_t *len);
+void stream_skip(struct stream *s, size_t len);
 
 /* Queues output; nothing is sent before stream_flush(). */
 void stream_put(struct stream *s, const void *bytes, size_t len);

@@ -1,0 +1,344 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "buf.h"
+#include "config.h"
+#include "envelope_impl.h"
+#include "identity.h"
+#include "invocation.h"
+#include "message.h"
+#include "mime.h"
+#include "outcome.h"
+#include "text.h"
+
+/* A word of a name longer than that could not be folded: it is encoded. */
+#define NAME_WORD_MAX 200
+#define NAME_MAX_LEN (1 << 20)
+
+/* One From field as it is, unfolded. */
+struct from_field {
+	size_t index;
+	char *value;
+	bool parsed; /* list is what it holds; at least one address */
+	struct address_list list;
+};
+
+static void
+from_field_free(struct from_field *from)
+{
+	address_list_free(&from->list);
+	free(from->value);
+}
+
+static void
+from_field_read(struct from_field *from, const struct message *m, size_t i)
+{
+	struct failure ignored = FAILURE_INIT;
+
+	*from = (struct from_field){ .index = i };
+	from->value = message_value(m, i);
+	from->parsed = address_parse_list(from->value, strlen(from->value),
+			   &from->list, &ignored) &&
+	    from->list.n > 0;
+	failure_free(&ignored);
+}
+
+/* --- names ---------------------------------------------------------------- */
+
+static bool
+has_long_word(const char *name)
+{
+	size_t len;
+
+	for (; *name != '\0'; name += len) {
+		name += strspn(name, " ");
+		len = strcspn(name, " ");
+		if (len > NAME_WORD_MAX)
+			return true;
+	}
+	return false;
+}
+
+/* A display name as it goes in front of an address. */
+static char *
+encode_name(const char *name)
+{
+	struct buf words = BUF_INIT(NAME_MAX_LEN);
+	char *from, *to, *out;
+
+	if (!text_has_8bit(name, strlen(name)) && !has_long_word(name))
+		return address_quote_name(name);
+	mime_encode_words(name, strlen(name), sizeof("From: ") - 1, &words);
+	out = mem_strdup(buf_str(&words));
+	buf_free(&words);
+	/* Where it is folded is decided when it is sent. */
+	for (from = to = out; *from != '\0'; from++)
+		if (*from != '\r' && *from != '\n')
+			*to++ = *from;
+	*to = '\0';
+	return out;
+}
+
+static char *
+make_mailbox(const char *name, const char *spec)
+{
+	char *phrase, *mailbox;
+
+	if (name == NULL || *name == '\0')
+		return mem_strdup(spec);
+	phrase = encode_name(name);
+	mailbox = mem_printf("%s <%s>", phrase, spec);
+	free(phrase);
+	return mailbox;
+}
+
+/* -F "\"Reminder Service\"": quoted by the caller already. */
+static char *
+unquote_name(const char *name)
+{
+	size_t len = strlen(name), i;
+	char *out, *to;
+
+	if (len < 2 || name[0] != '"' || name[len - 1] != '"')
+		return mem_strdup(name);
+	out = to = mem_alloc(len);
+	for (i = 1; i < len - 1; i++) {
+		if (name[i] == '\\' && i + 1 < len - 1) {
+			i++;
+		} else if (name[i] == '"' || name[i] == '\\') {
+			free(out);
+			return mem_strdup(name);
+		}
+		*to++ = name[i];
+	}
+	*to = '\0';
+	return out;
+}
+
+/* The name for a From field that we make: the user's own only with the user's
+   own address. */
+static bool
+generated_name(struct envelope_job *j, char **out)
+{
+	const char *given = j->inv->full_name;
+	bool option = given != NULL;
+
+	if (!option)
+		given = config_string(j->c, KW_FROM_FULL_NAME);
+	*out = NULL;
+	if (given == NULL && j->own)
+		*out = identity_full_name();
+	if (given == NULL)
+		return true;
+	if (text_has_control(given, strlen(given)))
+		return failure_set(j->f, option ? FAIL_DATA : FAIL_CONFIG,
+		    "full name '%s' has a control character", given);
+	*out = unquote_name(given);
+	return true;
+}
+
+/* --- edits ---------------------------------------------------------------- */
+
+static bool
+replace(struct envelope_job *j, size_t i, const char *value, const char *reason)
+{
+	return envelope_edited(j, message_replace(j->m, i, value, reason));
+}
+
+/* The address for a From field that we make; free() it. */
+static char *
+sender_or_own(struct envelope_job *j)
+{
+	if (*j->e->sender != '\0')
+		return mem_strdup(j->e->sender);
+	return envelope_own_address(j);
+}
+
+static bool
+add_from(struct envelope_job *j)
+{
+	char *spec = sender_or_own(j), *name = NULL, *value;
+	bool ok = spec != NULL && generated_name(j, &name);
+
+	if (ok) {
+		value = make_mailbox(name, spec);
+		ok = envelope_edited(j,
+		    message_add_field(j->m, "From", value, false, "from"));
+		free(value);
+	}
+	free(name);
+	free(spec);
+	return ok;
+}
+
+/* Removes all fields of that name after the one at i. */
+static bool
+remove_others(struct envelope_job *j, const char *name, size_t i)
+{
+	ssize_t next = (ssize_t)i;
+
+	while ((next = message_find(j->m, name, (size_t)(next + 1))) >= 0)
+		if (!envelope_edited(j,
+			message_remove(j->m, (size_t)next, "from")))
+			return false;
+	return true;
+}
+
+/* The value with its only addr-spec replaced: a name in front of brackets
+   stays as it is, one in a comment goes there. */
+static char *
+with_address(const struct from_field *from, const char *spec)
+{
+	const struct address *a = &from->list.v[0];
+
+	if (from->list.n == 1 && a->angle)
+		return mem_printf("%.*s%s%s", (int)a->begin, from->value, spec,
+		    from->value + a->end);
+	return make_mailbox(a->name, spec);
+}
+
+/* fill: a mailbox without a domain gets one. */
+static bool
+complete_from(struct envelope_job *j, const struct from_field *from)
+{
+	struct failure ignored = FAILURE_INIT;
+	const struct address *a = from->list.v;
+	char *spec, *value;
+	bool ok = true;
+
+	if (!from->parsed || from->list.n != 1 ||
+	    address_domain(a->spec) != NULL)
+		return true;
+	spec = mem_printf("%s@%s", a->spec, envelope_domain(j));
+	if (address_check(spec, &ignored)) {
+		value = with_address(from, spec);
+		ok = replace(j, from->index, value, "from");
+		free(value);
+	}
+	failure_free(&ignored);
+	free(spec);
+	return ok;
+}
+
+/* Where answers went before stays known, if that is a place. */
+static bool
+keep_as_reply_to(struct envelope_job *j, const struct from_field *from,
+    const char *spec)
+{
+	size_t i;
+
+	if (!from->parsed || message_find(j->m, "Reply-To", 0) >= 0 ||
+	    (from->list.n == 1 && address_equal(from->list.v[0].spec, spec)))
+		return true;
+	for (i = 0; i < from->list.n; i++)
+		if (envelope_is_unqualified(from->list.v[i].spec))
+			return true;
+	return envelope_edited(j,
+	    message_add_field(j->m, "Reply-To", from->value, false,
+		"reply-to"));
+}
+
+/* force: From becomes the configured address. */
+static bool
+force_from(struct envelope_job *j, const struct from_field *from,
+    const char *spec)
+{
+	bool same = from->parsed && from->list.n == 1 &&
+	    address_equal(from->list.v[0].spec, spec);
+	char *value;
+	bool ok;
+
+	if (!keep_as_reply_to(j, from, spec))
+		return false;
+	if (!same) {
+		value = from->parsed ? with_address(from, spec) :
+				       mem_strdup(spec);
+		ok = replace(j, from->index, value, "from");
+		free(value);
+		if (!ok)
+			return false;
+	}
+	return remove_others(j, "From", from->index);
+}
+
+static bool
+force_sender(struct envelope_job *j, const char *spec)
+{
+	ssize_t i = message_find(j->m, "Sender", 0);
+	struct from_field sender;
+	bool same;
+
+	if (i < 0)
+		return true;
+	from_field_read(&sender, j->m, (size_t)i);
+	same = sender.parsed && sender.list.n == 1 &&
+	    address_equal(sender.list.v[0].spec, spec);
+	from_field_free(&sender);
+	if (!same && !replace(j, (size_t)i, spec, "sender"))
+		return false;
+	return remove_others(j, "Sender", (size_t)i);
+}
+
+/* set_from_header on: as msmtp. */
+static bool
+replace_from(struct envelope_job *j)
+{
+	ssize_t i = message_find(j->m, "From", 0);
+
+	if (i >= 0 && *j->e->sender == '\0')
+		return true;
+	if (i >= 0 &&
+	    (!remove_others(j, "From", (size_t)i) ||
+		!envelope_edited(j, message_remove(j->m, (size_t)i, "from"))))
+		return false;
+	return add_from(j);
+}
+
+/* What from_policy wants of a From field that is there. */
+static bool
+apply_policy(struct envelope_job *j, size_t i, const char *forced)
+{
+	struct from_field from;
+	bool ok = true;
+
+	from_field_read(&from, j->m, i);
+	if (forced != NULL)
+		ok = force_from(j, &from, forced);
+	else if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FILL &&
+	    message_find(j->m, "From", i + 1) < 0)
+		ok = complete_from(j, &from);
+	from_field_free(&from);
+	return ok;
+}
+
+/* set_from_header off leaves From alone, whatever from_policy says. */
+static bool
+edit_from(struct envelope_job *j, const char *forced)
+{
+	int how = config_choice(j->c, KW_SET_FROM_HEADER);
+	ssize_t i = message_find(j->m, "From", 0);
+
+	if (how == HEADER_OFF)
+		return true;
+	if (i < 0)
+		return add_from(j);
+	if (how == HEADER_ON && forced == NULL)
+		return replace_from(j);
+	return apply_policy(j, (size_t)i, forced);
+}
+
+bool
+envelope_edit_from(struct envelope_job *j)
+{
+	char *forced = NULL;
+	bool ok;
+
+	if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FORCE &&
+	    !envelope_configured(j, &forced))
+		return false;
+	ok = edit_from(j, forced) &&
+	    (forced == NULL || force_sender(j, forced));
+	free(forced);
+	return ok;
+}

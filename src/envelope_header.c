@@ -1,0 +1,266 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "address.h"
+#include "aliases.h"
+#include "buf.h"
+#include "config.h"
+#include "envelope_impl.h"
+#include "message.h"
+#include "outcome.h"
+
+/* A field's value is never longer than that: MESSAGE_HEADER_MAX twice. */
+#define VALUE_MAX (2 * MESSAGE_HEADER_MAX)
+#define RANDOM_WORDS 2
+
+bool
+envelope_edited(struct envelope_job *j, bool ok)
+{
+	return ok || failure_set(j->f, FAIL_SOFTWARE, "a header edit failed");
+}
+
+static bool
+remove_all(struct envelope_job *j, const char *name, const char *reason)
+{
+	ssize_t i = -1;
+
+	while ((i = message_find(j->m, name, (size_t)(i + 1))) >= 0)
+		if (!envelope_edited(j,
+			message_remove(j->m, (size_t)i, reason)))
+			return false;
+	return true;
+}
+
+/* --- To and Cc ------------------------------------------------------------ */
+
+/*
+ * Writes what a name stands for in its place.  In angle brackets the display
+ * name goes with the first address, and the others follow.
+ */
+static void
+put_addresses(struct buf *out, const struct address *a, char *const *list)
+{
+	const char *between = a->angle ? ">, <" : ", ";
+	size_t i;
+
+	for (i = 0; list[i] != NULL; i++)
+		buf_addf(out, "%s%s", i > 0 ? between : "", list[i]);
+}
+
+/* Copies the value with the unqualified names replaced; false when there are
+   none, or nothing is known about them. */
+static bool
+rewrite_names(struct envelope_job *j, const char *value,
+    const struct address_list *l, struct buf *out)
+{
+	size_t from = 0, i;
+	char **list;
+
+	for (i = 0; i < l->n; i++) {
+		const struct address *a = &l->v[i];
+
+		if (!envelope_is_unqualified(a->spec))
+			continue;
+		list = envelope_resolve(j, a->spec);
+		if (list == NULL || strcmp(list[0], a->spec) == 0) {
+			aliases_free_list(list);
+			continue;
+		}
+		buf_add(out, value + from, a->begin - from);
+		put_addresses(out, a, list);
+		from = a->end;
+		aliases_free_list(list);
+	}
+	buf_adds(out, value + from);
+	return from > 0;
+}
+
+static bool
+rewrite_field(struct envelope_job *j, size_t i)
+{
+	char *value = message_value(j->m, i);
+	struct buf out = BUF_INIT(VALUE_MAX);
+	struct address_list l = { NULL, 0 };
+	bool ok = true;
+
+	if (address_parse_list(value, strlen(value), &l, j->f) &&
+	    rewrite_names(j, value, &l, &out))
+		ok = envelope_edited(j,
+		    message_replace(j->m, i, buf_str(&out), "to"));
+	address_list_free(&l);
+	buf_free(&out);
+	free(value);
+	return ok;
+}
+
+static bool
+rewrite_recipients(struct envelope_job *j)
+{
+	static const char *const names[] = { "To", "Cc", "Resent-To",
+		"Resent-Cc" };
+	ssize_t i;
+	size_t n;
+
+	for (n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+		for (i = -1;
+		     (i = message_find(j->m, names[n], (size_t)(i + 1))) >= 0;)
+			if (!rewrite_field(j, (size_t)i))
+				return false;
+	/* What cannot be read or mapped stays, and is no failure here. */
+	failure_clear(j->f);
+	return true;
+}
+
+/* set_to_header: as msmtp, in place of To, Cc and Bcc. */
+static bool
+replace_recipients(struct envelope_job *j, int how)
+{
+	struct buf value = BUF_INIT(VALUE_MAX);
+	size_t i;
+	bool ok;
+
+	if (how == TO_UNDISCLOSED)
+		buf_adds(&value, "undisclosed-recipients:;");
+	else
+		for (i = 0; i < j->recipients.n; i++)
+			buf_addf(&value, "%s%s", i > 0 ? ", " : "",
+			    j->recipients.v[i]);
+	ok = remove_all(j, "To", "to") && remove_all(j, "Cc", "to") &&
+	    remove_all(j, "Bcc", "to") &&
+	    envelope_edited(j,
+		message_add_field(j->m, "To", buf_str(&value), false, "to"));
+	buf_free(&value);
+	return ok;
+}
+
+static bool
+edit_recipients(struct envelope_job *j)
+{
+	int how = config_choice(j->c, KW_SET_TO_HEADER);
+
+	if (config_flag(j->c, KW_REMOVE_BCC_HEADERS) &&
+	    (!remove_all(j, "Bcc", "bcc") ||
+		!remove_all(j, "Resent-Bcc", "bcc")))
+		return false;
+	return how == TO_OFF ? rewrite_recipients(j) :
+			       replace_recipients(j, how);
+}
+
+/* --- Date and Message-ID -------------------------------------------------- */
+
+char *
+envelope_date(time_t now)
+{
+	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu",
+		"Fri", "Sat" };
+	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May",
+		"Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	struct tm tm;
+	long minutes;
+
+	if (localtime_r(&now, &tm) == NULL) {
+		now = 0;
+		gmtime_r(&now, &tm);
+	}
+	minutes = tm.tm_gmtoff / 60;
+	return mem_printf("%s, %d %s %d %02d:%02d:%02d %c%02ld%02ld",
+	    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
+	    tm.tm_hour, tm.tm_min, tm.tm_sec, minutes < 0 ? '-' : '+',
+	    labs(minutes) / 60, labs(minutes) % 60);
+}
+
+/* Unique without telling when and where: 128 random bits, or where the kernel
+   has none, what no other process has. */
+static void
+draw(uint64_t words[RANDOM_WORDS])
+{
+	struct timespec now;
+
+	if (getrandom(words, RANDOM_WORDS * sizeof(words[0]), 0) ==
+	    RANDOM_WORDS * sizeof(words[0]))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	words[0] = ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec) *
+	    UINT64_C(0x9e3779b97f4a7c15);
+	words[1] = (uintptr_t)words * UINT64_C(0xd6e8feb86659fd93);
+}
+
+/* The domain for a Message-ID: of the sender, or of the From field of a
+   bounce, or our own; free() it, NULL with a failure. */
+static char *
+id_domain(struct envelope_job *j)
+{
+	char *spec = NULL, *ascii = NULL, *domain = NULL;
+	struct failure ignored = FAILURE_INIT;
+
+	if (*j->e->sender != '\0')
+		return mem_strdup(address_domain(j->e->sender));
+	spec = envelope_header_address(j->m);
+	if (spec != NULL && !envelope_is_unqualified(spec))
+		ascii = address_to_ascii(spec, &ignored);
+	if (ascii == NULL)
+		ascii = envelope_own_address(j);
+	if (ascii != NULL)
+		domain = mem_strdup(address_domain(ascii));
+	failure_free(&ignored);
+	free(spec);
+	free(ascii);
+	return domain;
+}
+
+static bool
+add_message_id(struct envelope_job *j)
+{
+	uint64_t words[RANDOM_WORDS];
+	char *domain = id_domain(j), *value;
+	bool ok;
+
+	if (domain == NULL)
+		return false;
+	draw(words);
+	value = mem_printf("<%016llx.%016llx@%s>", (unsigned long long)words[0],
+	    (unsigned long long)words[1], domain);
+	ok = envelope_edited(j,
+	    message_add_field(j->m, "Message-ID", value, false, "message-id"));
+	free(value);
+	free(domain);
+	return ok;
+}
+
+static bool
+add_date(struct envelope_job *j)
+{
+	char *value = envelope_date(time(NULL));
+	bool ok = envelope_edited(j,
+	    message_add_field(j->m, "Date", value, false, "date"));
+
+	free(value);
+	return ok;
+}
+
+/* Whether set_X_header wants a field of our own: auto only where there is
+   none; on also in place of what there is. */
+static bool
+wants(struct envelope_job *j, enum keyword_id id, const char *name,
+    const char *reason, bool *ok)
+{
+	int how = config_choice(j->c, id);
+
+	if (how == HEADER_ON)
+		*ok = *ok && remove_all(j, name, reason);
+	return *ok && how != HEADER_OFF && message_find(j->m, name, 0) < 0;
+}
+
+bool
+envelope_edit_header(struct envelope_job *j)
+{
+	bool ok = edit_recipients(j) && envelope_edit_from(j);
+
+	if (wants(j, KW_SET_DATE_HEADER, "Date", "date", &ok))
+		ok = add_date(j);
+	if (wants(j, KW_SET_MSGID_HEADER, "Message-ID", "message-id", &ok))
+		ok = add_message_id(j);
+	return ok;
+}

@@ -1,0 +1,286 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "buf.h"
+#include "config.h"
+#include "envelope_impl.h"
+#include "identity.h"
+#include "invocation.h"
+#include "message.h"
+#include "outcome.h"
+#include "text.h"
+
+static bool
+is_from(const struct field *field)
+{
+	return !field->removed &&
+	    (text_case_equal(field->name, field->name_len, "From") ||
+		text_case_equal(field->name, field->name_len, "Resent-From"));
+}
+
+char *
+envelope_header_address(const struct message *m)
+{
+	size_t count = message_field_count(m), i;
+	struct failure ignored = FAILURE_INIT;
+	struct address_list l = { NULL, 0 };
+	const struct field *field;
+	char *spec = NULL;
+
+	for (i = 0; i < count && !is_from(message_field(m, i)); i++)
+		continue;
+	if (i == count)
+		return NULL;
+	field = message_field(m, i);
+	if (address_parse_list(field->value, field->value_len, &l, &ignored) &&
+	    l.n > 0)
+		spec = mem_strdup(l.v[0].spec);
+	address_list_free(&l);
+	failure_free(&ignored);
+	return spec;
+}
+
+/*
+ * PHP code quotes its -f argument once too often: a quoted string that holds
+ * a whole address is that address, as it cannot be a mailbox here.
+ */
+static char *
+without_quotes(char *spec)
+{
+	struct failure ignored = FAILURE_INIT;
+	size_t len = strlen(spec);
+	char *inner;
+
+	if (*spec != '"' || len < 3 || address_domain(spec) != NULL)
+		return spec;
+	inner = mem_strndup(spec + 1, len - 2);
+	if (address_domain(inner) != NULL && address_check(inner, &ignored)) {
+		free(spec);
+		spec = inner;
+	} else {
+		free(inner);
+	}
+	failure_free(&ignored);
+	return spec;
+}
+
+/* The address in a text that must hold one; "" for the null reverse-path. */
+static char *
+parse_sender(const char *text, struct failure *f)
+{
+	struct address_list l;
+	char *trimmed, *spec = NULL;
+
+	if (strpbrk(text, "\r\n") != NULL) {
+		failure_set(f, FAIL_DATA, "sender '%s' has a line end", text);
+		return NULL;
+	}
+	trimmed = text_trim(text);
+	if (*trimmed == '\0' || strcmp(trimmed, "<>") == 0 ||
+	    text_casecmp(trimmed, "MAILER-DAEMON") == 0) {
+		*trimmed = '\0';
+		return trimmed;
+	}
+	free(trimmed);
+	if (!address_parse_list(text, strlen(text), &l, f)) {
+		failure_prefix(f, "sender: ");
+		return NULL;
+	}
+	if (l.n == 1)
+		spec = without_quotes(mem_strdup(l.v[0].spec));
+	else
+		failure_set(f, FAIL_DATA, "sender '%s' is not one address",
+		    text);
+	address_list_free(&l);
+	return spec;
+}
+
+/* Adds a domain if there is none, converts, checks; takes spec over. */
+static char *
+finish_sender(struct envelope_job *j, char *spec)
+{
+	char *full, *ascii;
+
+	if (spec == NULL)
+		return NULL;
+	if (*spec != '\0' && address_domain(spec) == NULL) {
+		full = mem_printf("%s@%s", spec, envelope_domain(j));
+		free(spec);
+		spec = full;
+	}
+	ascii = address_to_ascii(spec, j->f);
+	free(spec);
+	if (ascii != NULL && address_check(ascii, j->f))
+		return ascii;
+	failure_prefix(j->f, "sender: ");
+	free(ascii);
+	return NULL;
+}
+
+/* The text of `from`, or NULL. */
+static bool
+configured_text(struct envelope_job *j, char **out)
+{
+	const char *text = config_string(j->c, KW_FROM);
+
+	*out = NULL;
+	/* Without a From field there is nothing that %F could be. */
+	if (text == NULL || (j->from_address == NULL && strstr(text, "%F")))
+		return true;
+	failure_clear(j->f);
+	*out = config_expand(j->c, KW_FROM, j->from_address, j->f);
+	return *out != NULL || j->f->class == FAIL_NONE;
+}
+
+bool
+envelope_configured(struct envelope_job *j, char **out)
+{
+	char *text;
+
+	*out = NULL;
+	if (!configured_text(j, &text))
+		return false;
+	if (text == NULL)
+		return true;
+	*out = finish_sender(j, parse_sender(text, j->f));
+	if (*out == NULL) {
+		failure_prefix(j->f,
+		    "%s: from: ", config_origin(j->c, KW_FROM));
+		j->f->class = FAIL_CONFIG;
+	}
+	free(text);
+	return *out != NULL;
+}
+
+char *
+envelope_own_address(struct envelope_job *j)
+{
+	char *user, *spec;
+
+	if (!envelope_configured(j, &spec))
+		return NULL;
+	/* `auto_from` makes `from` without anybody having set it. */
+	j->own = spec == NULL || !config_is_set(j->c, KW_FROM);
+	if (spec != NULL)
+		return spec;
+	user = identity_user(j->use_env);
+	spec = finish_sender(j, mem_printf("%s@%s", user, envelope_domain(j)));
+	free(user);
+	return spec;
+}
+
+/* A name of the host that means something elsewhere, or NULL. */
+static char *
+host_domain(struct envelope_job *j)
+{
+	char *name = identity_fqdn(j->use_env);
+
+	if (name != NULL)
+		return name;
+	name = identity_mailname();
+	if (name != NULL && strchr(name, '.') != NULL)
+		return name;
+	free(name);
+	return NULL;
+}
+
+/* The domain of the first address of `from` that has one. */
+static char *
+from_domain(const struct envelope_job *j)
+{
+	const char *from = config_string(j->c, KW_FROM), *domain;
+
+	domain = from == NULL ? NULL : address_domain(from);
+	if (domain == NULL || *domain == '\0' ||
+	    strpbrk(domain, " \t,%*?[<>") != NULL)
+		return NULL;
+	return mem_strdup(domain);
+}
+
+const char *
+envelope_domain(struct envelope_job *j)
+{
+	if (j->domain == NULL)
+		j->domain = mem_strdup(config_string(j->c, KW_DEFAULT_DOMAIN));
+	if (j->domain == NULL)
+		j->domain = mem_strdup(config_string(j->c, KW_MAILDOMAIN));
+	if (j->domain == NULL)
+		j->domain = host_domain(j);
+	if (j->domain == NULL)
+		j->domain = from_domain(j);
+	if (j->domain == NULL)
+		j->domain = identity_host(j->use_env);
+	if (j->domain == NULL)
+		j->domain = mem_strdup("localhost");
+	return j->domain;
+}
+
+/* What the invocation asks for: NULL when it does not say. */
+static bool
+asked_sender(struct envelope_job *j, char **out)
+{
+	const struct invocation *inv = j->inv;
+
+	*out = NULL;
+	if (inv->sender_given) {
+		*out = finish_sender(j, parse_sender(inv->sender, j->f));
+		return *out != NULL;
+	}
+	if (!inv->read_envelope_from || j->from_address == NULL)
+		return true;
+	*out = finish_sender(j, mem_strdup(j->from_address));
+	return *out != NULL;
+}
+
+/* from_policy force: the configured address, but a bounce stays one (RFC 5321
+   section 4.5.5). */
+static char *
+forced_sender(struct envelope_job *j, const char *asked)
+{
+	char *spec;
+
+	if (!envelope_configured(j, &spec))
+		return NULL;
+	if (spec == NULL) {
+		failure_set(j->f, FAIL_CONFIG,
+		    "%s: 'from_policy force' needs an address",
+		    config_origin(j->c, KW_FROM_POLICY));
+		failure_hint(j->f, "set 'from'");
+	} else if (asked != NULL && *asked == '\0') {
+		*spec = '\0';
+	}
+	return spec;
+}
+
+/* `from` where there is one, else the address asked for: for
+   allow_from_override off. */
+static char *
+configured_sender(struct envelope_job *j, const char *asked)
+{
+	char *spec;
+
+	if (!envelope_configured(j, &spec))
+		return NULL;
+	return spec != NULL ? spec : mem_strdup(asked);
+}
+
+bool
+envelope_find_sender(struct envelope_job *j)
+{
+	char *asked;
+
+	/* Checked also when it is not used: nobody asks for it by chance. */
+	if (!asked_sender(j, &asked))
+		return false;
+	if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FORCE)
+		j->e->sender = forced_sender(j, asked);
+	else if (asked == NULL)
+		j->e->sender = envelope_own_address(j);
+	else if (config_flag(j->c, KW_ALLOW_FROM_OVERRIDE))
+		j->e->sender = mem_strdup(asked);
+	else
+		j->e->sender = configured_sender(j, asked);
+	free(asked);
+	return j->e->sender != NULL;
+}
