@@ -139,10 +139,10 @@ parse_tbs(struct der tbs, struct der_cert *cert)
 	struct der skip, wrapped;
 
 	take_optional(&tbs, DER_CONTEXT_CONSTRUCTED); /* version */
-	if (!der_take(&tbs, DER_INTEGER, &skip) ||    /* serial number */
-	    !der_take(&tbs, DER_SEQUENCE, &skip) ||   /* signature */
+	if (!der_take(&tbs, DER_INTEGER, &cert->serial) ||
+	    !der_take(&tbs, DER_SEQUENCE, &skip) || /* signature */
 	    !take_whole(&tbs, DER_SEQUENCE, &cert->issuer) ||
-	    !der_take(&tbs, DER_SEQUENCE, &skip) || /* validity */
+	    !der_take(&tbs, DER_SEQUENCE, &cert->validity) ||
 	    !take_whole(&tbs, DER_SEQUENCE, &cert->subject) ||
 	    !take_whole(&tbs, DER_SEQUENCE, &cert->key))
 		return false;

@@ -22,8 +22,8 @@ enum der_tag {
 	DER_BIT_STRING = 0x03,
 	DER_OCTET_STRING = 0x04,
 	DER_OID = 0x06,
-	DER_UTF8_STRING = 0x0c,
-	DER_PRINTABLE_STRING = 0x13,
+	DER_UTC_TIME = 0x17,
+	DER_GENERALIZED_TIME = 0x18,
 	DER_SEQUENCE = 0x30,
 	DER_SET = 0x31,
 	DER_CONTEXT = 0x80,	       /* [0] IMPLICIT, primitive */
@@ -48,8 +48,9 @@ bool der_take(struct der *in, int tag, struct der *value);
 /* Adds the contents of an object identifier as "2.5.29.17". */
 bool der_oid_show(struct buf *out, struct der oid);
 
-/* The places of a certificate; whole elements but for extensions. */
+/* The places of a certificate; issuer, subject and key are whole elements. */
 struct der_cert {
+	struct der serial, validity; /* contents */
 	struct der issuer, subject, key;
 	struct der extensions; /* contents of the SEQUENCE; may be empty */
 };

@@ -411,6 +411,17 @@ is_tls_start(const struct tls *tls)
 	    tls->first[0] == 22;
 }
 
+/* GnuTLS has read no more than it needed to see that this is no record. */
+static void
+read_rest(struct tls *tls)
+{
+	ssize_t n = recv(tls->fd, tls->first + tls->first_len,
+	    sizeof(tls->first) - tls->first_len, MSG_DONTWAIT);
+
+	if (n > 0)
+		tls->first_len += (size_t)n;
+}
+
 static bool
 fail_plain(struct tls *tls, struct failure *f)
 {
@@ -418,6 +429,7 @@ fail_plain(struct tls *tls, struct failure *f)
 	struct buf said = BUF_INIT(TLS_FIRST_MAX);
 	size_t i, len;
 
+	read_rest(tls);
 	for (len = 0; len < tls->first_len && tls->first[len] != '\n' &&
 	     tls->first[len] != '\r';)
 		len++;

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "der.h"
+#include "text.h"
 #include "tls_constraints.h"
 #include "tls_name.h"
 #include "tls_verify.h"
@@ -56,14 +57,47 @@ static const struct {
 
 /* id-ce numbers */
 #define CE_ALT_NAME 17
+#define CE_NAME_CONSTRAINTS 30
 #define CE_EXTENDED_KEY_USAGE 37
 
 static const unsigned char server_auth[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07,
 	0x03, 0x01 };
 static const unsigned char any_usage[] = { ID_CE, 0x25, 0x00 };
 
+/* Octets of the longest serial number, RFC 5280 section 4.1.2.2 */
+#define SERIAL_MAX 20
+
 /* An empty SEQUENCE */
 static const unsigned char empty_name[] = { 0x30, 0x00 };
+
+/* A time in the forms that RFC 5280 section 4.1.2.5 allows. */
+static bool
+is_time(int tag, struct der d)
+{
+	size_t digits = tag == DER_UTC_TIME ? 12 : 14;
+
+	if ((tag != DER_UTC_TIME && tag != DER_GENERALIZED_TIME) ||
+	    der_len(d) != digits + 1 || d.at[digits] != 'Z')
+		return false;
+	/* GeneralizedTime begins where UTCTime ends. */
+	if (tag == DER_GENERALIZED_TIME && memcmp(d.at, "2050", 4) < 0)
+		return false;
+	while (digits > 0)
+		if (!text_is_digit(d.at[--digits]))
+			return false;
+	return true;
+}
+
+static bool
+has_good_validity(const struct der_cert *parts)
+{
+	struct der d = parts->validity, from, to;
+	int tag_from, tag_to;
+
+	return der_next(&d, &tag_from, &from, NULL) &&
+	    der_next(&d, &tag_to, &to, NULL) && d.at == d.end &&
+	    is_time(tag_from, from) && is_time(tag_to, to);
+}
 
 static void
 judge_dates(struct place *p)
@@ -72,9 +106,11 @@ judge_dates(struct place *p)
 	time_t to = gnutls_x509_crt_get_expiration_time(p->cert->crt);
 	char date[TLS_DATE_SIZE];
 
-	if (from == (time_t)-1 || to == (time_t)-1)
+	/* Of anchors there are old ones in every system's store. */
+	if (from == (time_t)-1 || to == (time_t)-1 ||
+	    (!p->anchor && !has_good_validity(&p->cert->parts)))
 		tls_path_problem(p->path, TLS_WHY_OTHER, p->at,
-		    "has no readable validity");
+		    "has a malformed validity");
 	else if (p->c->now < from)
 		tls_path_problem(p->path, TLS_WHY_NOT_YET, p->at,
 		    "not valid before %s", tls_date(from, date));
@@ -145,6 +181,9 @@ judge_form(struct place *p)
 	if (!p->anchor && gnutls_x509_crt_get_version(p->cert->crt) != 3)
 		tls_path_problem(p->path, TLS_WHY_OTHER, p->at,
 		    "is not an X.509 version 3 certificate");
+	if (der_len(parts->serial) > SERIAL_MAX)
+		tls_path_problem(p->path, TLS_WHY_OTHER, p->at,
+		    "has a serial number of more than 20 octets");
 	if (der_is(parts->issuer, empty_name, sizeof(empty_name)))
 		tls_path_problem(p->path, TLS_WHY_OTHER, p->at,
 		    "has an empty issuer");
@@ -233,18 +272,34 @@ judge_purpose(struct place *p)
 	    "is not for servers: Extended Key Usage lacks serverAuth");
 }
 
+/* Both identifiers are optional; when they are there they must be one. */
+static bool
+key_ids_fit(const struct tls_cert *issuer, const struct tls_cert *cert)
+{
+	struct der authority = tls_cert_authority_id(cert);
+	struct der own = tls_cert_key_id(issuer);
+
+	return der_len(authority) == 0 || der_len(own) == 0 ||
+	    der_equal(authority, own);
+}
+
+bool
+tls_may_issue(const struct tls_cert *issuer, const struct tls_cert *cert,
+    time_t now)
+{
+	int depth;
+
+	return is_ca(issuer, &depth) && key_ids_fit(issuer, cert) &&
+	    gnutls_x509_crt_get_activation_time(issuer->crt) <= now &&
+	    gnutls_x509_crt_get_expiration_time(issuer->crt) >= now;
+}
+
 /* The link to the issuer, as the key identifiers tell it. */
 static void
 judge_key_ids(struct place *p)
 {
-	struct der authority, issuer;
-
-	if (p->at + 1 >= p->path->n)
-		return;
-	authority = tls_cert_authority_id(p->cert);
-	issuer = tls_cert_key_id(p->path->certs[p->at + 1]);
-	if (der_len(authority) > 0 && der_len(issuer) > 0 &&
-	    !der_equal(authority, issuer))
+	if (p->at + 1 < p->path->n &&
+	    !key_ids_fit(p->path->certs[p->at + 1], p->cert))
 		tls_path_problem(p->path, TLS_WHY_EXTENSION, p->at,
 		    "Authority Key Identifier is not the Subject Key "
 		    "Identifier of its issuer");
@@ -278,6 +333,7 @@ judge_names(struct place *p)
 static void
 judge_leaf(struct place *p)
 {
+	struct der_extension e;
 	int depth;
 	bool ca = is_ca(p->cert, &depth);
 
@@ -288,6 +344,9 @@ judge_leaf(struct place *p)
 		    "digitalSignature");
 	if (p->anchor)
 		return;
+	if (der_extension_find(&p->cert->parts, CE_NAME_CONSTRAINTS, &e))
+		tls_path_problem(p->path, TLS_WHY_EXTENSION, 0,
+		    "has Name Constraints, which are for CAs only");
 	if (ca)
 		tls_path_problem(p->path, TLS_WHY_EXTENSION, 0,
 		    "is a CA (Basic Constraints CA:TRUE), not a server");
@@ -335,11 +394,32 @@ judge_revocation(struct place *p)
 		judge_crl(p, p->c->crls[i]);
 }
 
+/*
+ * DSA and what else a library may still verify are not for servers any more;
+ * TLS 1.3 has no use for them either (RFC 8446 section 4.2.3).
+ */
+static void
+judge_key(struct place *p)
+{
+	int key = gnutls_x509_crt_get_pk_algorithm(p->cert->crt, NULL);
+	const char *name;
+
+	if (key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS ||
+	    key == GNUTLS_PK_ECDSA || key == GNUTLS_PK_EDDSA_ED25519 ||
+	    key == GNUTLS_PK_EDDSA_ED448)
+		return;
+	name = gnutls_pk_get_name((gnutls_pk_algorithm_t)key);
+	tls_path_problem(p->path, TLS_WHY_WEAK, p->at,
+	    "has a key of a type that is not trusted: %s",
+	    key > 0 && name != NULL ? name : "unknown");
+}
+
 static void
 judge_place(struct place *p)
 {
 	judge_dates(p);
 	judge_form(p);
+	judge_key(p);
 	if (p->at > 0)
 		judge_issuer(p);
 	else

@@ -147,7 +147,6 @@ tls_check_init(struct tls_check *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->now = time(NULL);
-	c->budget = TLS_PATHS_MAX;
 }
 
 void
@@ -297,21 +296,55 @@ try_anchors(struct tls_check *c, struct tls_path *path, bool *any)
 
 static bool search(struct tls_check *c, struct tls_path *path);
 
+/* Whether next has signed tip, as far as we still want to know. */
+static bool
+has_signed(struct tls_check *c, struct tls_cert *next, struct tls_cert *tip)
+{
+	unsigned int status = 0;
+
+	if (c->choices == 0)
+		return false;
+	c->choices--;
+	return gnutls_x509_crt_verify(tip->crt, &next->crt, 1,
+		   c->flags | GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
+		   &status) >= 0 &&
+	    (status & GNUTLS_CERT_SIGNATURE_FAILURE) == 0;
+}
+
+/* Presented certificates that by name may have issued the tip. */
+static size_t
+find_issuers(struct tls_check *c, struct tls_path *path,
+    struct tls_cert *found[TLS_PRESENTED_MAX])
+{
+	struct tls_cert *tip = path->certs[path->n - 1], *next;
+	size_t i, n = 0;
+
+	for (i = 1; i < c->presented_count; i++) {
+		next = &c->presented[i];
+		if (der_equal(next->parts.subject, tip->parts.issuer) &&
+		    !on_path(path, next))
+			found[n++] = next;
+	}
+	return n;
+}
+
+/* With several of one name to choose from, a path through a wrong one is a
+   waste: there may be a great many. */
 static bool
 try_presented(struct tls_check *c, struct tls_path *path, bool *any)
 {
-	const struct tls_cert *tip = path->certs[path->n - 1];
-	struct tls_cert *next;
+	struct tls_cert *found[TLS_PRESENTED_MAX];
+	struct tls_cert *tip = path->certs[path->n - 1];
+	size_t i, n = find_issuers(c, path, found);
 	bool ok = false;
-	size_t i;
 
-	for (i = 1; i < c->presented_count && !ok; i++) {
-		next = &c->presented[i];
-		if (!der_equal(next->parts.subject, tip->parts.issuer) ||
-		    on_path(path, next))
-			continue;
+	for (i = 0; i < n && !ok; i++) {
 		*any = true;
-		path->certs[path->n++] = next;
+		if (c->picky && n > 1 &&
+		    (!tls_may_issue(found[i], tip, c->now) ||
+			!has_signed(c, found[i], tip)))
+			continue;
+		path->certs[path->n++] = found[i];
 		ok = search(c, path);
 		path->n--;
 	}
@@ -348,10 +381,20 @@ search(struct tls_check *c, struct tls_path *path)
 	return ok;
 }
 
+/* First with choice; then, for the explanation, all that are there. */
 bool
 tls_check_run(struct tls_check *c)
 {
 	struct tls_path path = { .n = 1, .certs = { &c->presented[0] } };
 
-	return c->presented_count > 0 && search(c, &path);
+	if (c->presented_count == 0)
+		return false;
+	c->picky = true;
+	c->choices = TLS_CHOICES_MAX;
+	c->budget = TLS_PATHS_MAX;
+	if (search(c, &path))
+		return true;
+	c->picky = false;
+	c->budget = TLS_PATHS_MAX;
+	return search(c, &path);
 }

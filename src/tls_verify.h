@@ -30,6 +30,9 @@ struct trust;
    certificates of one name. */
 #define TLS_PATHS_MAX 64
 
+/* Signatures that are checked to choose between certificates of one name. */
+#define TLS_CHOICES_MAX 128
+
 /* Problems that are kept of one path. */
 #define TLS_PROBLEMS_MAX 8
 
@@ -83,7 +86,9 @@ struct tls_check {
 	size_t presented_count;
 	struct tls_cert anchors[TLS_PATHS_MAX];
 	size_t anchor_count;
-	unsigned int budget;
+	unsigned int budget;  /* paths still to be judged */
+	unsigned int choices; /* signatures still to be checked */
+	bool picky;	      /* only issuers that may be good */
 };
 
 void tls_check_init(struct tls_check *c);

@@ -58,6 +58,25 @@ struct server {
 	pthread_t thread;
 };
 
+/* No assertion jumps out of the server's thread. */
+static void
+must(int r)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "server: %s\n", gnutls_strerror(r));
+	abort();
+}
+
+/* Whatever the file holds: GnuTLS itself would not send that of a revoked
+   certificate. */
+static int
+give_ocsp(gnutls_session_t session, void *file, gnutls_datum_t *response)
+{
+	(void)session;
+	return gnutls_load_file(file, response);
+}
+
 static gnutls_certificate_credentials_t
 server_credentials(const struct server *v)
 {
@@ -73,13 +92,11 @@ server_credentials(const struct server *v)
 	gnutls_privkey_init(&key);
 	gnutls_privkey_import_x509(key, v->chain[0]->key,
 	    GNUTLS_PRIVKEY_IMPORT_COPY);
-	assert_true(gnutls_certificate_set_key(cred, NULL, 0, list, (int)v->n,
-			key) >= 0);
+	must(gnutls_certificate_set_key(cred, NULL, 0, list, (int)v->n, key));
 	free(list);
 	if (v->ocsp != NULL)
-		assert_true(
-		    gnutls_certificate_set_ocsp_status_request_file(cred,
-			v->ocsp, 0) >= 0);
+		must(gnutls_certificate_set_ocsp_status_request_function2(cred,
+		    0, give_ocsp, (void *)(uintptr_t)v->ocsp));
 	return cred;
 }
 
@@ -126,8 +143,7 @@ serve(void *ctx)
 	gnutls_session_t session;
 
 	gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
-	assert_true(
-	    gnutls_priority_set_direct(session, v->priority, NULL) >= 0);
+	must(gnutls_priority_set_direct(session, v->priority, NULL));
 	gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, cred);
 	if (v->want_client)
 		gnutls_certificate_server_set_request(session,
@@ -139,6 +155,8 @@ serve(void *ctx)
 	} while (v->result < 0 && gnutls_error_is_fatal(v->result) == 0);
 	if (v->result >= 0)
 		serve_session(v, session);
+	else
+		gnutls_alert_send_appropriate(session, v->result);
 	gnutls_deinit(session);
 	shutdown(v->fd, SHUT_RDWR);
 	gnutls_certificate_free_credentials(cred);
@@ -458,6 +476,32 @@ test_many_paths(void **state)
 	play(s);
 	assert_true(stream_now() - start < 2000);
 	assert_refused(s, "not trusted");
+	free_scene(s);
+	for (i = 0; i < 16; i++)
+		certs_free(more[i]);
+}
+
+/* The good one is the last of many of its name. */
+static void
+test_needle(void **state)
+{
+	struct scene *s = new_scene();
+	struct made *more[16];
+	struct recipe ca = certs_ca("Test Intermediate");
+	size_t i;
+
+	(void)state;
+	s->leaf.identifiers = false;
+	make_chain(s);
+	ca.identifiers = false;
+	s->server.chain[s->server.n++] = s->made_leaf;
+	for (i = 0; i < 16; i++) {
+		more[i] = certs_make(&ca, i % 2 == 0 ? NULL : s->made_root);
+		s->server.chain[s->server.n++] = more[i];
+	}
+	s->server.chain[s->server.n++] = s->made_inter;
+	play(s);
+	assert_accepted(s);
 	free_scene(s);
 	for (i = 0; i < 16; i++)
 		certs_free(more[i]);
@@ -1003,6 +1047,20 @@ test_version(void **state)
 }
 
 static void
+test_no_ca_extensions(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	s->leaf.permitted = "example.org";
+	refuse(s, "Name Constraints, which are for CAs only");
+	s = new_scene();
+	s->inter.pk = GNUTLS_PK_DSA;
+	s->inter.bits = 2048;
+	refuse(s, "type that is not trusted: DSA");
+}
+
+static void
 test_empty_subject(void **state)
 {
 	struct scene *s = new_scene();
@@ -1299,6 +1357,7 @@ test_renegotiation(void **state)
 	play(s);
 	assert_true(s->ok);
 	stream_put(s->stream, "hello\r\n", 7);
+	assert_int_equal(stream_flush(s->stream, false), STREAM_OK);
 	assert_int_equal(stream_get_line(s->stream, &line), STREAM_OK);
 	buf_clear(&line);
 	assert_int_equal(stream_get_line(s->stream, &line), STREAM_ERROR);
@@ -1461,6 +1520,7 @@ read_to_end(struct scene *s, enum stream_result end)
 
 	assert_true(s->ok);
 	stream_put(s->stream, "hello\r\n", 7);
+	assert_int_equal(stream_flush(s->stream, false), STREAM_OK);
 	assert_int_equal(stream_get_line(s->stream, &line), STREAM_OK);
 	assert_int_equal(stream_get_line(s->stream, &line), STREAM_OK);
 	assert_int_equal(stream_get_line(s->stream, &line), end);
@@ -1659,14 +1719,19 @@ whole_store_accepts(struct scene *s, const char *file)
 	assert_int_equal(gnutls_x509_trust_list_init(&list, 0), 0);
 	assert_true(gnutls_x509_trust_list_add_trust_file(list, file, NULL,
 			GNUTLS_X509_FMT_PEM, 0, 0) > 0);
-	for (i = 0; i < s->server.n; i++)
-		chain[i] = s->server.chain[i]->crt;
+	for (i = 0; i < s->server.n; i++) {
+		gnutls_x509_crt_init(&chain[i]);
+		gnutls_x509_crt_import(chain[i], &s->server.chain[i]->der,
+		    GNUTLS_X509_FMT_DER);
+	}
 	assert_int_equal(gnutls_x509_trust_list_verify_crt2(list, chain,
 			     (unsigned int)s->server.n, data, 2,
 			     GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM),
 			     &status, NULL),
 	    0);
 	gnutls_x509_trust_list_deinit(list, 1);
+	for (i = 0; i < s->server.n; i++)
+		gnutls_x509_crt_deinit(chain[i]);
 	return status == 0;
 }
 
@@ -1771,6 +1836,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_root_sent_and_mixed),
 		cmocka_unit_test(test_long_chain),
 		cmocka_unit_test(test_many_paths),
+		cmocka_unit_test(test_needle),
 		cmocka_unit_test(test_second_path),
 		cmocka_unit_test(test_cross_signed),
 		cmocka_unit_test(test_intermediate_as_anchor),
@@ -1798,6 +1864,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_path_length),
 		cmocka_unit_test(test_name_constraints),
 		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_no_ca_extensions),
 		cmocka_unit_test(test_empty_subject),
 		cmocka_unit_test(test_weak),
 		cmocka_unit_test(test_crl),
