@@ -92,6 +92,28 @@ refused_list(const struct envelope *e, const struct transport_result *r)
 	return list;
 }
 
+/* What went wrong: with the message, or else with its recipients. */
+static char *
+error_words(const struct envelope *e, const struct transport_result *r)
+{
+	struct buf out = BUF_INIT(SIZE_MAX);
+	char *words;
+	size_t i;
+
+	if (r->failure.text.len > 0)
+		return mem_strdup(buf_str(&r->failure.text));
+	for (i = 0; i < r->count; i++) {
+		const struct outcome *o = &r->outcomes[i];
+
+		if (o->class != FAIL_NONE && o->reply != NULL)
+			buf_addf(&out, "%s'%s': %s", out.len > 0 ? "; " : "",
+			    e->recipients[i], o->reply);
+	}
+	words = out.len > 0 ? mem_strdup(buf_str(&out)) : NULL;
+	buf_free(&out);
+	return words;
+}
+
 static void
 free_list(char **list)
 {
@@ -142,7 +164,7 @@ deliver_record(struct log *log, const struct config *c,
 	char *message_id = id < 0 ? NULL : message_value(m, (size_t)id);
 	char *status = r->reply_code > 0 ? mem_printf("%d", r->reply_code) :
 					   NULL;
-	const char *error = or_null(buf_str(&r->failure.text));
+	char *error = error_words(e, r);
 	const struct log_item items[] = {
 		{ "host", LOG_STRING, .string = r->host },
 		{ "address", LOG_STRING, .string = or_null(r->address) },
@@ -182,6 +204,7 @@ deliver_record(struct log *log, const struct config *c,
 	free(times);
 	free(message_id);
 	free(status);
+	free(error);
 }
 
 /* ---- the way of a message ---- */
@@ -326,6 +349,21 @@ choose_fallback(struct delivery *d)
 	return ok;
 }
 
+/* A recipient without a verdict, where others have been delivered to. */
+static void
+report_undecided(const struct delivery *d, size_t which)
+{
+	const struct transport_result *r = &d->result;
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->outcomes[i].class == FAIL_NONE) {
+			log_warn("'%s': recipient '%s' has no final reply",
+			    r->host, d->envelope.recipients[which]);
+			return;
+		}
+}
+
 /* One line for each recipient that has a reply of its own. */
 static void
 report_recipients(const struct delivery *d)
@@ -337,8 +375,12 @@ report_recipients(const struct delivery *d)
 		const struct outcome *o = &r->outcomes[i];
 		const char *words = o->reply != NULL ? o->reply : "", *hint;
 
-		if (o->class == FAIL_NONE || o->code == 0)
+		if (o->class == FAIL_NONE)
 			continue;
+		if (o->code / 100 < 4) {
+			report_undecided(d, i);
+			continue;
+		}
 		if (r->failure.class != FAIL_NONE && o->code == r->reply_code)
 			continue;
 		hint = hint_for_reply(o->code, words);

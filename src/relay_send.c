@@ -257,6 +257,21 @@ deliver_once(struct delivery *d)
 	return any && d->left > 0;
 }
 
+/* Recipients that nothing was decided about share the message's failure. */
+static void
+settle(struct transport_result *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->count; i++) {
+		struct outcome *o = &r->outcomes[i];
+
+		if (r->failure.class != FAIL_NONE && o->class == FAIL_TEMP &&
+		    o->reply == NULL)
+			o->class = r->failure.class;
+	}
+}
+
 bool
 relay_send(const struct transport_job *job, struct transport_result *r)
 {
@@ -273,5 +288,6 @@ relay_send(const struct transport_job *job, struct transport_result *r)
 	}
 	free(d.rcpts);
 	free(d.pending);
+	settle(r);
 	return all_taken(r);
 }

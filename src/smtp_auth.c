@@ -29,10 +29,25 @@ usable(const struct smtp *smtp)
 	return set;
 }
 
+/* What was configured by name, for a message. */
+static void
+add_names(const struct smtp_params *p, struct buf *out)
+{
+	unsigned bit;
+
+	if (!p->named)
+		return;
+	for (bit = 1; bit != 0 && bit <= p->mechanisms; bit <<= 1)
+		if ((p->mechanisms & bit) != 0)
+			buf_addf(out, " %s", sasl_name(bit));
+	buf_adds(out, " is configured,");
+}
+
 static bool
 none_usable(struct smtp *smtp, struct failure *f)
 {
 	const char *words = buf_str(&smtp->caps.auth_words);
+	struct buf names = BUF_INIT(1024);
 
 	if ((smtp->caps.extensions & SMTP_EXT_AUTH) == 0) {
 		failure_set(f, FAIL_REFUSED,
@@ -43,8 +58,11 @@ none_usable(struct smtp *smtp, struct failure *f)
 				"set 'tls starttls' or 'tls implicit'");
 		return false;
 	}
+	add_names(smtp->params, &names);
 	failure_set(f, FAIL_REFUSED,
-	    "AUTH: no usable mechanism, the server offers '%s'", words);
+	    "AUTH: no usable mechanism:%s the server offers '%s'",
+	    buf_str(&names), words);
+	buf_free(&names);
 	if (!smtp->tls && !smtp->params->auth_cleartext)
 		failure_hint(f,
 		    "a password is shown only within TLS: 'tls starttls', or "
