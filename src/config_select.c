@@ -219,8 +219,6 @@ use(struct config *c, const struct layer *base, struct failure *f)
 	if (c->restricted &&
 	    c->effective.values[KW_PASSWORD].rank == RANK_ENVIRONMENT)
 		drop(c, KW_PASSWORD);
-	if (c->restricted)
-		drop(c, KW_PASSWORDEVAL);
 	lay_over(c, &c->options, RANK_OPTION);
 	return config_finish(c, f) && check_fallback(c, f);
 }

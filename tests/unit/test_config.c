@@ -1,0 +1,1530 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "config.h"
+#include "invocation.h"
+#include "outcome.h"
+#include "sasl.h"
+
+#define PEM "-----BEGIN CERTIFICATE-----"
+
+extern char **environ;
+
+/* Each test has a directory of its own, with home/ and etc/. */
+static char *directory, *home, *etc;
+
+/* --- a world of its own --------------------------------------------------- */
+
+static char *
+path_of(const char *name)
+{
+	return mem_printf("%s/%s", directory, name);
+}
+
+static void
+put_bytes(const char *name, mode_t mode, const void *bytes, size_t len)
+{
+	char *path = path_of(name);
+	FILE *file = fopen(path, "w");
+
+	if (file == NULL)
+		fail_msg("cannot write %s", path);
+	assert_int_equal(fwrite(bytes, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	free(path);
+}
+
+static void
+put(const char *name, mode_t mode, const char *text)
+{
+	put_bytes(name, mode, text, strlen(text));
+}
+
+static void
+make_directory(const char *name)
+{
+	char *path = path_of(name);
+
+	assert_int_equal(mkdir(path, 0755), 0);
+	free(path);
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int
+set_up(void **state)
+{
+	char template[] = "/tmp/onehop-config-XXXXXX";
+
+	(void)state;
+	clearenv();
+	if (mkdtemp(template) == NULL || chmod(template, 0755) == -1)
+		return -1;
+	directory = mem_strdup(template);
+	home = path_of("home");
+	etc = path_of("etc");
+	if (mkdir(home, 0755) == -1 || mkdir(etc, 0755) == -1)
+		return -1;
+	return setenv("HOME", home, 1);
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	clearenv();
+	nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	free(directory);
+	free(home);
+	free(etc);
+	return 0;
+}
+
+/* What a test asks for; config_load() and config_select() in one. */
+struct ask {
+	const char *file; /* below the directory */
+	const char *account;
+	const char *sender;
+	const char *option, *value; /* one keyword option, or NULL */
+	bool restricted, privileged;
+};
+
+static struct config *
+load(const struct ask *ask, struct failure *f)
+{
+	struct invocation_setting setting = { 0, ask->value, ask->option };
+	struct config_request r = { .account = ask->account,
+		.file_restricted = ask->restricted,
+		.privileged = ask->privileged,
+		.directory = etc };
+	char *file = ask->file != NULL ? path_of(ask->file) : NULL;
+	struct config *c;
+
+	r.file = file;
+	if (ask->option != NULL) {
+		setting.keyword = keyword_find(ask->option,
+		    strlen(ask->option));
+		assert_int_not_equal(setting.keyword, -1);
+		r.settings = &setting;
+		r.setting_count = 1;
+	}
+	c = config_load(&r, f);
+	if (c != NULL && !config_select(c, ask->sender, f)) {
+		config_free(c);
+		c = NULL;
+	}
+	free(file);
+	return c;
+}
+
+static struct config *
+must_load(const struct ask *ask)
+{
+	struct failure f = FAILURE_INIT;
+	struct config *c = load(ask, &f);
+
+	if (c == NULL)
+		fail_msg("%s", buf_str(&f.text));
+	failure_free(&f);
+	return c;
+}
+
+/* Refused with a class; the text, hint and detail have these words. */
+static void
+must_fail(const struct ask *ask, enum fail_class class, const char *words)
+{
+	struct failure f = FAILURE_INIT;
+	struct config *c = load(ask, &f);
+	char *all;
+
+	if (c != NULL)
+		fail_msg("not refused, expected: %s", words);
+	all = mem_printf("%s\n%s\n%s", buf_str(&f.text), buf_str(&f.hint),
+	    buf_str(&f.detail));
+	if (strstr(all, words) == NULL)
+		fail_msg("'%s' is not in: %s", words, all);
+	if (f.class != class)
+		fail_msg("class %s instead of %s: %s", fail_name(f.class),
+		    fail_name(class), all);
+	/* One line says all that is needed. */
+	assert_null(strchr(buf_str(&f.text), '\n'));
+	free(all);
+	failure_free(&f);
+}
+
+static const char *const modes[] = { "auto", "none", "may", "starttls",
+	"implicit", "secure" };
+
+/* "host=h port=25 MODE=may VERIFY=no ACCOUNT=x user=": "" is unset. */
+static void
+check_values(const struct config *c, const char *expected)
+{
+	char *copy = mem_strdup(expected), *word, *rest = copy;
+
+	while ((word = strsep(&rest, " ")) != NULL) {
+		char *value = strchr(word, '=');
+		const char *found;
+		int id;
+
+		assert_non_null(value);
+		*value++ = '\0';
+		id = keyword_find(word, strlen(word));
+		if (strcmp(word, "MODE") == 0)
+			found = modes[config_tls(c)];
+		else if (strcmp(word, "VERIFY") == 0)
+			found = config_tls_verify(c) ? "yes" : "no";
+		else if (strcmp(word, "ACCOUNT") == 0)
+			found = config_account(c);
+		else if (id == -1) {
+			fail_msg("no keyword '%s'", word);
+			return;
+		} else
+			found = config_string(c, (enum keyword_id)id);
+		if (found == NULL)
+			found = "";
+		if (strcmp(found, value) != 0)
+			fail_msg("%s is '%s' instead of '%s'", word, found,
+			    value);
+	}
+	free(copy);
+}
+
+static void
+must_have(const struct ask *ask, const char *expected)
+{
+	struct config *c = must_load(ask);
+
+	check_values(c, expected);
+	config_free(c);
+}
+
+/* The password, or NULL with a failure. */
+static char *
+secret_of(const struct config *c, struct failure *f)
+{
+	struct buf out = BUF_INIT(16384);
+	char *text = NULL;
+
+	if (config_secret(c, &out, f))
+		text = mem_strdup(buf_str(&out));
+	buf_free(&out);
+	return text;
+}
+
+static void
+must_know(const struct ask *ask, const char *password)
+{
+	struct failure f = FAILURE_INIT;
+	struct config *c = must_load(ask);
+	char *found = secret_of(c, &f);
+
+	if (found == NULL)
+		fail_msg("%s\n%s", buf_str(&f.text), buf_str(&f.detail));
+	else
+		assert_string_equal(found, password);
+	free(found);
+	config_free(c);
+	failure_free(&f);
+}
+
+static void
+must_not_know(const struct ask *ask, enum fail_class class, const char *words)
+{
+	struct failure f = FAILURE_INIT;
+	struct config *c = must_load(ask);
+	char *found = secret_of(c, &f), *all;
+
+	if (found != NULL)
+		fail_msg("found '%s', expected: %s", found, words);
+	all = mem_printf("%s\n%s\n%s", buf_str(&f.text), buf_str(&f.hint),
+	    buf_str(&f.detail));
+	if (strstr(all, words) == NULL)
+		fail_msg("'%s' is not in: %s", words, all);
+	assert_int_equal(f.class, class);
+	free(all);
+	config_free(c);
+	failure_free(&f);
+}
+
+/* --- the language --------------------------------------------------------- */
+
+static const struct {
+	const char *text, *expected;
+} good[] = {
+	{ "host h", "host=h ACCOUNT=default" },
+	{ "host h\n", "host=h" },
+	{ "\n  \t \n# comment\n  # another\n\t host \t h \t \n", "host=h" },
+	{ "host h\r\nport 587\r\n", "host=h port=587" },
+	{ "\xef\xbb\xbfhost h\n", "host=h" },
+	{ "host \"h\"\n", "host=h" },
+	{ "host h\nfrom_full_name \"a\n", "from_full_name=\"a" },
+	{ "host h\nfrom_full_name \"\"a\"\"\n", "from_full_name=\"a\"" },
+	{ "host h\nhost i\n", "host=i" },
+	{ "host h\nport\n", "host=h port=25" },
+	{ "host h\ntls\n", "tls=secure MODE=starttls" },
+	{ "host h\ntls_starttls\n", "tls_starttls=on" },
+	{ "host h\nfuture_word x\n", "host=h" },
+	{ "account a\nhost h\naccount default : a\nport 26\n",
+	    "host=h port=26 ACCOUNT=default" },
+	{ "defaults\nport 26\naccount default\nhost h\n", "host=h port=26" },
+	{ "account default\nhost h\ndefaults\nport 26\n", "host=h port=25" },
+	{ "defaults\nport 26\naccount default\nhost h\nport\n", "port=25" },
+	{ "account a\nhost h\nuser u\naccount b\nhost i\nport 26\n"
+	  "account default : a, b\n",
+	    "host=i user=u port=26" },
+	/* What an account has from `defaults` it does not pass on. */
+	{ "defaults\nport 26\naccount a\nhost h\ndefaults\nport 27\n"
+	  "account default : a\n",
+	    "host=h port=27" },
+	{ "account a\nhost h\nport 26\naccount default : a\nport\n",
+	    "port=25" },
+	{ "host h\nkeepbcc on\n", "remove_bcc_headers=off" },
+	{ "host h\nadd_missing_from_header off\n", "set_from_header=off" },
+	{ "host h\nadd_missing_date_header on\n", "set_date_header=auto" },
+	{ "host h\nundisclosed_recipients on\n",
+	    "set_to_header=undisclosed_recipients" },
+	{ "host h\ntls on\ntls_nocertcheck on\n",
+	    "tls_certcheck=off MODE=starttls VERIFY=no" },
+	{ "host h\ntls on\ntls_nostarttls on\n", "MODE=implicit port=465" },
+	{ "host h\ntimeout 7\n",
+	    "connect_timeout=7 reply_timeout=7 "
+	    "data_timeout=300 deadline=600" },
+	{ "host h\ntimeout off\nconnect_timeout 3\n",
+	    "connect_timeout=3 reply_timeout=off" },
+	{ "host h\n", "connect_timeout=20 reply_timeout=60" },
+	{ "host /run/x.sock\n", "socket=/run/x.sock MODE=none port=" },
+	{ "socket /run/x.sock\n", "host=/run/x.sock MODE=none" },
+	{ "host name\nsocket /run/x.sock\n", "host=name socket=/run/x.sock" },
+	{ "backend files\nfiles_path /tmp\n",
+	    "files_path=/tmp MODE=none host=" },
+	{ "host h\nauto_from on\nmaildomain example.org\n",
+	    "from=%U@example.org" },
+	{ "host h\nauto_from on\nfrom a@b\n", "from=a@b" },
+	{ "host h\neval echo port 2$((1 + 1))\n", "port=22" },
+	{ "protocol lmtp\nhost h\nport 24\n", "port=24" },
+	{ "protocol lmtp\nsocket /x\n", "protocol=lmtp" },
+	{ "host h\ntls_ca " PEM "\\nAA==\\n\n",
+	    "host=h tls_ca=" PEM "\nAA==\n" },
+};
+
+static void
+test_language(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		/* A value with blanks has no place in a list of words. */
+		put("rc", 0600, good[i].text);
+		if (strstr(good[i].expected, PEM) != NULL) {
+			struct config *c = must_load(&ask);
+
+			assert_string_equal(config_string(c, KW_TLS_CA),
+			    PEM "\nAA==\n");
+			config_free(c);
+		} else
+			must_have(&ask, good[i].expected);
+	}
+}
+
+static const struct {
+	const char *text, *words;
+	enum fail_class class;
+} bad[] = {
+	{ "host h\ntls_certchek off\n", "rc:2: unknown keyword 'tls_certchek'",
+	    FAIL_CONFIG },
+	{ "host h\nauthh on\n", "rc:2: unknown keyword 'authh'", FAIL_CONFIG },
+	{ "password_file x\n", "rc:1: unknown keyword", FAIL_CONFIG },
+	{ "\nhost a b\n", "rc:2: host: 'a b' is not allowed", FAIL_CONFIG },
+	{ "host http://h\n", "without a scheme", FAIL_CONFIG },
+	{ "host h\nport 0\n", "rc:2: port: '0' is not allowed", FAIL_CONFIG },
+	{ "host h\nport 0\n", "1 to 65535", FAIL_CONFIG },
+	{ "host h\nport 587 # submission\n", "port", FAIL_CONFIG },
+	{ "host h\ntimeout 0\n", "or off", FAIL_CONFIG },
+	{ "host h\ntls YESS\n", "starttls, implicit, secure", FAIL_CONFIG },
+	{ "host h\nauth ntlm\n", "scram-sha-256", FAIL_CONFIG },
+	{ "host h\nuser u\x01\n", "rc:2: user", FAIL_CONFIG },
+	{ "host h\ndomain a\x7f\n", "rc:2: domain", FAIL_CONFIG },
+	{ "host h\nset_from_header maybe\n", "auto, on, off", FAIL_CONFIG },
+	{ "account\n", "rc:1: account", FAIL_CONFIG },
+	{ "account a,b\n", "rc:1: account", FAIL_CONFIG },
+	{ "account a b\n", "rc:1: account", FAIL_CONFIG },
+	{ "account a\naccount a\n", "rc:2: account 'a' is defined twice",
+	    FAIL_CONFIG },
+	{ "host h\naccount default\n", "'default' is defined twice",
+	    FAIL_CONFIG },
+	{ "account a : b\n", "rc:1: account 'b' is not defined above",
+	    FAIL_CONFIG },
+	{ "account a : a\n", "'a' is not defined above", FAIL_CONFIG },
+	{ "account a :\n", "'' is not defined above", FAIL_CONFIG },
+	{ "defaults x\n", "rc:1: defaults", FAIL_CONFIG },
+	{ "eval\n", "rc:1: eval", FAIL_CONFIG },
+	{ "eval exit 3\n", "rc:1: eval: ", FAIL_CONFIG },
+	{ "eval echo eval echo host h\n", "inside of eval", FAIL_CONFIG },
+	{ "port 25\n", "there is no host", FAIL_CONFIG },
+	{ "account a\nhost h\n", "none is called default", FAIL_CONFIG },
+	{ "account a\nhost h\n", "accounts: a", FAIL_CONFIG },
+	{ "host h\nfallback other\n", "there is no account 'other'",
+	    FAIL_CONFIG },
+	{ "backend files\n", "files_path", FAIL_CONFIG },
+	{ "protocol lmtp\nhost h\n", "no usual port", FAIL_CONFIG },
+	{ "host h\ntls_cert_file /x\n", "need each other", FAIL_CONFIG },
+	{ "host h\ntls_key_file /x\n", "need each other", FAIL_CONFIG },
+	{ "host h\nauth on\n", "there is no user name", FAIL_CONFIG },
+	{ "host h\npassword x\n", "rc:2: password: there is no user name",
+	    FAIL_CONFIG },
+	{ "host h\nuser u\ntls may\n", "rc:3: 'tls may' does not protect",
+	    FAIL_CONFIG },
+	{ "host 127.0.0.1\nuser u\ntls may\n", "'tls may'", FAIL_CONFIG },
+	{ "host h\nuser u\ntls off\n", "rc:3: 'tls none' would show",
+	    FAIL_CONFIG },
+	{ "host h\nuser u\ntls off\n", "auth_cleartext on", FAIL_CONFIG },
+	{ "host 127.0.0.1\nproxy_host p\nuser u\ntls off\n", "'tls none'",
+	    FAIL_CONFIG },
+};
+
+static void
+test_errors(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		put("rc", 0600, bad[i].text);
+		must_fail(&ask, bad[i].class, bad[i].words);
+	}
+}
+
+static void
+test_nul_and_long_lines(void **state)
+{
+	static const char nul[] = "host h\nport 2\0005\n";
+	const struct ask ask = { .file = "rc" };
+	struct buf text = BUF_INIT(1 << 22);
+
+	(void)state;
+	put_bytes("rc", 0600, nul, sizeof(nul) - 1);
+	must_fail(&ask, FAIL_CONFIG, "rc:2: NUL byte");
+	buf_adds(&text, "# ");
+	while (text.len < 1000000)
+		buf_adds(&text, "0123456789");
+	buf_adds(&text, "\nhost h");
+	put("rc", 0600, buf_str(&text));
+	must_have(&ask, "host=h");
+	while (text.len <= CONFIG_FILE_MAX)
+		buf_adds(&text, "\n# 0123456789");
+	put("rc", 0600, buf_str(&text));
+	must_fail(&ask, FAIL_CONFIG, "more than 1048576");
+	buf_free(&text);
+}
+
+/* --- TLS and authentication ----------------------------------------------- */
+
+static const struct {
+	const char *text, *expected;
+} tls[] = {
+	{ "host h", "tls=auto MODE=may port=25 VERIFY=no" },
+	{ "host h\nport 587", "MODE=starttls VERIFY=yes" },
+	{ "host h\nport 465", "MODE=implicit VERIFY=yes" },
+	{ "host h\nport 2465", "MODE=implicit" },
+	{ "host h\nport 8465", "MODE=implicit" },
+	{ "host h\nport 443", "MODE=implicit" },
+	{ "host h\nuser u", "MODE=starttls port=25 VERIFY=yes auth=on" },
+	{ "host h\nuser u\nport 465", "MODE=implicit" },
+	{ "host 127.0.0.1\nport 587", "MODE=may" },
+	{ "host localhost\nport 2525", "MODE=may" },
+	{ "host ::1\nport 465", "MODE=implicit" },
+	{ "host 127.0.0.1\nuser u", "MODE=starttls VERIFY=yes" },
+	{ "host /run/s", "MODE=none" },
+	{ "host /run/s\nuser u", "MODE=none" },
+	{ "host h\ntls on", "MODE=starttls port=25" },
+	{ "host h\ntls on\nport 465", "MODE=implicit" },
+	{ "host h\ntls on\nport 465\ntls_starttls on", "MODE=starttls" },
+	{ "host h\ntls on\ntls_starttls off", "MODE=implicit port=465" },
+	{ "host h\ntls on\ntls_starttls off\nport 587", "MODE=implicit" },
+	{ "host h\ntls encrypt", "MODE=starttls VERIFY=yes" },
+	{ "host h\ntls implicit", "MODE=implicit port=465" },
+	{ "host h\ntls implicit\nport 25", "MODE=implicit port=25" },
+	{ "host h\ntls starttls\nport 465", "MODE=starttls port=465" },
+	{ "host h\ntls may", "MODE=may VERIFY=no" },
+	{ "host h\ntls off", "MODE=none VERIFY=no" },
+	{ "host h\ntls on\ntls_certcheck off", "MODE=starttls VERIFY=no" },
+	{ "host h\nuser u\ntls on\ntls_certcheck off", "VERIFY=no" },
+	{ "host h\nuser u\ntls off\nauth_cleartext on", "MODE=none" },
+	{ "host h\nuser u\ntls off\nauth cram-md5", "MODE=none" },
+	{ "host h\nuser u\ntls off\nauth plain", "MODE=none" },
+	{ "host 127.0.0.1\nuser u\ntls off", "MODE=none" },
+	{ "host h\nuser u\nauth off\ntls may", "MODE=may auth=off" },
+};
+
+static void
+test_tls_modes(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(tls) / sizeof(*tls); i++) {
+		put("rc", 0600, tls[i].text);
+		must_have(&ask, tls[i].expected);
+	}
+}
+
+#define AUTOMATIC \
+	(SASL_LOGIN | SASL_PLAIN | SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_256_PLUS)
+
+static void
+test_mechanisms(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned mechanisms;
+		bool named;
+	} rows[] = { { "host h", 0, false },
+		{ "host h\nuser u", AUTOMATIC, false },
+		{ "host h\nuser u\nauth", AUTOMATIC, false },
+		{ "host h\nuser u\nauth on", AUTOMATIC, false },
+		{ "host h\nuser u\nauth off", 0, false },
+		{ "host h\nuser\nauth off", 0, false },
+		{ "defaults\nuser u\naccount default\nhost h\nuser\n", 0,
+		    false },
+		{ "host h\nuser u\nauth login", SASL_LOGIN, true },
+		{ "host h\nuser u\nauth plain LOGIN", SASL_PLAIN | SASL_LOGIN,
+		    true },
+		{ "host h\nuser u\nauth xoauth2", SASL_XOAUTH2, true },
+		{ "host h\nauth external", SASL_EXTERNAL, true } };
+	const struct ask ask = { .file = "rc" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct config *c;
+		bool named;
+
+		put("rc", 0600, rows[i].text);
+		c = must_load(&ask);
+		assert_int_equal(config_mechanisms(c, &named),
+		    rows[i].mechanisms);
+		assert_int_equal(named, rows[i].named);
+		config_free(c);
+	}
+}
+
+/* --- accounts by sender --------------------------------------------------- */
+
+static const char accounts[] = "account work\n"
+			       "host work.example\n"
+			       "from alice@work.example, bob@work.example\n"
+			       "account wild\n"
+			       "host wild.example\n"
+			       "from *@wild.example *@*.wild.example\n"
+			       "account default : work\n"
+			       "host default.example\n"
+			       "from\n";
+
+static void
+test_selection(void **state)
+{
+	static const struct {
+		const char *sender, *account;
+	} rows[] = { { "alice@work.example", "work" },
+		{ "Alice@WORK.example", "work" },
+		{ "bob@work.example", "work" },
+		{ "alice+tag@work.example", "work" },
+		{ "x@wild.example", "wild" }, { "X@Wild.Example", "wild" },
+		{ "x@a.wild.example", "wild" },
+		{ "carol@work.example", "default" }, { "", "default" },
+		{ NULL, "default" }, { "alice", "default" },
+		{ "a+b", "default" } };
+	struct failure f = FAILURE_INIT;
+	struct config *c;
+	size_t i;
+
+	(void)state;
+	put("rc", 0600, accounts);
+	c = must_load(&(struct ask){ .file = "rc" });
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		assert_true(config_select(c, rows[i].sender, &f));
+		assert_string_equal(config_account(c), rows[i].account);
+	}
+	config_free(c);
+	must_have(&(struct ask){ .file = "rc",
+		      .account = "wild",
+		      .sender = "alice@work.example" },
+	    "ACCOUNT=wild");
+	must_fail(&(struct ask){ .file = "rc", .account = "wrk" }, FAIL_CONFIG,
+	    "accounts: work, wild, default");
+	must_fail(&(struct ask){ .file = "rc",
+		      .account = "work",
+		      .option = "host",
+		      .value = "h" },
+	    FAIL_USAGE, "exclude each other");
+	failure_free(&f);
+}
+
+/* %U is the user who sends. */
+static void
+test_selection_by_pattern(void **state)
+{
+	(void)state;
+	put("rc", 0600,
+	    "account a\nhost h\nfrom nobody@x\n"
+	    "account b\nhost h\nfrom %U@example.org\n"
+	    "account default\nhost h\n");
+	if (getuid() == 0)
+		must_have(&(struct ask){ .file = "rc",
+			      .sender = "root@example.org" },
+		    "ACCOUNT=b");
+	must_have(&(struct ask){ .file = "rc", .sender = "other@example.org" },
+	    "ACCOUNT=default");
+}
+
+static void
+test_fallback(void **state)
+{
+	struct failure f = FAILURE_INIT;
+	struct config *c;
+
+	(void)state;
+	put("rc", 0600,
+	    "account b\nhost b.example\nport 26\n"
+	    "account default\nhost a.example\nfallback b\n");
+	c = must_load(
+	    &(struct ask){ .file = "rc", .option = "port", .value = "27" });
+	check_values(c, "host=a.example port=27 fallback=b");
+	assert_true(config_select_name(c, "b", &f));
+	check_values(c, "host=b.example port=26 ACCOUNT=b fallback=");
+	assert_false(config_select_name(c, "x", &f));
+	config_free(c);
+	failure_free(&f);
+}
+
+/* --- which files ---------------------------------------------------------- */
+
+static void
+test_user_files(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	make_directory("home/.config");
+	make_directory("home/.config/msmtp");
+	put("home/.config/msmtp/config", 0600, "host d\n");
+	must_have(&ask, "host=d");
+	put("home/.msmtprc", 0600, "host c\n");
+	must_have(&ask, "host=c");
+	put("home/.onehoprc", 0600, "host b\n");
+	must_have(&ask, "host=b");
+	make_directory("home/.config/onehop");
+	put("home/.config/onehop/config", 0600, "host a\n");
+	must_have(&ask, "host=a");
+	make_directory("xdg");
+	make_directory("xdg/onehop");
+	put("xdg/onehop/config", 0600, "host x\n");
+	{
+		char *xdg = path_of("xdg");
+
+		setenv("XDG_CONFIG_HOME", xdg, 1);
+		free(xdg);
+	}
+	must_have(&ask, "host=x");
+	put("rc", 0600, "host f\n");
+	must_have(&(struct ask){ .file = "rc" }, "host=f");
+}
+
+static void
+test_system_files(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("etc/msmtprc", 0644, "host m\n");
+	must_have(&ask, "host=m");
+	put("etc/onehop.conf", 0644,
+	    "account default\nhost s\n"
+	    "account other\nhost o\n");
+	must_have(&ask, "host=s");
+	/* Accounts of the user come first, the others are there too. */
+	put("home/.onehoprc", 0600, "host u\n");
+	must_have(&ask, "host=u");
+	must_have(&(struct ask){ .account = "other" }, "host=o");
+	put("rc", 0600, "account x\nhost x\n");
+	must_have(&(struct ask){ .file = "rc" }, "host=s");
+	/* --host: no file says anything. */
+	put("etc/onehop.conf", 0644, "host s\nport 26\n");
+	must_have(&(struct ask){ .option = "host", .value = "h" },
+	    "host=h port=25 ACCOUNT=");
+}
+
+static void
+test_nothing_configured(void **state)
+{
+	const struct ask ask = { .file = NULL };
+	char *words;
+
+	(void)state;
+	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
+	words = path_of("etc/onehop.conf: not there");
+	must_fail(&ask, FAIL_CONFIG, words);
+	free(words);
+	words = path_of("home/.onehoprc: not there");
+	must_fail(&ask, FAIL_CONFIG, words);
+	free(words);
+}
+
+static void
+test_chosen_file(void **state)
+{
+	char *path;
+
+	(void)state;
+	put("etc/onehop.conf", 0644, "host s\n");
+	must_fail(&(struct ask){ .file = "missing" }, FAIL_CONFIG,
+	    "No such file");
+	must_fail(&(struct ask){ .file = "etc" }, FAIL_CONFIG,
+	    "not a regular file");
+	must_fail(&(struct ask){ .file = "../../dev/zero" }, FAIL_CONFIG,
+	    "not a regular file");
+	path = path_of("fifo");
+	assert_int_equal(mkfifo(path, 0600), 0);
+	free(path);
+	must_fail(&(struct ask){ .file = "fifo" }, FAIL_CONFIG,
+	    "not a regular file");
+	must_have(&(struct ask){ .file = "../../dev/null" }, "host=s");
+}
+
+/* As another user; root reads everything. */
+static void
+test_unreadable_files(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("etc/onehop.conf", 0600, "host s\n");
+	put("home/.onehoprc", 0600, "host h\n");
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	else {
+		char *path = path_of("etc/onehop.conf");
+
+		assert_int_equal(chmod(path, 0), 0);
+		free(path);
+		path = path_of("home/.onehoprc");
+		assert_int_equal(chmod(path, 0), 0);
+		free(path);
+	}
+	must_fail(&ask, FAIL_CONFIG, "home/.onehoprc' exists but cannot be");
+	must_fail(&ask, FAIL_CONFIG, "Permission denied");
+	setenv("HOME", "/nonexistent", 1);
+	must_fail(&ask, FAIL_CONFIG, "onehop.conf' exists but cannot be read");
+	must_fail(&ask, FAIL_CONFIG, "this process is user");
+	/* It is in nobody's way who says another relay. */
+	setenv("ONEHOP_HOST", "e", 1);
+	must_have(&ask, "host=e");
+	unsetenv("ONEHOP_HOST");
+	/* EMAIL_* counts only when there is no file. */
+	setenv("EMAIL_HOST", "e", 1);
+	must_fail(&ask, FAIL_CONFIG, "exists but cannot be read");
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+}
+
+/* --- who may read and write a file ---------------------------------------- */
+
+static const char with_password[] = "host h\nuser u\npassword s3cret\n";
+
+static void
+test_password_in_user_file(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("home/.onehoprc", 0600, with_password);
+	must_know(&ask, "s3cret");
+	put("home/.onehoprc", 0640, with_password);
+	must_fail(&ask, FAIL_CONFIG, "chmod 600");
+	must_fail(&ask, FAIL_CONFIG, ".onehoprc:3: ");
+	put("home/.onehoprc", 0644, with_password);
+	must_fail(&ask, FAIL_CONFIG, "chmod 600");
+	/* Without a password everybody may read it. */
+	put("home/.onehoprc", 0644, "host h\nuser u\npasswordeval echo x\n");
+	must_know(&ask, "x");
+	put("home/.onehoprc", 0644, "host h\nuser u\npassword\n");
+	must_have(&ask, "host=h");
+}
+
+static void
+test_password_in_system_file(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("etc/onehop.conf", 0640, with_password);
+	must_know(&ask, "s3cret");
+	put("etc/onehop.conf", 0644, with_password);
+	must_fail(&ask, FAIL_CONFIG, "chmod 640");
+	must_fail(&ask, FAIL_CONFIG, "onehop-secrets.conf");
+}
+
+static void
+test_password_in_chosen_file(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+
+	(void)state;
+	put("rc", 0600, with_password);
+	must_know(&ask, "s3cret");
+	put("rc", 0644, with_password);
+	must_fail(&ask, FAIL_CONFIG, "chmod");
+	put("rc", 0640, with_password);
+	if (geteuid() == 0)
+		must_know(&ask, "s3cret");
+	else
+		must_fail(&ask, FAIL_CONFIG, "chmod 600");
+}
+
+static void
+test_writable_by_others(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+
+	(void)state;
+	put("rc", 0666, "host h\nuser u\npasswordeval echo x\n");
+	must_fail(&ask, FAIL_CONFIG, "can be written by others");
+	put("rc", 0602, with_password);
+	must_fail(&ask, FAIL_CONFIG, "can be written by others");
+	put("rc", 0666, "eval echo host h\n");
+	must_fail(&ask, FAIL_CONFIG, "can be written by others");
+	put("rc", 0666, "host h\n");
+	if (geteuid() == 0)
+		must_fail(&ask, FAIL_CONFIG, "read by root");
+	else
+		must_have(&ask, "host=h");
+}
+
+static void
+test_owned_by_another(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+	char *path;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	path = path_of("rc");
+	put("rc", 0600, with_password);
+	assert_int_equal(chown(path, 12345, 0), 0);
+	must_fail(&ask, FAIL_CONFIG, "belongs to user 12345");
+	put("rc", 0600, "host h\nuser u\npasswordeval echo x\n");
+	must_fail(&ask, FAIL_CONFIG, "belongs to user 12345");
+	put("rc", 0600, "host h\n");
+	must_have(&ask, "host=h");
+	free(path);
+}
+
+/* -C under the name sendmail: a stranger may have chosen the file. */
+static void
+test_restricted_file(void **state)
+{
+	const struct ask ask = { .file = "rc", .restricted = true };
+	char *path;
+
+	(void)state;
+	put("rc", 0620, "host h\n");
+	must_fail(&ask, FAIL_NOPERM, "not taken from a caller of sendmail");
+	put("rc", 0644, "host h\nlogfile /tmp/x\n");
+	if (geteuid() != 0)
+		skip();
+	must_have(&ask, "host=h logfile=/tmp/x");
+	path = path_of("rc");
+	assert_int_equal(chown(path, 12345, 12345), 0);
+	must_fail(&ask, FAIL_NOPERM, "not taken from a caller of sendmail");
+	/* The caller's own. */
+	assert_int_equal(setresuid(12345, 12345, 0), 0);
+	must_have(&ask, "host=h logfile=");
+	put("rc", 0644, "host h\nuser u\npasswordeval echo x\n");
+	must_not_know(&ask, FAIL_CONFIG, "other sources: not for a file");
+	put("rc", 0644, "eval echo host h\n");
+	must_fail(&ask, FAIL_NOPERM, "no command of this file is run");
+	put("rc", 0600, with_password);
+	must_know(&ask, "s3cret");
+	/* Nor does it get what the environment has. */
+	put("rc", 0600, "host evil\nuser u\ntls off\nauth plain\n");
+	setenv("ONEHOP_PASSWORD", "env", 1);
+	must_not_know(&ask, FAIL_CONFIG, "is not for this host");
+	unsetenv("ONEHOP_PASSWORD");
+	setenv("CREDENTIALS_DIRECTORY", home, 1);
+	assert_int_equal(setresuid(0, 0, 0), 0);
+	put("home/onehop_password", 0644, "cred\n");
+	assert_int_equal(setresuid(12345, 12345, 0), 0);
+	must_not_know(&ask, FAIL_CONFIG, "there is no password");
+	assert_int_equal(setresuid(0, 0, 0), 0);
+	free(path);
+}
+
+/* --- environment ---------------------------------------------------------- */
+
+static void
+test_environment(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+
+	(void)state;
+	put("rc", 0600, "host h\nport 26\n");
+	setenv("ONEHOP_PORT", "27\n", 1);
+	must_have(&ask, "host=h port=27");
+	must_have(&(struct ask){ .file = "rc",
+		      .option = "port",
+		      .value = "28" },
+	    "port=28");
+	setenv("ONEHOP_PORT", "", 1);
+	must_have(&ask, "port=26");
+	setenv("ONEHOP_PORT", "''", 1);
+	must_have(&ask, "port=26");
+	setenv("ONEHOP_PORT", "'29'", 1);
+	must_have(&ask, "port=29");
+	setenv("ONEHOP_PORT", "x", 1);
+	must_fail(&ask, FAIL_CONFIG, "ONEHOP_PORT: port: 'x'");
+	setenv("ONEHOP_PORT", "tcp://10.0.0.1:25", 1);
+	must_have(&ask, "port=26");
+	unsetenv("ONEHOP_PORT");
+	setenv("ONEHOP_TLS", "False", 1);
+	must_have(&ask, "MODE=none");
+	setenv("ONEHOP_NONSENSE", "x", 1);
+	must_have(&ask, "MODE=none");
+}
+
+static void
+test_environment_alone(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	setenv("ONEHOP_HOST", "e", 1);
+	setenv("ONEHOP_USER", "u", 1);
+	setenv("ONEHOP_PASSWORD", " \"p#w\\ ", 1);
+	must_have(&ask, "host=e ACCOUNT= auth=on MODE=starttls");
+	must_know(&ask, " \"p#w\\ ");
+	setenv("ONEHOP_USER", "\"\"", 1);
+	must_have(&ask, "auth=off");
+	unsetenv("ONEHOP_HOST");
+	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
+	setenv("ONEHOP_BACKEND", "files", 1);
+	setenv("ONEHOP_FILES_PATH", "/tmp", 1);
+	must_have(&ask, "files_path=/tmp");
+}
+
+static void
+set_path(const char *variable, const char *name)
+{
+	char *path = path_of(name);
+
+	setenv(variable, path, 1);
+	free(path);
+}
+
+static void
+test_environment_files(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("host", 0644, "e\n");
+	put("password", 0600, " p w \r\n");
+	put("wide", 0644, "x\n");
+	put("two", 0600, "a\nb\n");
+	put("empty", 0600, "\n");
+	set_path("ONEHOP_HOST_FILE", "host");
+	setenv("ONEHOP_USER", "u", 1);
+	set_path("ONEHOP_PASSWORD_FILE", "password");
+	must_have(&ask, "host=e");
+	must_know(&ask, " p w ");
+	set_path("ONEHOP_PASSWORD_FILE", "wide");
+	must_fail(&ask, FAIL_CONFIG, "ONEHOP_PASSWORD_FILE: ");
+	set_path("ONEHOP_PASSWORD_FILE", "two");
+	must_fail(&ask, FAIL_CONFIG, "line end");
+	set_path("ONEHOP_PASSWORD_FILE", "empty");
+	must_fail(&ask, FAIL_CONFIG, "empty");
+	set_path("ONEHOP_PASSWORD_FILE", "missing");
+	must_fail(&ask, FAIL_CONFIG, "no such file");
+	setenv("ONEHOP_PASSWORD", "x", 1);
+	must_fail(&ask, FAIL_CONFIG, "both set");
+	setenv("ONEHOP_PASSWORD", "", 1);
+	set_path("ONEHOP_PASSWORD_FILE", "password");
+	must_know(&ask, " p w ");
+	/* tls_trust_file is a keyword of its own, not tls_trust. */
+	setenv("ONEHOP_TLS_TRUST_FILE", "/x/ca.pem", 1);
+	setenv("ONEHOP_TLS_CA_FILE", "/x/more.pem", 1);
+	setenv("ONEHOP_TLS_CA", PEM "\nAA==\n", 1);
+	must_have(&ask, "tls_trust_file=/x/ca.pem tls_ca_file=/x/more.pem");
+}
+
+static void
+test_django(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	setenv("EMAIL_HOST", "d.example", 1);
+	setenv("EMAIL_PORT", "587", 1);
+	setenv("EMAIL_HOST_USER", "u", 1);
+	setenv("EMAIL_HOST_PASSWORD", "p", 1);
+	setenv("EMAIL_USE_TLS", "True", 1);
+	setenv("EMAIL_USE_SSL", "False", 1);
+	setenv("EMAIL_TIMEOUT", "9", 1);
+	setenv("DEFAULT_FROM_EMAIL", "App <app@example.org>", 1);
+	must_have(&ask,
+	    "host=d.example port=587 user=u MODE=starttls connect_timeout=9 "
+	    "from=app@example.org from_full_name=App");
+	must_know(&ask, "p");
+	setenv("EMAIL_USE_SSL", "1", 1);
+	must_fail(&ask, FAIL_CONFIG, "pick one");
+	setenv("EMAIL_USE_TLS", "false", 1);
+	must_have(&ask, "MODE=implicit");
+	unsetenv("EMAIL_PORT");
+	must_have(&ask, "MODE=implicit port=465");
+	setenv("EMAIL_USE_SSL", "false", 1);
+	must_fail(&ask, FAIL_CONFIG, "'tls none' would show");
+	setenv("EMAIL_HOST_USER", "", 1);
+	must_have(&ask, "MODE=none auth=off");
+	setenv("EMAIL_USE_TLS", "maybe", 1);
+	must_fail(&ask, FAIL_CONFIG, "EMAIL_USE_TLS");
+	unsetenv("EMAIL_USE_TLS");
+	unsetenv("EMAIL_USE_SSL");
+	must_have(&ask, "tls=auto");
+	setenv("EMAIL_FILE_PATH", "/tmp/mail", 1);
+	must_fail(&ask, FAIL_CONFIG, "EMAIL_FILE_PATH are both set");
+	unsetenv("EMAIL_HOST");
+	must_have(&ask, "backend=files files_path=/tmp/mail");
+	/* A file has precedence: nothing of it is mixed in. */
+	put("etc/onehop.conf", 0644, "host s\n");
+	must_have(&ask, "backend=relay host=s auth=off from=");
+}
+
+static void
+test_django_password_file(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("password", 0600, "filed\n");
+	setenv("EMAIL_HOST", "d.example", 1);
+	setenv("EMAIL_HOST_USER", "u", 1);
+	set_path("EMAIL_HOST_PASSWORD_FILE", "password");
+	must_know(&ask, "filed");
+}
+
+static void
+test_smtpserver(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	setenv("SMTPSERVER", "m.example", 1);
+	setenv("EMAIL", "a@example.org", 1);
+	must_have(&ask, "host=m.example from=a@example.org");
+}
+
+/* --- options -------------------------------------------------------------- */
+
+static void
+test_options(void **state)
+{
+	(void)state;
+	put("etc/onehop.conf", 0644, "host s\nuser u\nfrom_policy force\n");
+	must_fail(&(struct ask){ .option = "port", .value = "x" }, FAIL_USAGE,
+	    "option port: port: 'x'");
+	must_have(&(struct ask){ .option = "tls", .value = "" }, "tls=secure");
+	/* No option shows the password to whoever answers. */
+	must_fail(&(struct ask){ .option = "tls_certcheck", .value = "off" },
+	    FAIL_CONFIG, "in the configuration");
+	/* Called as sendmail the arguments may be a stranger's. */
+	must_fail(&(struct ask){ .option = "logfile",
+		      .value = "/x.php",
+		      .restricted = true },
+	    FAIL_NOPERM, "option logfile");
+	must_fail(&(struct ask){ .option = "passwordeval",
+		      .value = "id",
+		      .restricted = true },
+	    FAIL_NOPERM, "option passwordeval");
+	must_fail(&(struct ask){ .option = "files_path",
+		      .value = "/x",
+		      .restricted = true },
+	    FAIL_NOPERM, "option files_path");
+	must_fail(&(struct ask){ .option = "proxy_host",
+		      .value = "evil",
+		      .restricted = true },
+	    FAIL_NOPERM, "option proxy_host");
+	must_fail(&(struct ask){ .option = "tls_nocertcheck",
+		      .value = "on",
+		      .restricted = true },
+	    FAIL_NOPERM, "called as sendmail");
+	must_have(&(struct ask){ .option = "port",
+		      .value = "587",
+		      .restricted = true },
+	    "port=587");
+	put("etc/onehop.conf", 0644, "host s\n");
+	must_have(&(struct ask){ .option = "tls",
+		      .value = "off",
+		      .restricted = true },
+	    "MODE=none");
+}
+
+static void
+test_privileged(void **state)
+{
+	static const char *const closed[] = { "host", "port", "user", "auth",
+		"tls", "tls_certcheck", "proxy_host", "source_ip",
+		"tls_trust_file", "tls_ca_file", "passwordeval", "logfile",
+		"secrets_file", "aliases", "domain", "socket", "backend",
+		"files_path", "syslog", "timeout", "keyring",
+		"tls_host_override", "from_policy" };
+	const struct ask ask = { .privileged = true };
+	size_t i;
+
+	(void)state;
+	put("etc/onehop.conf", 0640, with_password);
+	put("home/.onehoprc", 0600, "host evil\n");
+	setenv("ONEHOP_HOST", "evil", 1);
+	setenv("ONEHOP_TLS", "off", 1);
+	must_have(&ask, "host=h MODE=starttls VERIFY=yes");
+	must_know(&ask, "s3cret");
+	for (i = 0; i < sizeof(closed) / sizeof(*closed); i++)
+		must_fail(&(struct ask){ .privileged = true,
+			      .option = closed[i],
+			      .value = "1" },
+		    FAIL_NOPERM, closed[i]);
+	must_have(&(struct ask){ .privileged = true,
+		      .option = "from_full_name",
+		      .value = "N" },
+	    "from_full_name=N");
+	must_fail(&(struct ask){ .privileged = true, .file = "rc" },
+	    FAIL_NOPERM, "-C");
+	must_fail(&(struct ask){ .privileged = true, .account = "a" },
+	    FAIL_NOPERM, "--account");
+	put("etc/onehop.conf", 0644, "host h\nuser u\npasswordeval echo x\n");
+	must_not_know(&ask, FAIL_NOPERM, "no command is run");
+	put("etc/onehop.conf", 0644, "eval echo host h\n");
+	must_fail(&ask, FAIL_NOPERM, "no command");
+	put("etc/onehop.conf", 0644, "host h\nuser u\ntls_certcheck off\n");
+	must_fail(&ask, FAIL_CONFIG, "raised privilege");
+	{
+		char *path = path_of("etc/onehop.conf");
+
+		assert_int_equal(unlink(path), 0);
+		free(path);
+	}
+	put("etc/msmtprc", 0644, "host m\n");
+	setenv("EMAIL_HOST", "evil", 1);
+	setenv("SMTPSERVER", "evil", 1);
+	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
+}
+
+static void
+test_certificate_variables(void **state)
+{
+	struct config *c;
+
+	(void)state;
+	put("etc/onehop.conf", 0644, "host h\n");
+	setenv("SSL_CERT_FILE", "/f", 1);
+	setenv("SSL_CERT_DIR", "/d", 1);
+	c = must_load(&(struct ask){ .file = NULL });
+	assert_string_equal(config_cert_env_file(c), "/f");
+	assert_string_equal(config_cert_env_dir(c), "/d");
+	config_free(c);
+	c = must_load(&(struct ask){ .privileged = true });
+	assert_null(config_cert_env_file(c));
+	assert_null(config_cert_env_dir(c));
+	config_free(c);
+}
+
+/* --- secrets -------------------------------------------------------------- */
+
+static void
+test_secrets_files(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("etc/onehop.conf", 0644, "host Relay.Example\nuser u\n");
+	must_not_know(&ask, FAIL_CONFIG, "no password for user 'u' at");
+	must_not_know(&ask, FAIL_CONFIG, "Relay.Example u = PASSWORD");
+	must_not_know(&ask, FAIL_CONFIG, "onehop-secrets.conf: not there");
+	put("etc/onehop-secrets.conf", 0640,
+	    "other u = no\n"
+	    "relay.example v = no\n"
+	    "relay.example u = p #\"w \n");
+	must_know(&ask, "p #\"w ");
+	make_directory("home/.config");
+	make_directory("home/.config/onehop");
+	put("home/.config/onehop/secrets", 0600, "relay.example u = mine\n");
+	must_know(&ask, "mine");
+	put("home/.config/onehop/secrets", 0644, "relay.example u = mine\n");
+	must_not_know(&ask, FAIL_CONFIG, "chmod");
+	put("home/.config/onehop/secrets", 0600, "other u = mine\n");
+	must_know(&ask, "p #\"w ");
+	put("etc/onehop-secrets.conf", 0600, "email_password = all\n");
+	must_know(&ask, "all");
+	/* That line is for the default account only. */
+	put("etc/onehop.conf", 0644, "account a\nhost h\nuser u\n");
+	must_not_know(&(struct ask){ .account = "a" }, FAIL_CONFIG,
+	    "has no line for them");
+	put("mine", 0600, "h u = chosen\n");
+	setenv("ONEHOP_SECRETS_FILE", "~/../mine", 1);
+	must_know(&(struct ask){ .account = "a" }, "chosen");
+}
+
+static void
+test_credentials_and_netrc(void **state)
+{
+	const struct ask ask = { .file = NULL };
+
+	(void)state;
+	put("etc/onehop.conf", 0644, "host h\nuser u\n");
+	put("home/.netrc", 0600,
+	    "machine h login u password net\n"
+	    "default login u password no\n");
+	must_know(&ask, "net");
+	make_directory("credentials");
+	set_path("CREDENTIALS_DIRECTORY", "credentials");
+	put("credentials/email_host_password", 0444, "cred\n");
+	must_know(&ask, "cred");
+	put("credentials/onehop_password", 0444, "first\n");
+	must_know(&ask, "first");
+	/* A host of the arguments gets what is its own only. */
+	setenv("ONEHOP_USER", "u", 1);
+	must_know(&(struct ask){ .option = "host", .value = "h" }, "net");
+	must_not_know(&(struct ask){ .option = "host", .value = "i" },
+	    FAIL_CONFIG, "no password");
+	put("home/.netrc", 0644, "machine h login u password net\n");
+	must_not_know(&(struct ask){ .option = "host", .value = "h" },
+	    FAIL_CONFIG, "netrc");
+}
+
+/* A password goes to the host it was written for. */
+static void
+test_password_follows_host(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+
+	(void)state;
+	put("rc", 0600, with_password);
+	setenv("ONEHOP_HOST", "H", 1);
+	must_know(&ask, "s3cret");
+	setenv("ONEHOP_HOST", "evil", 1);
+	must_not_know(&ask, FAIL_CONFIG, "is not for this host");
+	setenv("ONEHOP_PASSWORD", "env", 1);
+	must_know(&ask, "env");
+	setenv("ONEHOP_USER", "u", 1);
+	must_not_know(&(struct ask){ .option = "host", .value = "other" },
+	    FAIL_CONFIG, "is not for this host");
+	must_know(&(struct ask){ .option = "host", .value = "evil" }, "env");
+	/* One that came without a host is for the user who says one, but not
+	   for whoever chooses the arguments of a sendmail. */
+	unsetenv("ONEHOP_HOST");
+	must_know(&(struct ask){ .option = "host", .value = "x" }, "env");
+	must_not_know(&(struct ask){ .option = "host",
+			  .value = "x",
+			  .restricted = true },
+	    FAIL_CONFIG, "is not for this host");
+	must_not_know(&(struct ask){ .file = "rc",
+			  .option = "socket",
+			  .value = "/tmp/x" },
+	    FAIL_CONFIG, "is not for this host");
+}
+
+static void
+test_password_command(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+
+	(void)state;
+	put("rc", 0600,
+	    "host h\nuser u\npasswordeval printf '%s\\nrest' \"a  b\"\n");
+	must_know(&ask, "a  b");
+	put("rc", 0600, "host h\nuser u\npasswordeval exit 1\n");
+	must_not_know(&ask, FAIL_CONFIG, "rc:3: ");
+	put("rc", 0600, "host h\nuser u\npassword p\npasswordeval exit 1\n");
+	must_know(&ask, "p");
+	/* What a command says is nobody's file. */
+	put("rc", 0644, "host h\nuser u\neval echo password evaluated\n");
+	must_know(&ask, "evaluated");
+	put("rc", 0600, "host h\nauth external\n");
+	must_know(&ask, "");
+}
+
+/* --- expansion ------------------------------------------------------------ */
+
+static char *
+expanded(const char *text, enum keyword_id id, const char *header)
+{
+	struct failure f = FAILURE_INIT;
+	struct config *c;
+	char *result;
+
+	put("rc", 0600, text);
+	c = must_load(&(struct ask){ .file = "rc" });
+	result = config_expand(c, id, header, &f);
+	config_free(c);
+	if (f.class != FAIL_NONE)
+		result = mem_strdup(buf_str(&f.text));
+	failure_free(&f);
+	return result;
+}
+
+static void
+test_expansion(void **state)
+{
+	static const struct {
+		const char *text, *header, *result;
+		enum keyword_id id;
+	} rows[] = {
+		{ "host h\n", NULL, NULL, KW_FROM },
+		{ "host h\nfrom a@b\n", NULL, "a@b", KW_FROM },
+		{ "host h\nfrom *@b, a@b\n", NULL, "a@b", KW_FROM },
+		{ "host h\nfrom *@b\n", NULL, NULL, KW_FROM },
+		{ "host h\nfrom %F\n", "x@y", "x@y", KW_FROM },
+		{ "host h\nfrom a%%b%Q@c\n", NULL, "a%b%Q@c", KW_FROM },
+		{ "host h\nfrom u@%H\n", NULL, "u@box.example", KW_FROM },
+		{ "host h\ndomain %H\n", NULL, "box.example", KW_DOMAIN },
+		{ "host h\ndomain [192.0.2.1]\n", NULL, "[192.0.2.1]",
+		    KW_DOMAIN },
+		{ "host h\ndomain x%\n", NULL, "x%", KW_DOMAIN },
+	};
+	size_t i;
+	char *result;
+
+	(void)state;
+	setenv("HOSTNAME", "box.example", 1);
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		result = expanded(rows[i].text, rows[i].id, rows[i].header);
+		if (rows[i].result == NULL)
+			assert_null(result);
+		else
+			assert_string_equal(result, rows[i].result);
+		free(result);
+	}
+	result = expanded("host h\nfrom %F\n", KW_FROM, NULL);
+	assert_non_null(strstr(result, "rc:2: from: '%F'"));
+	free(result);
+}
+
+static void
+test_home_directory(void **state)
+{
+	char *expected = mem_printf("tls_ca_file=%s/ca.pem", home);
+
+	(void)state;
+	put("etc/onehop.conf", 0644, "host h\ntls_ca_file ~/ca.pem\n");
+	must_have(&(struct ask){ .file = NULL }, expected);
+	must_have(&(struct ask){ .privileged = true }, "tls_ca_file=~/ca.pem");
+	free(expected);
+}
+
+/* --- dump ----------------------------------------------------------------- */
+
+/* The lines that are no comments. */
+static char *
+values_of(const struct buf *dump)
+{
+	struct buf out = BUF_INIT(1 << 20);
+	const char *p = buf_str(dump);
+	char *text;
+
+	while (*p != '\0') {
+		size_t len = strcspn(p, "\n") + 1;
+
+		if (*p != '#')
+			buf_add(&out, p, len);
+		p += len;
+	}
+	text = mem_strdup(buf_str(&out));
+	buf_free(&out);
+	return text;
+}
+
+static const char *const dumped[] = {
+	"host h\n",
+	"host h\nport 465\nuser u\npassword s3cret\n",
+	"host h\ntls on\ntls_starttls off\n",
+	"host h\ntls_ca " PEM "\\nAA==\\n\nfrom_full_name \" a \"\n",
+	"host h\nfrom_full_name \"\"quoted\"\"\nlogfile ~/log\n",
+	"host /run/s\nprotocol lmtp\n",
+	"backend files\nfiles_path /tmp\nfiles_format maildir\n",
+	"host h\nkeepbcc on\ntimeout 5\nauto_from on\nsyslog\n",
+	("host h\nuser u\nauth plain, login\ndsn_notify failure\n"
+	 "tls_fingerprint 00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff\n"),
+	"account other\nhost o\naccount default\nhost h\nfallback other\n",
+};
+
+/* What is dumped is a configuration, and dumps the same. */
+static void
+test_dump_is_stable(void **state)
+{
+	struct buf first = BUF_INIT(1 << 20), second = BUF_INIT(1 << 20);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(dumped) / sizeof(*dumped); i++) {
+		struct config *c;
+		char *a, *b;
+
+		buf_clear(&first);
+		buf_clear(&second);
+		put("rc", 0600, dumped[i]);
+		c = must_load(&(struct ask){ .file = "rc" });
+		config_dump(c, &first);
+		config_free(c);
+		put("again", 0600, buf_str(&first));
+		c = must_load(&(struct ask){ .file = "again" });
+		config_dump(c, &second);
+		config_free(c);
+		a = values_of(&first);
+		b = values_of(&second);
+		assert_string_equal(a, b);
+		assert_null(strstr(buf_str(&first), "s3cret"));
+		free(a);
+		free(b);
+	}
+	buf_free(&first);
+	buf_free(&second);
+}
+
+static void
+test_dump_tells_origins(void **state)
+{
+	struct buf dump = BUF_INIT(1 << 20);
+	struct config *c;
+	size_t i;
+
+	(void)state;
+	put("rc", 0600, with_password);
+	setenv("ONEHOP_PORT", "587", 1);
+	c = must_load(&(struct ask){ .file = "rc",
+	    .option = "partial",
+	    .value = "reject" });
+	config_dump(c, &dump);
+	assert_non_null(strstr(buf_str(&dump), "/rc:1\nhost h\n"));
+	assert_non_null(strstr(buf_str(&dump), "# ONEHOP_PORT\nport 587\n"));
+	assert_non_null(
+	    strstr(buf_str(&dump), "# option partial\npartial reject\n"));
+	assert_non_null(strstr(buf_str(&dump), "# default\nbackend relay\n"));
+	assert_non_null(strstr(buf_str(&dump), "/rc:3\n# password (set)\n"));
+	assert_non_null(
+	    strstr(buf_str(&dump), "# tls in effect: starttls, verified\n"));
+	for (i = 0; i < KEYWORD_COUNT; i++)
+		if ((keywords[i].flags & KEYWORD_LEGACY) == 0)
+			assert_non_null(
+			    strstr(buf_str(&dump), keywords[i].name));
+	assert_true(config_is_set(c, KW_PORT));
+	assert_false(config_is_set(c, KW_BACKEND));
+	assert_false(config_is_set(c, KW_LOGFILE));
+	assert_int_equal(config_port(c), 587);
+	assert_int_equal(config_number(c, KW_DEADLINE), 600);
+	assert_int_equal(config_choice(c, KW_PARTIAL), PARTIAL_REJECT);
+	config_free(c);
+	buf_free(&dump);
+}
+
+/* Every keyword but secrets and `from` is an option, by the same name. */
+static void
+test_option_table(void **state)
+{
+	char program[] = "onehop";
+	const struct invocation_option *options;
+	size_t count, i;
+
+	(void)state;
+	options = config_options(&count);
+	assert_int_equal(count, KEYWORD_COUNT - 2);
+	for (i = 0; i < count; i++) {
+		struct failure f = FAILURE_INIT;
+		struct invocation inv;
+		char *word = mem_printf("--%s=x", options[i].name);
+		char *argv[] = { program, word, NULL };
+
+		/* Found as itself: no option of the program hides it. */
+		assert_true(
+		    invocation_parse(&inv, 2, argv, options, count, &f));
+		assert_int_equal(inv.setting_count, 1);
+		assert_int_equal(inv.settings[0].keyword, options[i].keyword);
+		assert_null(strchr(options[i].name, '_'));
+		assert_non_null(options[i].doc);
+		assert_non_null(options[i].value);
+		invocation_free(&inv);
+		free(word);
+		failure_free(&f);
+	}
+}
+
+#define TEST(function) \
+	cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_language),
+		TEST(test_errors),
+		TEST(test_nul_and_long_lines),
+		TEST(test_tls_modes),
+		TEST(test_mechanisms),
+		TEST(test_selection),
+		TEST(test_selection_by_pattern),
+		TEST(test_fallback),
+		TEST(test_user_files),
+		TEST(test_system_files),
+		TEST(test_nothing_configured),
+		TEST(test_chosen_file),
+		TEST(test_unreadable_files),
+		TEST(test_password_in_user_file),
+		TEST(test_password_in_system_file),
+		TEST(test_password_in_chosen_file),
+		TEST(test_writable_by_others),
+		TEST(test_owned_by_another),
+		TEST(test_restricted_file),
+		TEST(test_environment),
+		TEST(test_environment_alone),
+		TEST(test_environment_files),
+		TEST(test_django),
+		TEST(test_django_password_file),
+		TEST(test_smtpserver),
+		TEST(test_options),
+		TEST(test_privileged),
+		TEST(test_certificate_variables),
+		TEST(test_secrets_files),
+		TEST(test_credentials_and_netrc),
+		TEST(test_password_follows_host),
+		TEST(test_password_command),
+		TEST(test_expansion),
+		TEST(test_home_directory),
+		TEST(test_dump_is_stable),
+		TEST(test_dump_tells_origins),
+		TEST(test_option_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
