@@ -72,6 +72,15 @@ inspect(const struct invocation *inv, struct config *c, struct failure *f)
 	}
 }
 
+/* What the options promise and this version cannot do yet: said, so that
+   nobody takes its silence for success. */
+static bool
+is_missing(const struct invocation *inv)
+{
+	return inv->mode == MODE_CHECK || inv->mode == MODE_TEST ||
+	    inv->mode == MODE_CONFIGURE || inv->json;
+}
+
 static int
 run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 {
@@ -88,6 +97,13 @@ run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 
 	if (status >= 0)
 		return status;
+	if (is_missing(inv)) {
+		failure_set(f, FAIL_USAGE,
+		    "--check, --test, --configure and --json are not in this "
+		    "version");
+		failure_hint(f, "--serverinfo shows what the relay offers");
+		return fail(f);
+	}
 	c = config_load(&request, f);
 	if (c == NULL)
 		return fail(f);
