@@ -481,7 +481,8 @@ def test_client_key_of_another_certificate_is_78(pki, onehop):
     with Sink(pki, tls="implicit") as sink:
         assert_refused_early(send(
             onehop, sink, f"tls_cert_file {pki.cert('client').chain}",
-            f"tls_key_file {pki.cert('good').key}"), sink, "key")
+            f"tls_key_file {pki.cert('client-unknown').key}"), sink,
+            "key")
 
 
 @pytest.mark.parametrize("keyword", ["tls_cert_file", "tls_key_file"])

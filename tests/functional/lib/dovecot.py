@@ -189,9 +189,7 @@ class Dovecot(Server):
             return False
 
     def config(self, mode, *lines, auth="plain", **how):
-        if mode == "lmtp":
-            return super().config(mode, "tls none", "protocol lmtp",
-                                  *lines, **how)
+        auth = None if mode == "lmtp" else auth
         return super().config(mode, *lines, auth=auth, **how)
 
     def recipient(self, unique):

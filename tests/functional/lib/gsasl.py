@@ -104,17 +104,19 @@ class _Connection:
 class GsaslSink(Sink):
     """A Sink with TLS by pyOpenSSL, 'version' the only one it speaks, and
     the mechanisms given, for the one user. 'spoil' makes its idea of the
-    channel binding wrong, as it is when somebody sits in between."""
+    channel binding wrong, as it is when somebody sits in between; without
+    'binds' it has none."""
 
     name = "gsasl"
 
     def __init__(self, pki, mechanisms, user, password, version=None,
-                 spoil=False, **how):
+                 spoil=False, binds=True, **how):
         super().__init__(pki, auth=dict.fromkeys(mechanisms), **how)
         self.library = Library()
         self.user, self.password = user, password
         self.version = version
         self.spoil = spoil
+        self.binds = binds
 
     def _context(self, cert):
         cert = self.pki.cert(cert)
@@ -155,7 +157,7 @@ class GsaslSink(Sink):
         session = library.start(mechanism)
         try:
             library.set(session, PASSWORD, self.password)
-            if dialogue.session.tls:
+            if self.binds and dialogue.session.tls:
                 self._bindings(dialogue, session)
             if initial is None:
                 given = dialogue.challenge(b"")

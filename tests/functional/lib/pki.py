@@ -7,9 +7,9 @@
     pki.cert("good").pin      sha256:BASE64 of its public key
     pki.crl("leaf")           PEM CRL that lists what CRLS says
 
-Certificates are made when first asked for: CERTS names them all. Every
-file is readable by everybody, since real servers drop privileges before
-they read them, and the keys protect nothing.
+Certificates are made when first asked for: CERTS names them all. What a
+server reads is readable by everybody, since servers drop their privileges
+before they read it, and the keys protect nothing.
 """
 
 import base64
@@ -85,7 +85,6 @@ class Cert:
         self.leaf = chain[0]
         self.chain = directory / f"{name}.pem"
         self.key = directory / f"{name}.key"
-        self.both = directory / f"{name}.both.pem"
         pem = b"".join(c.public_bytes(serialization.Encoding.PEM)
                        for c in chain)
         secret = key.private_bytes(
@@ -94,7 +93,9 @@ class Cert:
             serialization.NoEncryption())
         self.chain.write_bytes(pem)
         self.key.write_bytes(secret)
-        self.both.write_bytes(pem + secret)
+        if name.startswith("client"):
+            # Ours to use: a secret that others can read is refused.
+            self.key.chmod(0o600)
 
     @property
     def spki(self):

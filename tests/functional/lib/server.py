@@ -110,7 +110,6 @@ class Server:
 
     name = "server"
     modes = ()
-    protocol = "smtp"
     recipient_field = b"Delivered-To"
     user, password = "alice", "secret of alice"
 
@@ -126,9 +125,11 @@ class Server:
 
     def config(self, mode, *lines, host="127.0.0.1", auth=None):
         """onehop's configuration for this server."""
-        tls = {"plain": "none"}.get(mode.split("-")[0], mode.split("-")[0])
+        tls = mode.split("-")[0]
+        if tls in ("plain", "lmtp"):
+            tls = "none"
         text = [f"host {host}", f"port {self.ports[mode]}", f"tls {tls}",
-                f"protocol {self.protocol}", "from sender@example.org",
+                "protocol " + ("lmtp" if mode == "lmtp" else "smtp"), "from sender@example.org",
                 "domain client.example.org"]
         if tls != "none":
             text.append(f"tls_trust_file {self.pki.ca}")
