@@ -185,17 +185,19 @@ host_domain(struct envelope_job *j)
 	return NULL;
 }
 
-/* The domain of the first address of `from` that has one. */
+/* The first domain in `from` that is no pattern, or NULL. */
 static char *
 from_domain(const struct envelope_job *j)
 {
-	const char *from = config_string(j->c, KW_FROM), *domain;
+	const char *at = config_string(j->c, KW_FROM);
+	size_t len;
 
-	domain = from == NULL ? NULL : address_domain(from);
-	if (domain == NULL || *domain == '\0' ||
-	    strpbrk(domain, " \t,%*?[<>") != NULL)
-		return NULL;
-	return mem_strdup(domain);
+	while (at != NULL && (at = strchr(at, '@')) != NULL) {
+		len = strcspn(++at, " \t,>");
+		if (len > 0 && strcspn(at, "*?[%") >= len)
+			return mem_strndup(at, len);
+	}
+	return NULL;
 }
 
 const char *
