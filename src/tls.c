@@ -454,21 +454,20 @@ fail_plain(struct tls *tls, struct failure *f)
 static const struct {
 	int error;
 	const char *words;
-	const char *hint;
 } handshake_errors[] = {
 	{ GNUTLS_E_PREMATURE_TERMINATION,
-	    "it closed the connection during the handshake", NULL },
+	    "it closed the connection during the handshake" },
 	{ GNUTLS_E_UNSUPPORTED_VERSION_PACKET,
-	    "no shared version: it speaks nothing newer than TLS 1.1", NULL },
+	    "no shared version: it speaks nothing newer than TLS 1.1" },
 	{ GNUTLS_E_DH_PRIME_UNACCEPTABLE,
-	    "its Diffie-Hellman group is too small", NULL },
-	{ GNUTLS_E_NO_CIPHER_SUITES, "no shared cipher suite", NULL },
-	{ GNUTLS_E_UNKNOWN_CIPHER_SUITE, "no shared cipher suite", NULL },
-	{ GNUTLS_E_INSUFFICIENT_SECURITY, "its key is too weak", NULL },
+	    "its Diffie-Hellman group is too small" },
+	{ GNUTLS_E_NO_CIPHER_SUITES, "no shared cipher suite" },
+	{ GNUTLS_E_UNKNOWN_CIPHER_SUITE, "no shared cipher suite" },
+	{ GNUTLS_E_INSUFFICIENT_SECURITY, "its key is too weak" },
 	{ GNUTLS_E_KEY_USAGE_VIOLATION,
-	    "Key Usage of its certificate lacks digitalSignature", NULL },
+	    "Key Usage of its certificate lacks digitalSignature" },
 	{ GNUTLS_E_UNSAFE_RENEGOTIATION_DENIED,
-	    "it lacks secure renegotiation (RFC 5746)", NULL },
+	    "it lacks secure renegotiation (RFC 5746)" },
 };
 
 #define HANDSHAKE_ERRORS \
@@ -487,13 +486,13 @@ fail_alert(struct tls *tls, struct failure *f)
 		failure_hint(f,
 		    "no shared version: it speaks nothing newer than TLS "
 		    "1.1, or not what tls_priorities asks for");
+	else if (!tls->has_certificate &&
+	    gnutls_certificate_client_get_request_status(tls->session) != 0)
+		failure_hint(f,
+		    "it asked for a client certificate: tls_cert_file and "
+		    "tls_key_file");
 	else if (alert == GNUTLS_A_HANDSHAKE_FAILURE)
 		failure_hint(f, "no shared cipher suite, most likely");
-	else if (alert == GNUTLS_A_CERTIFICATE_REQUIRED ||
-	    (alert == GNUTLS_A_BAD_CERTIFICATE && !tls->has_certificate))
-		failure_hint(f,
-		    "it wants a client certificate: tls_cert_file and "
-		    "tls_key_file");
 	return false;
 }
 

@@ -11,10 +11,11 @@
 #include "trust.h"
 
 /*
- * Without the static RSA key exchange, which has no forward secrecy.  All
- * versions are named, so that GNUTLS_SYSTEM_PRIORITY_FILE cannot lower them.
+ * Without the static RSA key exchange, which has no forward secrecy, and
+ * without SHA-1 in the handshake (RFC 9155).  All versions are named, so that
+ * GNUTLS_SYSTEM_PRIORITY_FILE cannot lower them.
  */
-#define PRIORITY_DEFAULT TLS_PRIORITY ":-RSA"
+#define PRIORITY_DEFAULT TLS_PRIORITY ":-RSA:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1"
 
 #define PROFILE_WORD "%PROFILE_"
 

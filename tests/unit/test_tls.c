@@ -31,6 +31,9 @@
 
 #define TLS12 "NORMAL:-VERS-ALL:+VERS-TLS1.2"
 #define TLS13 "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+#define NO_FFDHE \
+	":-GROUP-FFDHE2048:-GROUP-FFDHE3072:-GROUP-FFDHE4096" \
+	":-GROUP-FFDHE6144:-GROUP-FFDHE8192"
 #define HOST "mail.example.org"
 #define PATIENCE 5000
 
@@ -44,7 +47,7 @@ struct server {
 	size_t n;
 	const char *priority;
 	const char *ocsp; /* file */
-	bool want_client;
+	bool want_client, need_client;
 	enum after after;
 	/* What it saw. */
 	int result; /* of the handshake */
@@ -54,7 +57,8 @@ struct server {
 	ssize_t got_len;
 	char binding[64];
 	size_t binding_len;
-	size_t renegotiate;
+	bool renegotiate;
+	bool small_group; /* of Diffie and Hellman */
 	pthread_t thread;
 };
 
@@ -128,11 +132,25 @@ serve_session(struct server *v, gnutls_session_t session)
 	if (v->got_len <= 0)
 		return;
 	gnutls_record_send(session, "first\r\nsec", 10);
-	if (v->renegotiate != 0)
+	if (v->renegotiate)
 		gnutls_rehandshake(session);
 	gnutls_record_send(session, "ond\r\n", 5);
 	if (v->after == GOODBYE)
 		gnutls_bye(session, GNUTLS_SHUT_WR);
+}
+
+/* A group of the least bits that GnuTLS still makes. */
+static gnutls_dh_params_t
+small_group(const struct server *v, gnutls_certificate_credentials_t cred)
+{
+	gnutls_dh_params_t group = NULL;
+
+	if (v->small_group) {
+		must(gnutls_dh_params_init(&group));
+		must(gnutls_dh_params_generate2(group, 768));
+		gnutls_certificate_set_dh_params(cred, group);
+	}
+	return group;
 }
 
 static void *
@@ -140,6 +158,7 @@ serve(void *ctx)
 {
 	struct server *v = ctx;
 	gnutls_certificate_credentials_t cred = server_credentials(v);
+	gnutls_dh_params_t group = small_group(v, cred);
 	gnutls_session_t session;
 
 	gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
@@ -147,7 +166,7 @@ serve(void *ctx)
 	gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, cred);
 	if (v->want_client)
 		gnutls_certificate_server_set_request(session,
-		    GNUTLS_CERT_REQUEST);
+		    v->need_client ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
 	gnutls_transport_set_int(session, v->fd);
 	gnutls_handshake_set_timeout(session, PATIENCE);
 	do {
@@ -160,6 +179,7 @@ serve(void *ctx)
 	gnutls_deinit(session);
 	shutdown(v->fd, SHUT_RDWR);
 	gnutls_certificate_free_credentials(cred);
+	gnutls_dh_params_deinit(group);
 	return NULL;
 }
 
@@ -741,7 +761,7 @@ test_many_names(void **state)
 	int64_t start;
 
 	(void)state;
-	s->leaf.many_names = 6000;
+	s->leaf.many_names = 2000;
 	make_chain(s);
 	start = stream_now();
 	play(s);
@@ -1343,6 +1363,16 @@ test_old_ciphers(void **state)
 	s = new_scene();
 	s->server.priority = TLS12 ":-CIPHER-ALL:+CAMELLIA-256-CBC";
 	refuse(s, "alert 'Handshake failed'");
+	s = new_scene();
+	s->server.priority = TLS12 ":-SIGN-ALL:+SIGN-ECDSA-SHA1";
+	refuse(s, "TLS handshake with 'mail.example.org' failed");
+	s = new_scene();
+	s->leaf.pk = GNUTLS_PK_RSA;
+	s->leaf.bits = 2048;
+	s->policy.priority = TLS_PRIORITY NO_FFDHE;
+	s->server.priority = TLS12 NO_FFDHE ":-KX-ALL:+DHE-RSA";
+	s->server.small_group = true;
+	refuse(s, "Diffie-Hellman group is too small");
 }
 
 static void
@@ -1353,7 +1383,7 @@ test_renegotiation(void **state)
 
 	(void)state;
 	s->server.priority = TLS12;
-	s->server.renegotiate = 1;
+	s->server.renegotiate = true;
 	play(s);
 	assert_true(s->ok);
 	stream_put(s->stream, "hello\r\n", 7);
@@ -1550,6 +1580,20 @@ test_truncation(void **state)
 }
 
 /* --- client certificates ------------------------------------------------- */
+
+static void
+test_client_demanded(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	s->server.priority = TLS12;
+	s->server.want_client = s->server.need_client = true;
+	play(s);
+	assert_refused(s, "it sent the alert");
+	assert_words(&s->failure.hint, "client certificate: tls_cert_file");
+	free_scene(s);
+}
 
 static void
 test_no_client_certificate(void **state)
@@ -1882,6 +1926,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_close_notify),
 		cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_client_demanded),
 		cmocka_unit_test(test_no_client_certificate),
 		cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_policies),
