@@ -203,17 +203,19 @@ is_local(struct envelope_job *j, const char *spec)
 	return is_this_host(j, domain);
 }
 
-/* Whether what takes the message knows local names itself. */
+/*
+ * Whether what takes the message knows local names itself: a service of ours
+ * or another behind a Unix socket, an LMTP server, a file.
+ */
 static bool
 destination_is_local(const struct config *c)
 {
-	if (config_choice(c, KW_BACKEND) == BACKEND_FILES ||
+	const char *host = config_string(c, KW_HOST);
+
+	return config_choice(c, KW_BACKEND) == BACKEND_FILES ||
 	    config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP ||
-	    config_string(c, KW_SOCKET) != NULL)
-		return true;
-	return config_string(c, KW_PROXY_HOST) == NULL &&
-	    config_string(c, KW_HOST) != NULL &&
-	    net_is_loopback(config_string(c, KW_HOST));
+	    config_string(c, KW_SOCKET) != NULL ||
+	    (host != NULL && net_is_path(host));
 }
 
 static bool

@@ -16,6 +16,8 @@
 #include "transport.h"
 
 #define FILES_BLOCK 65536
+/* Where a header line is folded (RFC 5322 section 2.1.1). */
+#define FILES_COLUMNS 78
 
 struct file {
 	int dir;	 /* files_path */
@@ -147,14 +149,26 @@ add_canonical(struct file *file, const unsigned char *p, size_t len,
 	return file->out.len < FILES_BLOCK || write_out(file, f);
 }
 
+/* One field each; the recipients are folded when they are many. */
 static void
 add_envelope(struct file *file, const struct envelope *e)
 {
-	size_t i;
+	size_t i, column = strlen("X-Envelope-To:");
 
-	buf_addf(&file->out, "Return-Path: <%s>\n", e->sender);
-	for (i = 0; i < e->count; i++)
-		buf_addf(&file->out, "X-Envelope-To: %s\n", e->recipients[i]);
+	buf_addf(&file->out, "Return-Path: <%s>\nX-Envelope-To:", e->sender);
+	for (i = 0; i < e->count; i++) {
+		size_t len = strlen(e->recipients[i]) + 2;
+
+		if (i > 0)
+			buf_addc(&file->out, ',');
+		if (i > 0 && column + len > FILES_COLUMNS) {
+			buf_adds(&file->out, "\n");
+			column = 0;
+		}
+		buf_addf(&file->out, " %s", e->recipients[i]);
+		column += len;
+	}
+	buf_addc(&file->out, '\n');
 }
 
 static bool

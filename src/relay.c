@@ -126,6 +126,19 @@ set_host(struct relay *r, struct failure *f)
 	return true;
 }
 
+/* As the domain of an address: labels, lengths, literals. */
+static bool
+is_domain(const char *name)
+{
+	struct failure ignored = FAILURE_INIT;
+	char *address = mem_printf("a@%s", name);
+	bool ok = address_check(address, &ignored);
+
+	free(address);
+	failure_free(&ignored);
+	return ok;
+}
+
 /*
  * A name for EHLO that strangers accept: the setting, the host's name where
  * it means something outside, the sender's domain.  The address literal needs
@@ -152,8 +165,7 @@ set_ehlo_name(struct relay *r, struct failure *f)
 		r->ehlo_name = mem_strdup(name);
 	else
 		r->ehlo_name = idn_to_ascii(name, &why);
-	if (r->ehlo_name == NULL || text_has_control(name, strlen(name)) ||
-	    strchr(name, ' ') != NULL)
+	if (r->ehlo_name == NULL || !is_domain(r->ehlo_name))
 		failure_set(f, FAIL_CONFIG,
 		    "EHLO name '%s' is not a domain (keyword 'domain', %s)",
 		    name, config_origin(c, KW_DOMAIN));
@@ -200,16 +212,21 @@ set_tls_policy(struct relay *r)
 		p->key_pin = config_string(c, KW_PASSWORD);
 }
 
-/* Calls back from smtp: the secret is fetched as late as possible. */
+/*
+ * Before anything is connected: a password that is not there, or lies open,
+ * is an error of the configuration, and a command may take its time.
+ */
 static bool
-fetch_secret(void *ctx, struct failure *f)
+fetch_secret(struct relay *r, struct failure *f)
 {
-	struct relay *r = ctx;
+	const struct relay_params *p = r->params;
+	bool named;
+	unsigned set = config_mechanisms(p->config, &named);
 
-	if (r->params->secret != NULL || r->secret.len > 0 ||
-	    (r->smtp_params.mechanisms & ~(unsigned)SASL_EXTERNAL) == 0)
+	if (p->no_auth || p->secret != NULL ||
+	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
 		return true;
-	return config_secret(r->params->config, &r->secret, f);
+	return config_secret(p->config, &r->secret, f);
 }
 
 static bool
@@ -278,8 +295,6 @@ set_smtp_params(struct relay *r)
 	r->credentials.host = r->host;
 	r->credentials.port = r->port;
 	p->credentials = &r->credentials;
-	p->fetch_secret = fetch_secret;
-	p->secret_ctx = r;
 	/* What the configuration allows in clear it has checked already. */
 	p->auth_cleartext = config_flag(c, KW_AUTH_CLEARTEXT) || p->named ||
 	    net_is_path(r->host) || net_is_loopback(r->host);
@@ -401,7 +416,8 @@ relay_open(const struct relay_params *p, struct failure *f)
 	failure_clear(f);
 	r->port = config_port(p->config);
 	r->mode = config_tls(p->config);
-	ok = set_host(r, f) && set_ehlo_name(r, f) && attempt(r, f);
+	ok = set_host(r, f) && set_ehlo_name(r, f) && fetch_secret(r, f) &&
+	    attempt(r, f);
 	/* `may` promises delivery, not secrecy: once more in clear. */
 	if (!ok && r->mode == TLS_MAY && r->handshake_failed) {
 		disconnect(r);

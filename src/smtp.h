@@ -90,10 +90,6 @@ struct smtp_params {
 	unsigned mechanisms; /* those that may be used, as configured */
 	bool named;	     /* they were named: no automatic choice */
 	bool auth_cleartext; /* password may be shown without TLS */
-	/* Calls before the first AUTH command, to fetch the secret late; fills
-	   the password behind credentials.  May be NULL. */
-	bool (*fetch_secret)(void *ctx, struct failure *f);
-	void *secret_ctx;
 
 	int64_t reply_timeout; /* ms for each reply */
 	int64_t data_timeout;  /* ms for each block and for the final reply */

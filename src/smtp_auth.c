@@ -253,8 +253,6 @@ smtp_authenticate(struct smtp *smtp, struct failure *f)
 
 	if (set == 0)
 		return none_usable(smtp, f);
-	if (p->fetch_secret != NULL && !p->fetch_secret(p->secret_ctx, f))
-		return false;
 	/* After a mechanism that is refused as such the next one is tried,
 	   once: more would look like guessing to the server. */
 	for (tries = 0; tries < 2 && set != 0; tries++) {
