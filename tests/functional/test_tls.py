@@ -185,8 +185,9 @@ def exim_shows(exim):
     exim.show("good")
 
 
+# Exim itself refuses to serve what is for clients only.
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("cert", BAD_CERTS)
+@pytest.mark.parametrize("cert", [c for c in BAD_CERTS if c != "client-eku"])
 def test_bad_certificate_of_exim(cert, mode, exim, exim_shows, onehop,
                                  unique):
     exim_shows(cert)

@@ -99,11 +99,11 @@ class Onehop:
         return path
 
     def start(self, argv=(), stdin=subprocess.PIPE, env=None, cwd=None,
-              argv0="onehop", config=None, **popen):
+              argv0="onehop", config=None, program=None, **popen):
         """The running process, for tests that talk to it or kill it; hand
         it to finish(). 'env' is added to the minimal environment, a value
         of None takes a variable out. 'argv0' may be a path: the program
-        sees it as its name."""
+        sees it as its name. 'program' is another binary than binary()."""
         argv = [argv0, *argv]
         if config is not None:
             argv[1:1] = ["-C", self.write_config(config)]
@@ -115,7 +115,7 @@ class Onehop:
         elif stdin is None:
             stdin = subprocess.DEVNULL
         return subprocess.Popen(
-            argv, executable=str(binary()), stdin=stdin,
+            argv, executable=str(program or binary()), stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ,
             cwd=cwd or self.directory, start_new_session=True, **popen)
 
