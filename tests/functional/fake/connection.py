@@ -75,7 +75,7 @@ class Connection:
     def command(self):
         line = self.line()
         self.commands.append(line)
-        if len(line) > 510 and not line.upper().startswith("AUTH"):
+        if len(line) > 510 and line[:5].upper() in ("MAIL ", "RCPT "):
             self.faults.append(f"command line of {len(line)} bytes")
         if line[:5].upper() == "AUTH " and self.tls is None:
             self.auth_in_clear = True

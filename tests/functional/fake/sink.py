@@ -21,11 +21,11 @@ deadline 20
 class Sink:
     """`with Sink() as sink`: up to `connections` of them are served."""
 
-    def __init__(self, connections=1, **settings):
+    def __init__(self, connections=1, script=("dialogue",), **settings):
         settings = {**{key: DEFAULTS[key] for key in SETTINGS},
                     "ehlo": ["SIZE 0", "8BITMIME", "PIPELINING"], "pki": None,
                     **settings}
-        self.server = FakeServer([["dialogue"]] * connections, settings,
+        self.server = FakeServer([script] * connections, settings,
                                  settings.pop("listen", "127.0.0.1"),
                                  tempfile.gettempdir(), seconds=25)
 
@@ -102,14 +102,17 @@ def delivered(onehop, *args, **how):
     return server
 
 
-def refused(onehop, status, *args, words=(), **how):
-    """The same where nothing may be sent: one line on stderr that has
-    `words`, and no connection."""
+def refused(onehop, status, *args, words=(), details=False, **how):
+    """The same where nothing may be sent: one line on stderr, or with
+    `details` more, indented, that has `words`, and no connection."""
     result, server = deliver(onehop, *args, **how)
     assert result.status == status, result
     assert not server.connected, server.commands
     assert result.stdout == b"", result
-    assert result.err.count("\n") == 1, result
+    first, *more = result.err.splitlines()
+    assert not more or details and all(line[:4] == "    " for line in more), \
+        result
+    assert first and result.err.endswith("\n"), result
     for word in [words] if isinstance(words, str) else words:
         assert word in result.err, result
     return result
