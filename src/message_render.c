@@ -242,7 +242,7 @@ body_is_utf8(struct message *m)
 			return true; /* said when it is sent */
 		len = (size_t)sink.len;
 		if (len == cut)
-			return cut == 0;
+			return true;
 		cut = cut_sequence(m->chunk, len);
 		if (!text_is_utf8(m->chunk, len - cut))
 			return false;

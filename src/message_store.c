@@ -466,7 +466,6 @@ message_scan(struct message *m)
 
 	r->lines.over = false;
 	r->looking = true;
-	look_at(m);
 	if (!message_fill(m, &count))
 		return false;
 	r->looking = false;

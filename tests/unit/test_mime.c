@@ -312,7 +312,9 @@ test_words_vectors(void **state)
 	/* What a phrase must not hold. */
 	encode_case(mime_encode_words, "M" UE "ller, \"Jo\" (x)", 9,
 	    "=?UTF-8?Q?M=C3=BCller=2C_=22Jo=22_=28x=29?=");
-	/* No room left on the line. */
+	/* Too little room on the line, and none. */
+	encode_case(mime_encode_words, "f" UE "r wenig Platz am Ende", 50,
+	    "\r\n =?UTF-8?Q?f=C3=BCr_wenig_Platz_am_Ende?=");
 	encode_case(mime_encode_words, "f" UE "r", 70,
 	    "\r\n =?UTF-8?Q?f=C3=BCr?=");
 }
@@ -567,6 +569,8 @@ test_fold_vectors(void **state)
 	    "Message-ID: <long@long.example>\r\n");
 	fold_case("A: bbbbbbbbbb          \r\n", 10,
 	    "A: bbbbbbbbbb          \r\n");
+	fold_case("A: bbbbbbbbbb          \r\n", 15,
+	    "A: bbbbbbbbbb          \r\n");
 	fold_case("A:          bbbbbbbbbb\r\n", 10,
 	    "A:          bbbbbbbbbb\r\n");
 	/* The next best place. */
@@ -589,6 +593,9 @@ test_fold_long(void **state)
 	fold_case(in, 998, in);
 	snprintf(in, sizeof(in), "A: %.996s\r\n", token);
 	snprintf(expected, sizeof(expected), "A:\r\n %.996s\r\n", token);
+	fold_case(in, 998, expected);
+	snprintf(in, sizeof(in), "A: %.996s y\r\n", token);
+	snprintf(expected, sizeof(expected), "A:\r\n %.996s\r\n y\r\n", token);
 	fold_case(in, 998, expected);
 	/* Nowhere. */
 	snprintf(in, sizeof(in), "A:%.1000s\r\n", token);
