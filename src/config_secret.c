@@ -39,6 +39,15 @@ is_denied(const char *path)
 	    errno == EACCES;
 }
 
+/* No program gets more time than there is for everything. */
+static int64_t
+time_limit(const struct config *c, int64_t limit)
+{
+	int64_t deadline = (int64_t)config_number(c, KW_DEADLINE) * 1000;
+
+	return deadline > 0 && deadline < limit ? deadline : limit;
+}
+
 static enum secret_result
 from_password(struct search *s)
 {
@@ -78,8 +87,8 @@ from_command(struct search *s)
 		    c->directory);
 		return SECRET_FAILED;
 	}
-	result = secret_from_command(command, COMMAND_TIMEOUT_MS, s->out,
-	    s->failure);
+	result = secret_from_command(command, time_limit(c, COMMAND_TIMEOUT_MS),
+	    s->out, s->failure);
 	if (result == SECRET_FAILED)
 		failure_prefix(s->failure,
 		    "%s: ", config_origin(c, KW_PASSWORDEVAL));
@@ -196,7 +205,7 @@ from_keyring(struct search *s)
 	    s->config->request.privileged)
 		return SECRET_ABSENT;
 	result = secret_from_helper(KEYRING_HELPER, s->host, s->user,
-	    KEYRING_TIMEOUT_MS, s->out, s->failure);
+	    time_limit(s->config, KEYRING_TIMEOUT_MS), s->out, s->failure);
 	if (result == SECRET_ABSENT)
 		note(s, "keyring",
 		    access(KEYRING_HELPER, X_OK) == 0 ?

@@ -192,6 +192,14 @@ list_candidates(const struct parse *p, const char *given, size_t len)
 	buf_free(&names);
 }
 
+/* A keyword that is no option, and must not be taken for the beginning of
+   another. */
+static bool
+is_password(const char *given, size_t len)
+{
+	return text_case_equal(given, len, "password");
+}
+
 /* Never the value: it may be the password that somebody tried to give. */
 static bool
 unknown_long(struct parse *p, const char *option, const char *given, size_t len,
@@ -203,7 +211,7 @@ unknown_long(struct parse *p, const char *option, const char *given, size_t len,
 		return false;
 	}
 	failure_set(p->f, FAIL_USAGE, "unknown option %s", option);
-	if (text_case_equal(given, len, "password"))
+	if (is_password(given, len))
 		failure_hint(p->f,
 		    "arguments can be read by everybody: use the secrets file, "
 		    "passwordeval or ONEHOP_PASSWORD_FILE");
@@ -223,7 +231,8 @@ parse_long(struct parse *p, const char *word)
 	enum option_argument kind;
 
 	found.option = option_own(p, mem_printf("--%.*s", (int)len, word));
-	if (c.ambiguous || (c.word == NULL && c.keyword == NULL))
+	if (c.ambiguous || (c.word == NULL && c.keyword == NULL) ||
+	    is_password(word, len))
 		return unknown_long(p, found.option, word, len, &c);
 	if (c.word != NULL)
 		kind = c.word->argument;

@@ -14,6 +14,8 @@
 #define SECONDS_MAX (7 * 86400)
 /* Longest list of words. */
 #define VALUE_MAX (1 << 16)
+/* RFC 5321 section 4.5.3.1.2. */
+#define DOMAIN_MAX 255
 #define SEPARATORS " \t,"
 
 static const char *const backends[] = { "relay", "files", NULL };
@@ -126,7 +128,9 @@ check_word(const char *value)
 static char *
 check_domain(const char *value)
 {
-	return strpbrk(value, " \t<>@") == NULL ? mem_strdup(value) : NULL;
+	return strpbrk(value, " \t<>@") == NULL && strlen(value) <= DOMAIN_MAX ?
+	    mem_strdup(value) :
+	    NULL;
 }
 
 /* "off", "on", or names of mechanisms in lower case, separated by blanks. */

@@ -14,13 +14,14 @@
 #define WORDS_MAX 16
 
 /* Keywords as config would give them. */
-enum { HOST = 7, TLS, TLS_CERTCHECK, TLS_CERT_FILE, LOGFILE };
+enum { HOST = 7, TLS, TLS_CERTCHECK, TLS_CERT_FILE, LOGFILE, PASSWORDEVAL };
 static const struct invocation_option options[] = {
 	{ "host", ARGUMENT_REQUIRED, HOST, "HOST", "the relay" },
 	{ "tls", ARGUMENT_OPTIONAL, TLS, "MODE", "the mode" },
 	{ "tls-certcheck", ARGUMENT_OPTIONAL, TLS_CERTCHECK, "SWITCH", "x" },
 	{ "tls-cert-file", ARGUMENT_REQUIRED, TLS_CERT_FILE, "FILE", "x" },
 	{ "logfile", ARGUMENT_REQUIRED, LOGFILE, "FILE", "x" },
+	{ "passwordeval", ARGUMENT_REQUIRED, PASSWORDEVAL, "COMMAND", "x" },
 };
 #define OPTIONS (sizeof(options) / sizeof(*options))
 
@@ -412,7 +413,7 @@ test_words(void **state)
 	CHECK(words);
 }
 
-/* A password that somebody tries to give is not repeated. */
+/* A password that somebody tries to give is not repeated, and no command. */
 static void
 test_password_not_shown(void **state)
 {

@@ -14,6 +14,10 @@
 static const char hex64[] =
     "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
+#define TEN "xxxxxxxxxx"
+static const char long_name[] = TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN;
+
 /* One row: what is written, and what becomes of it (NULL: refused). */
 static const struct {
 	enum keyword_id id;
@@ -74,6 +78,7 @@ static const struct {
 	{ KW_DOMAIN, "[192.0.2.1]", "[192.0.2.1]" },
 	{ KW_DOMAIN, "%H", "%H" },
 	{ KW_DOMAIN, "a b", NULL },
+	{ KW_DOMAIN, long_name, NULL },
 	{ KW_DOMAIN, "a\r\nMAIL FROM:<x>", NULL },
 	{ KW_TIMEOUT, "30", "30" },
 	{ KW_TIMEOUT, "off", "off" },
