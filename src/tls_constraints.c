@@ -251,8 +251,8 @@ judge_alternatives(struct constraints *k, const struct tls_cert *cert,
 		return ALLOWED;
 	while (v == ALLOWED && tls_name_next(&names, &type, &value)) {
 		v = judge_name(k, type, value);
-		if (v == FORBIDDEN)
-			tls_name_show(shown, type, value);
+		if (v == FORBIDDEN && !tls_name_show(shown, type, value))
+			buf_adds(shown, "alternative directory name");
 	}
 	return v;
 }

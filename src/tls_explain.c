@@ -129,6 +129,8 @@ add_names(struct buf *out, struct der san)
 	while (tls_name_next(&names, &type, &value)) {
 		struct buf name = BUF_INIT(1024);
 
+		if (type != TLS_NAME_DNS && type != TLS_NAME_IP)
+			continue;
 		start = out->len;
 		if (tls_name_show(&name, type, value) && n++ < NAMES_MAX) {
 			buf_adds(out, start > 0 ? ", '" : "'");

@@ -44,11 +44,8 @@ static const struct {
 	{ { ID_CE, 30 }, 3, false, "Name Constraints" },
 	{ { ID_CE, 31 }, 3, false, "CRL Distribution Points" },
 	{ { ID_CE, 32 }, 3, false, "Certificate Policies" },
-	{ { ID_CE, 33 }, 3, false, "Policy Mappings" },
 	{ { ID_CE, 35 }, 3, true, "Authority Key Identifier" },
-	{ { ID_CE, 36 }, 3, false, "Policy Constraints" },
 	{ { ID_CE, 37 }, 3, false, "Extended Key Usage" },
-	{ { ID_CE, 54 }, 3, false, "Inhibit anyPolicy" },
 	{ { ID_PE, 1 }, 8, true, "Authority Information Access" },
 	{ { ID_PE, 24 }, 8, false, "TLS Feature" },
 };
@@ -220,6 +217,7 @@ has_usage(const struct tls_cert *cert, unsigned int bit, bool absent)
 	return r >= 0 && (usage & bit) != 0;
 }
 
+/* What Basic Constraints says; *depth is -1 without a path length. */
 static bool
 is_ca(const struct tls_cert *cert, int *depth)
 {
@@ -229,6 +227,20 @@ is_ca(const struct tls_cert *cert, int *depth)
 	return gnutls_x509_crt_get_basic_constraints(cert->crt, &critical, &ca,
 		   depth) >= 0 &&
 	    ca != 0;
+}
+
+/* Neither CA nor not: whoever reads it otherwise would be misled. */
+static void
+judge_basic_constraints(struct place *p)
+{
+	unsigned int critical, ca;
+	int depth;
+	int r = gnutls_x509_crt_get_basic_constraints(p->cert->crt, &critical,
+	    &ca, &depth);
+
+	if (r < 0 && r != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+		tls_path_problem(p->path, TLS_WHY_EXTENSION, p->at,
+		    "has malformed Basic Constraints");
 }
 
 /* May this certificate have issued the one below it? */
@@ -420,12 +432,12 @@ judge_place(struct place *p)
 	judge_dates(p);
 	judge_form(p);
 	judge_key(p);
+	judge_basic_constraints(p);
 	if (p->at > 0)
 		judge_issuer(p);
 	else
 		judge_leaf(p);
-	if (p->at == 0 || !p->anchor)
-		judge_purpose(p);
+	judge_purpose(p);
 	if (!p->anchor) {
 		judge_key_ids(p);
 		judge_revocation(p);
@@ -519,6 +531,9 @@ say_weak(struct tls_path *path, size_t at)
 	return path->count > before;
 }
 
+/* Instead of a status */
+#define NO_ANSWER (~0u)
+
 /* Finds the link that a refusal of the whole path is about. */
 static void
 explain_status(const struct tls_check *c, struct tls_path *path,
@@ -541,28 +556,70 @@ explain_status(const struct tls_check *c, struct tls_path *path,
 		    "refused by GnuTLS (status 0x%x)", status);
 }
 
-/* The second opinion, and the only one on signatures. */
-static void
-ask_gnutls(const struct tls_check *c, struct tls_path *path)
+/* All of the path at once. */
+static unsigned int
+ask_path(const struct tls_check *c, const struct tls_path *path)
 {
 	gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
 		.data = (void *)(uintptr_t)GNUTLS_KP_TLS_WWW_SERVER };
 	gnutls_x509_crt_t certs[TLS_DEPTH_MAX];
 	gnutls_x509_trust_list_t list;
-	unsigned int status = ~0u, n;
+	unsigned int status = NO_ANSWER, n;
 
 	for (n = 0; n < path->n; n++)
 		certs[n] = path->certs[n]->crt;
-	if (gnutls_x509_trust_list_init(&list, 1) < 0) {
-		tls_path_problem(path, TLS_WHY_OTHER, 0, "cannot be verified");
-		return;
-	}
+	if (gnutls_x509_trust_list_init(&list, 1) < 0)
+		return NO_ANSWER;
 	if (gnutls_x509_trust_list_add_cas(list, &certs[n - 1], 1, 0) < 1 ||
 	    gnutls_x509_trust_list_verify_crt2(list, certs, n > 1 ? n - 1 : 1,
 		&purpose, 1, c->flags, &status, NULL) < 0)
-		status = ~0u;
+		status = NO_ANSWER;
 	gnutls_x509_trust_list_deinit(list, 0);
-	if (status == ~0u)
+	return status;
+}
+
+/* Link by link: signatures and strength, without what spans more of them. */
+static unsigned int
+ask_links(const struct tls_check *c, const struct tls_path *path)
+{
+	unsigned int status = 0, link;
+	size_t i;
+
+	for (i = 0; i + 1 < path->n; i++) {
+		link = 0;
+		if (gnutls_x509_crt_verify(path->certs[i]->crt,
+			&path->certs[i + 1]->crt, 1, c->flags, &link) < 0)
+			return NO_ANSWER;
+		status |= link;
+	}
+	return status;
+}
+
+/* A CA's new key signed with its old one has the name twice on the path. */
+static bool
+has_self_issued(const struct tls_path *path)
+{
+	size_t i;
+
+	for (i = 1; i + 1 < path->n; i++)
+		if (der_equal(path->certs[i]->parts.subject,
+			path->certs[i]->parts.issuer))
+			return true;
+	return false;
+}
+
+/*
+ * The second opinion, and the only one on signatures.  GnuTLS counts
+ * self-issued certificates to the path length, and takes the anchor of their
+ * name for the issuer of what they issued.
+ */
+static void
+ask_gnutls(const struct tls_check *c, struct tls_path *path)
+{
+	unsigned int status = has_self_issued(path) ? ask_links(c, path) :
+						      ask_path(c, path);
+
+	if (status == NO_ANSWER)
 		tls_path_problem(path, TLS_WHY_OTHER, 0, "cannot be verified");
 	else if (status != 0)
 		explain_status(c, path, status);

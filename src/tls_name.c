@@ -177,7 +177,8 @@ tls_name_show(struct buf *out, int type, struct der value)
 	char text[INET6_ADDRSTRLEN];
 	int family = der_len(value) == 4 ? AF_INET : AF_INET6;
 
-	if (type == TLS_NAME_DNS)
+	if (type == TLS_NAME_DNS || type == TLS_NAME_EMAIL ||
+	    type == TLS_NAME_URI)
 		return buf_add(out, value.at, der_len(value));
 	if (type != TLS_NAME_IP ||
 	    (der_len(value) != 4 && der_len(value) != 16) ||

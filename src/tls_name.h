@@ -48,8 +48,8 @@ bool tls_name_match(const struct tls_identity *id, int type,
 bool tls_names_match(const struct tls_identity *id, struct der san);
 
 /*
- * Adds a name in readable form: DNS and IP as they are written, other types
- * not at all (false).
+ * Adds a name as it is written; false for types that are not a string and no
+ * address.
  */
 bool tls_name_show(struct buf *out, int type, struct der value);
 

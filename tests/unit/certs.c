@@ -173,6 +173,20 @@ add_constraints(gnutls_x509_crt_t crt, const struct recipe *r)
 	gnutls_x509_name_constraints_deinit(nc);
 }
 
+/* NameConstraints { permitted { directoryName { CN=name } } } */
+static void
+add_directory_constraint(gnutls_x509_crt_t crt, const char *name)
+{
+	unsigned char n = (unsigned char)strlen(name);
+	unsigned char der[64] = { 0x30, n + 19, 0xa0, n + 17, 0x30, n + 15,
+		0xa4, n + 13, 0x30, n + 11, 0x31, n + 9, 0x30, n + 7, 0x06, 3,
+		0x55, 0x04, 0x03, 0x0c, n };
+
+	memcpy(der + 21, name, n);
+	MUST(gnutls_x509_crt_set_extension_by_oid(crt, "2.5.29.30", der,
+	    n + 21u, 1));
+}
+
 static void
 add_identifiers(gnutls_x509_crt_t crt, const struct recipe *r,
     const struct made *issuer)
@@ -227,6 +241,8 @@ add_extensions(gnutls_x509_crt_t crt, const struct recipe *r,
 		add_many_names(crt, r->many_names);
 	add_usage(crt, r);
 	add_constraints(crt, r);
+	if (r->permitted_cn != NULL)
+		add_directory_constraint(crt, r->permitted_cn);
 	add_identifiers(crt, r, issuer);
 }
 

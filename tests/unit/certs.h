@@ -41,6 +41,7 @@ struct recipe {
 	size_t extension_len;
 	const char *permitted, *excluded; /* DNS Name Constraints */
 	const char *permitted_ip;	  /* CIDR */
+	const char *permitted_cn;	  /* directoryName */
 	bool identifiers;		  /* SKI and AKI */
 	bool wrong_authority;		  /* AKI that fits nobody */
 	bool must_staple;

@@ -25,6 +25,7 @@
 #include "stream.h"
 #include "text.h"
 #include "tls.h"
+#include "tls_explain.h"
 #include "tls_name.h"
 #include "tls_verify.h"
 #include "trust.h"
@@ -609,6 +610,34 @@ test_pinned_self_signed(void **state)
 	free(path);
 }
 
+/* Its issuer is nobody we know. */
+static void
+test_pinned_issued(void **state)
+{
+	struct scene *s = new_scene();
+	char *path = certs_path("leaf.pem");
+
+	(void)state;
+	make_chain(s);
+	certs_write_pem("leaf.pem", &s->made_leaf, 1);
+	s->policy.ca_file = path;
+	s->policy.ca_only = true;
+	accept_it(s);
+	free(path);
+}
+
+/* A CA has a new key, and signs it with the old one that we have. */
+static void
+test_self_issued(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	s->root.path_length = 0;
+	s->inter.cn = s->root.cn;
+	accept_it(s);
+}
+
 static void
 test_pem_text(void **state)
 {
@@ -804,6 +833,51 @@ test_dates(void **state)
 	refuse(s, "expired since 2");
 }
 
+/* The verification alone, without a handshake, at a time of our choice. */
+static void
+verify_at(struct scene *s, time_t now)
+{
+	struct trust_source source = { .trust_file = certs_path("root.pem") };
+	struct tls_identity id;
+	struct tls_check c;
+
+	make_chain(s);
+	write_trust(s);
+	tls_check_init(&c);
+	c.now = now;
+	c.trust = trust_open(&source, &s->failure);
+	c.id = &id;
+	assert_true(tls_identity_set(&id, s->policy.host, &s->failure));
+	tls_check_add(&c, s->made_leaf->der.data, s->made_leaf->der.size);
+	tls_check_add(&c, s->made_inter->der.data, s->made_inter->der.size);
+	s->ok = tls_check_run(&c);
+	if (!s->ok)
+		tls_explain(&c, &s->failure);
+	tls_check_free(&c);
+	tls_identity_free(&id);
+	trust_free(c.trust);
+	free((void *)(uintptr_t)source.trust_file);
+}
+
+static void
+test_wrong_clock(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	verify_at(s, 1000000);
+	assert_false(s->ok);
+	assert_words(&s->failure.text, "not valid before 2");
+	assert_words(&s->failure.hint,
+	    "the clock of this machine says 1970-01-12: set it");
+	free_scene(s);
+	s = new_scene();
+	verify_at(s, time(NULL) + 3000LL * 86400);
+	assert_false(s->ok);
+	assert_words(&s->failure.text, "expired since 2");
+	free_scene(s);
+}
+
 /* --- where the chain leads ----------------------------------------------- */
 
 static void
@@ -932,6 +1006,9 @@ test_purpose(void **state)
 	s->inter.purpose = GNUTLS_KP_TLS_WWW_CLIENT;
 	refuse(s, "Extended Key Usage");
 	s = new_scene();
+	s->root.purpose = GNUTLS_KP_TLS_WWW_CLIENT;
+	refuse(s, "Extended Key Usage");
+	s = new_scene();
 	s->leaf.purpose = GNUTLS_KP_ANY;
 	accept_it(s);
 	s = new_scene();
@@ -943,32 +1020,13 @@ static void
 test_key_usage(void **state)
 {
 	struct scene *s = new_scene();
-	struct failure f = FAILURE_INIT;
-	struct tls_identity id;
-	struct trust_source source = { 0 };
-	struct tls_check c;
 
 	(void)state;
 	/* GnuTLS as a server would not use it. */
 	s->leaf.usage = GNUTLS_KEY_KEY_AGREEMENT;
-	make_chain(s);
-	write_trust(s);
-	source.trust_file = certs_path("root.pem");
-	tls_check_init(&c);
-	c.trust = trust_open(&source, &f);
-	c.id = &id;
-	assert_true(tls_identity_set(&id, HOST, &f));
-	tls_check_add(&c, s->made_leaf->der.data, s->made_leaf->der.size);
-	tls_check_add(&c, s->made_inter->der.data, s->made_inter->der.size);
-	assert_false(tls_check_run(&c));
-	assert_int_equal(c.path.count, 1);
-	assert_non_null(
-	    strstr(c.path.problems[0].words, "lacks digitalSignature"));
-	tls_check_free(&c);
-	tls_identity_free(&id);
-	trust_free(c.trust);
-	free((void *)(uintptr_t)source.trust_file);
-	failure_free(&f);
+	verify_at(s, time(NULL));
+	assert_false(s->ok);
+	assert_words(&s->failure.text, "Key Usage lacks digitalSignature");
 	free_scene(s);
 }
 
@@ -1043,6 +1101,12 @@ test_name_constraints(void **state)
 	s = new_scene();
 	s->root.permitted = "example.net";
 	refuse(s, "Name Constraints");
+	s = new_scene();
+	s->inter.permitted_cn = "leaf";
+	accept_it(s);
+	s = new_scene();
+	s->inter.permitted_cn = "other";
+	refuse(s, "'CN=leaf'");
 	s = new_scene();
 	s->inter.permitted_ip = "192.0.2.0/24";
 	s->leaf.ips = "192.0.2.200";
@@ -1885,6 +1949,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_cross_signed),
 		cmocka_unit_test(test_intermediate_as_anchor),
 		cmocka_unit_test(test_pinned_self_signed),
+		cmocka_unit_test(test_pinned_issued),
+		cmocka_unit_test(test_self_issued),
 		cmocka_unit_test(test_pem_text),
 		cmocka_unit_test(test_rsa),
 		cmocka_unit_test(test_names_accepted),
@@ -1895,6 +1961,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_name_hints),
 		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_dates),
+		cmocka_unit_test(test_wrong_clock),
 		cmocka_unit_test(test_self_signed),
 		cmocka_unit_test(test_unknown_root),
 		cmocka_unit_test(test_unknown_issuer),
