@@ -39,8 +39,9 @@ void address_list_free(struct address_list *l);
  * to any depth, folding, domain literals, quoted local parts; also the old
  * form "root (Cron Daemon)", whose comment becomes the name.  8-bit bytes are
  * allowed where RFC 6532 allows UTF-8.  Empty elements and empty groups give
- * nothing.  FAIL_DATA when it cannot be understood, saying where and why;
- * control bytes other than folding white space: FAIL_DATA.
+ * nothing.  FAIL_DATA when it cannot be understood, saying where and why, for
+ * control bytes other than folding white space, and for over a million
+ * addresses.
  */
 bool address_parse_list(const void *text, size_t len, struct address_list *out,
     struct failure *f);

@@ -7,6 +7,9 @@
 #include "outcome.h"
 #include "text.h"
 
+/* More than any relay takes; the list of a hostile header fits into memory. */
+#define LIST_MAX 1000000
+
 /* How much of a text a message quotes. */
 #define EXCERPT_MAX 80
 
@@ -380,6 +383,8 @@ finish_mailbox(struct reader *r, bool angle)
 		return bad(&r->in, r->spec.why, r->spec.where);
 	if (r->after_group)
 		return bad(&r->in, "no ',' after a group", r->spec.begin);
+	if (r->list.n == LIST_MAX)
+		return bad(&r->in, "too many addresses", r->spec.begin);
 	if (r->list.n == r->room) {
 		r->room = r->room == 0 ? 4 : r->room * 2;
 		r->list.v = mem_resize(r->list.v, r->room, sizeof(*a));

@@ -10,6 +10,7 @@
 #include "envelope_impl.h"
 #include "message.h"
 #include "outcome.h"
+#include "text.h"
 
 /* A field's value is never longer than that: MESSAGE_HEADER_MAX twice. */
 #define VALUE_MAX (2 * MESSAGE_HEADER_MAX)
@@ -33,7 +34,24 @@ remove_all(struct envelope_job *j, const char *name, const char *reason)
 	return true;
 }
 
-/* --- To and Cc ------------------------------------------------------------ */
+/* --- addresses ------------------------------------------------------------ */
+
+/* Fields that hold addresses, and whether names without a domain are those of
+   recipients. */
+static const struct address_field {
+	const char *name;
+	bool recipients;
+} address_fields[] = {
+	{ "To", true },
+	{ "Cc", true },
+	{ "Resent-To", true },
+	{ "Resent-Cc", true },
+	{ "From", false },
+	{ "Sender", false },
+	{ "Reply-To", false },
+	{ "Resent-From", false },
+	{ "Resent-Sender", false },
+};
 
 /*
  * Writes what a name stands for in its place.  In angle brackets the display
@@ -49,11 +67,31 @@ put_addresses(struct buf *out, const struct address *a, char *const *list)
 		buf_addf(out, "%s%s", i > 0 ? between : "", list[i]);
 }
 
-/* Copies the value with the unqualified names replaced; false when there are
-   none, or nothing is known about them. */
+/* The domain in A-labels, so that nothing but a local part asks for SMTPUTF8
+   (RFC 6531 section 3.2), unless that breaks a signature; NULL where nothing is
+   to be done. */
+static char **
+in_ascii(struct envelope_job *j, const char *spec)
+{
+	const char *domain = address_domain(spec);
+	char **list, *ascii;
+
+	if (j->has_dkim || domain == NULL || address_local_is_8bit(spec) ||
+	    !text_has_8bit(domain, strlen(domain)))
+		return NULL;
+	ascii = address_to_ascii(spec, j->f);
+	if (ascii == NULL)
+		return NULL;
+	list = mem_alloc(2 * sizeof(*list));
+	list[0] = ascii;
+	return list;
+}
+
+/* Copies the value with addresses replaced; false when there are none, or
+   nothing is known about them. */
 static bool
-rewrite_names(struct envelope_job *j, const char *value,
-    const struct address_list *l, struct buf *out)
+rewrite_addresses(struct envelope_job *j, const char *value,
+    const struct address_list *l, bool recipients, struct buf *out)
 {
 	size_t from = 0, i;
 	char **list;
@@ -61,9 +99,10 @@ rewrite_names(struct envelope_job *j, const char *value,
 	for (i = 0; i < l->n; i++) {
 		const struct address *a = &l->v[i];
 
-		if (!envelope_is_unqualified(a->spec))
-			continue;
-		list = envelope_resolve(j, a->spec);
+		if (recipients && envelope_is_unqualified(a->spec))
+			list = envelope_resolve(j, a->spec);
+		else
+			list = in_ascii(j, a->spec);
 		if (list == NULL || strcmp(list[0], a->spec) == 0) {
 			aliases_free_list(list);
 			continue;
@@ -78,7 +117,7 @@ rewrite_names(struct envelope_job *j, const char *value,
 }
 
 static bool
-rewrite_field(struct envelope_job *j, size_t i)
+rewrite_field(struct envelope_job *j, size_t i, bool recipients)
 {
 	char *value = message_value(j->m, i);
 	struct buf out = BUF_INIT(VALUE_MAX);
@@ -86,9 +125,10 @@ rewrite_field(struct envelope_job *j, size_t i)
 	bool ok = true;
 
 	if (address_parse_list(value, strlen(value), &l, j->f) &&
-	    rewrite_names(j, value, &l, &out))
+	    rewrite_addresses(j, value, &l, recipients, &out))
 		ok = envelope_edited(j,
-		    message_replace(j->m, i, buf_str(&out), "to"));
+		    message_replace(j->m, i, buf_str(&out),
+			recipients ? "to" : "idn"));
 	address_list_free(&l);
 	buf_free(&out);
 	free(value);
@@ -96,18 +136,30 @@ rewrite_field(struct envelope_job *j, size_t i)
 }
 
 static bool
-rewrite_recipients(struct envelope_job *j)
+rewrite_fields(struct envelope_job *j, const struct address_field *kind)
 {
-	static const char *const names[] = { "To", "Cc", "Resent-To",
-		"Resent-Cc" };
-	ssize_t i;
-	size_t n;
+	const struct field *field;
+	ssize_t i = -1;
 
-	for (n = 0; n < sizeof(names) / sizeof(names[0]); n++)
-		for (i = -1;
-		     (i = message_find(j->m, names[n], (size_t)(i + 1))) >= 0;)
-			if (!rewrite_field(j, (size_t)i))
-				return false;
+	while ((i = message_find(j->m, kind->name, (size_t)(i + 1))) >= 0) {
+		field = message_field(j->m, (size_t)i);
+		if (!kind->recipients &&
+		    !text_has_8bit(field->value, field->value_len))
+			continue;
+		if (!rewrite_field(j, (size_t)i, kind->recipients))
+			return false;
+	}
+	return true;
+}
+
+static bool
+rewrite_header(struct envelope_job *j)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(address_fields) / sizeof(address_fields[0]); i++)
+		if (!rewrite_fields(j, &address_fields[i]))
+			return false;
 	/* What cannot be read or mapped stays, and is no failure here. */
 	failure_clear(j->f);
 	return true;
@@ -144,8 +196,8 @@ edit_recipients(struct envelope_job *j)
 	    (!remove_all(j, "Bcc", "bcc") ||
 		!remove_all(j, "Resent-Bcc", "bcc")))
 		return false;
-	return how == TO_OFF ? rewrite_recipients(j) :
-			       replace_recipients(j, how);
+	return (how == TO_OFF || replace_recipients(j, how)) &&
+	    rewrite_header(j);
 }
 
 /* --- Date and Message-ID -------------------------------------------------- */
@@ -256,7 +308,10 @@ wants(struct envelope_job *j, enum keyword_id id, const char *name,
 bool
 envelope_edit_header(struct envelope_job *j)
 {
-	bool ok = edit_recipients(j) && envelope_edit_from(j);
+	bool ok;
+
+	j->has_dkim = message_find(j->m, "DKIM-Signature", 0) >= 0;
+	ok = edit_recipients(j) && envelope_edit_from(j);
 
 	if (wants(j, KW_SET_DATE_HEADER, "Date", "date", &ok))
 		ok = add_date(j);

@@ -40,6 +40,7 @@ struct envelope_job {
 	bool use_env;
 	char *from_address; /* of the From field as it came, or NULL */
 	bool own;	    /* the sender is the user's own address */
+	bool has_dkim;	    /* the header is signed */
 	char *domain;	    /* see envelope_domain() */
 	struct aliases *aliases;
 	bool aliases_failed;

@@ -294,6 +294,14 @@ test_list_many(void **state)
 	assert_string_equal(l.v[99999].spec, "user99999@host99.example.com");
 	assert_string_equal(l.v[99999].name, "N 99999");
 	address_list_free(&l);
+	buf_clear(&b);
+	for (i = 0; i < 1000001; i++)
+		buf_adds(&b, "a,");
+	assert_false(address_parse_list(b.data, b.len, &l, &f));
+	assert_non_null(strstr(buf_str(&f.text), "too many addresses"));
+	assert_true(address_parse_list(b.data, b.len - 2, &l, &f));
+	assert_int_equal(l.n, 1000000);
+	address_list_free(&l);
 	buf_free(&b);
 	failure_free(&f);
 }

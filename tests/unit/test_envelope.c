@@ -922,6 +922,10 @@ test_bcc(void **state)
 	"From: f@x\nTo: admin@example.com, \"A  B\" <c@D> (x),  " \
 	"Boss <admin@example.com> (y)\nCc: admin@example.com\n"
 
+#define TO_IN_ASCII \
+	"From: J\xc3\xbc <f@xn--4ca.x> (c)\nTo: a@b, c@xn--4ca.x, " \
+	"\xc3\xbc@\xc3\xa4.x\nSubject: a@\xc3\xa4.x\n"
+
 static void
 test_to(void **state)
 {
@@ -935,6 +939,11 @@ test_to(void **state)
 		{ .header = "From: f@x\nTo: other, root\n",
 		    .config = "default_domain d\n" },
 		{ .header = "From: f@x\nResent-To: root\nResent-Cc: a@b\n" },
+		/* A domain in A-labels, unless SMTPUTF8 is needed anyway. */
+		{ .header = "From: J\xc3\xbc <f@\xc3\xa4.x> (c)\nTo: a@b,\n "
+			    "c@\xc3\xa4.x, \xc3\xbc@\xc3\xa4.x\n"
+			    "Subject: a@\xc3\xa4.x\n" },
+		{ .header = "From: f@\xc3\xa4.x\nDKIM-Signature: x\n" },
 		/* Not known, not readable, or not ours: untouched. */
 		{ .header = "From: f@x\nTo: other\nCc: \"root\nX: root\n" },
 		{ .header = "From: f@x\nTo:   a@b ,  c@d\n" },
@@ -959,6 +968,8 @@ test_to(void **state)
 		"From: f@x\nTo: a@x, b@y, a@x, R <a@x>, <b@y>, <a@x>, z@z\n",
 		"From: f@x\nTo: other@d, admin@example.com\n",
 		"From: f@x\nResent-To: admin@example.com\nResent-Cc: a@b\n",
+		TO_IN_ASCII,
+		"From: f@\xc3\xa4.x\nDKIM-Signature: x\n",
 		"From: f@x\nTo: other\nCc: \"root\nX: root\n",
 		"From: f@x\nTo: a@b ,  c@d\n",
 		"From: f@x\nTo: root@web9z.example.net\n",
