@@ -90,8 +90,8 @@ check_host_name(const char *value)
 			break;
 	/* 253 bytes: RFC 1035 section 2.3.4, less what only DNS needs. */
 	if (value[0] != '[' && i == len && len > 0 && len <= 253 &&
-	    host[0] != '.' && host[0] != '-' && strstr(host, "..") == NULL &&
-	    text_is_utf8(host, len))
+	    host[0] != '.' && host[0] != '-' && host[len - 1] != '.' &&
+	    strstr(host, "..") == NULL && text_is_utf8(host, len))
 		return host;
 	free(host);
 	return NULL;

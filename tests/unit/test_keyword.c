@@ -45,6 +45,7 @@ static const struct {
 	{ KW_HOST, "mail example.org", NULL },
 	{ KW_HOST, "mail.example.org\r\nRSET", NULL },
 	{ KW_HOST, "mail..example.org", NULL },
+	{ KW_HOST, "mail..", NULL },
 	{ KW_HOST, ".", NULL },
 	{ KW_HOST, "-oProxy", NULL },
 	{ KW_HOST, "[mail.example.org]", NULL },
