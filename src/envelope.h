@@ -29,8 +29,9 @@ struct envelope {
 char *envelope_hint(const struct invocation *inv, const struct message *m);
 
 /*
- * Computes the envelope and edits the header: Bcc, To/Cc of bare names, From,
- * Sender, Reply-To (from_policy), Date, Message-ID.  FAIL_USAGE without any
+ * Computes the envelope and edits the header: Bcc, To/Cc of bare names,
+ * domains in A-labels, From, Sender, Reply-To (from_policy; a null sender
+ * stays one, even with force), Date, Message-ID.  FAIL_USAGE without any
  * recipient, FAIL_DATA for an address that cannot be, FAIL_CONFIG for a bare
  * name that maps to nothing, naming the settings.
  */
