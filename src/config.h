@@ -92,8 +92,12 @@ bool config_secret(const struct config *c, struct buf *out, struct failure *f);
 const char *config_cert_env_file(const struct config *c);
 const char *config_cert_env_dir(const struct config *c);
 
-/* EMAIL_*, %-patterns: `from` and `domain` after expansion of %U %H %C %M;
-   %F is the From header's address.  NULL when unset; free() it. */
+/*
+ * `from` (the first address of its list that is no glob) or `domain` after
+ * expansion of %U %H %C %M; %F is the From header's address.  NULL when it is
+ * unset, or with FAIL_CONFIG when a pattern stands for nothing here; free()
+ * it.
+ */
 char *config_expand(const struct config *c, enum keyword_id id,
     const char *from_header, struct failure *f);
 
