@@ -263,8 +263,8 @@ test_garbage(void **state)
 	static const char *const texts[] = { "", "hello\n", BEGIN, END,
 		BEGIN END, BEGIN "MIIB\n" END, BEGIN "!!!!\n" END, BEGIN "MIIB",
 		BEGIN "AAAA====\n" END, BEGIN "A\n" END,
-		"-----BEGIN X-----\nMIIB\n-----END X-----\n",
-		"-----BEGIN ", "-----BEGIN CERTIFICATE-----" };
+		"-----BEGIN X-----\nMIIB\n-----END X-----\n", "-----BEGIN ",
+		"-----BEGIN CERTIFICATE-----" };
 	size_t i;
 
 	(void)state;
