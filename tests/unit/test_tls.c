@@ -58,7 +58,7 @@ struct server {
 	ssize_t got_len;
 	char binding[64];
 	size_t binding_len;
-	bool renegotiate;
+	bool renegotiate, update_key;
 	bool small_group; /* of Diffie and Hellman */
 	pthread_t thread;
 };
@@ -135,6 +135,8 @@ serve_session(struct server *v, gnutls_session_t session)
 	gnutls_record_send(session, "first\r\nsec", 10);
 	if (v->renegotiate)
 		gnutls_rehandshake(session);
+	if (v->update_key)
+		gnutls_session_key_update(session, GNUTLS_KU_PEER);
 	gnutls_record_send(session, "ond\r\n", 5);
 	if (v->after == GOODBYE)
 		gnutls_bye(session, GNUTLS_SHUT_WR);
@@ -1623,6 +1625,16 @@ read_to_end(struct scene *s, enum stream_result end)
 }
 
 static void
+test_key_update(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	s->server.update_key = true;
+	accept_it(s);
+}
+
+static void
 test_close_notify(void **state)
 {
 	struct scene *s = new_scene();
@@ -1752,6 +1764,8 @@ test_policies(void **state)
 	q.cert_file = open_key;
 	refuse_policy(&q, "client certificate");
 	q.cert_file = "/etc/passwd";
+	refuse_policy(&q, "client certificate");
+	q.cert_file = "pkcs11:token=nonexistent";
 	refuse_policy(&q, "client certificate");
 	q = p;
 	q.host = "/run/onehop.sock";
@@ -1991,6 +2005,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_drip),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_key_update),
 		cmocka_unit_test(test_close_notify),
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_client_demanded),
