@@ -5,6 +5,7 @@ import re
 import pytest
 
 from lib.compare import assert_arrived
+from lib.server import has_ipv6
 
 HEADER = b"""From: Sender <sender@example.org>
 To: someone@example.org
@@ -133,6 +134,7 @@ def test_large_message_arrives(mode, how, exim, onehop, unique, tmp_path):
     assert_arrived(exim.take(to), given)
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_over_ipv6(postfix, onehop, unique):
     to = postfix.recipient(unique)
     silent_success(onehop.run([to], stdin=MESSAGES["small"],

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from lib.pki import BAD_CERTS, GOOD_CERTS, NAME
+from lib.server import has_ipv6
 from lib.sink import Sink
 
 MESSAGE = b"""From: Sender <sender@example.org>
@@ -124,6 +125,7 @@ def test_relay_by_address_and_by_name(mode, host, pki, onehop):
         assert session.sni == (None if host[0] == "1" else host)
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 @pytest.mark.parametrize("mode", MODES)
 def test_relay_by_ipv6_address(mode, pki, onehop):
     with Sink(pki, tls=mode, host="::1") as sink:

@@ -3,7 +3,7 @@
 import os
 import pwd
 
-from .server import Server, copy_unpacked, free_ports, make_maildir, wait_for
+from .server import Server, copy_unpacked, free_ports, has_ipv6, make_maildir
 
 # Any user who is neither root nor 'nobody' may own the queue, any group
 # that is not his may be the one of postdrop; Debian always has these.
@@ -58,9 +58,11 @@ smtpd_sasl_path = {sasl}
 smtpd_delay_reject = yes
 """
 
-MASTER = """\
+MASTER_IPV6 = """\
 [::1]:{plain} inet n - n - - smtpd
     -o smtpd_tls_security_level=none
+"""
+MASTER = """\
 127.0.0.1:{plain} inet n - n - - smtpd
     -o smtpd_tls_security_level=none
 127.0.0.1:{starttls} inet n - n - - smtpd
@@ -144,7 +146,8 @@ class Postfix(Server):
             top=self.directory, usr=usr, owner=OWNER, group=GROUP, uid=owner.pw_uid,
             gid=owner.pw_gid, key=cert.key, chain=cert.chain, sasl=sasl,
             onward=onward))
-        (etc / "master.cf").write_text(MASTER.format(
+        master = MASTER + (MASTER_IPV6 if has_ipv6() else "")
+        (etc / "master.cf").write_text(master.format(
             limit=SIZE_LIMIT, **ports))
         make_maildir(self.maildir, owner.pw_uid, owner.pw_gid)
         self.usr = usr
@@ -169,10 +172,3 @@ class Postfix(Server):
         for name, mode in (("public", 0o710), ("maildrop", 0o1730)):
             (queue / name).mkdir(mode=mode)
             os.chown(queue / name, owner.pw_uid, owner.pw_gid)
-
-    def queue_is_empty(self):
-        """Waits until everything accepted has gone where it goes."""
-        queue = self.directory / "queue"
-        wait_for(lambda: not any(
-            p.is_file() for q in ("incoming", "active")
-            for p in (queue / q).rglob("*")), "an empty Postfix queue")

@@ -48,6 +48,15 @@ def free_ports(count, host="127.0.0.1"):
     return ports
 
 
+def has_ipv6():
+    """Whether this machine has a loopback address of IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def banner(port, tls=False, host="127.0.0.1"):
     """The greeting of the server at 'port', None while there is none."""
     try:
