@@ -248,12 +248,28 @@ use_privilege(struct delivery *d)
 	return privilege_drop(&d->failure);
 }
 
+/* chosen: the account is, so that its limit is known while reading. */
 static bool
-read_message(struct delivery *d)
+read_message(struct delivery *d, bool chosen)
 {
-	if (!message_read(d->message, STDIN_FILENO, 0, &d->failure))
+	uint64_t max = chosen ? config_number(d->config, KW_MAX_SIZE) : 0;
+
+	if (!message_read(d->message, STDIN_FILENO, max, &d->failure))
 		return false;
 	return message_parse(d->message, &d->failure);
+}
+
+/* The message may have chosen the account that limits it. */
+static bool
+within_size(struct delivery *d)
+{
+	uint64_t max = config_number(d->config, KW_MAX_SIZE);
+
+	if (max == 0 || message_facts(d->message)->input_size <= max)
+		return true;
+	return failure_set(&d->failure, FAIL_DATA,
+	    "the message is larger than the maximum of %llu bytes",
+	    (unsigned long long)max);
 }
 
 static bool
@@ -276,11 +292,13 @@ prepare(struct delivery *d, bool stdin_closed)
 		return false;
 	if (!raised && early && !choose_account(d, NULL))
 		return false;
-	if (!read_message(d) || (!early && !choose_account(d, d->message)))
+	if (!read_message(d, early) ||
+	    (!early && !choose_account(d, d->message)))
 		return false;
 	if (d->log == NULL)
 		d->log = deliver_open_log(d->config, d->inv);
-	if (!envelope_build(&d->envelope, inv, d->config, d->message,
+	if (!within_size(d) ||
+	    !envelope_build(&d->envelope, inv, d->config, d->message,
 		&d->failure))
 		return false;
 	if (needs_secret(d))

@@ -349,6 +349,31 @@ def test_each_variable_that_is_read():
     assert read - shown == set()
 
 
+# --- what is promised --------------------------------------------------------
+
+@pytest.mark.parametrize("argv", [[], ["-f", "a@b.example"]],
+                         ids=["account by message", "account by argument"])
+@pytest.mark.parametrize("size, status", [(100, 0), (101, 65)])
+def test_max_size(argv, size, status, tmp_path):
+    mail = tmp_path / "mail"
+    message = b"To: x@y.example\n\n"
+    message += b"x" * (size - 1 - len(message)) + b"\n"
+    result = Onehop(tmp_path).run(
+        [*argv, "x@y.example"], stdin=message,
+        config=f"backend files\nfiles_path {mail}\nmax_size 100\n")
+    assert result.status == status, result.err
+    assert mail.exists() == (status == 0)
+
+
+@pytest.mark.parametrize("argv", [["--check"], ["--check=a@b.example"],
+                                  ["--test=a@b.example"], ["--json"],
+                                  ["--configure=a@b.example"]], ids=" ".join)
+def test_what_is_not_there_yet_says_so(argv, onehop):
+    result = onehop.run([*argv, "--host=relay.example"])
+    assert result.status == 64 and "version" in result.err
+    assert result.out == ""
+
+
 # --- examples ----------------------------------------------------------------
 
 def is_environment(text):
