@@ -470,6 +470,29 @@ def test_nodemailer_says_that_it_failed(refusing):
     assert nodemailer(refusing) == b"failed\n"
 
 
+def test_swaks_through_a_pipe(installed):
+    """A client of SMTP that talks to -bs."""
+    need("swaks")
+    done = installed.run(
+        "swaks", "--pipe", f"{installed.sendmail} -bs", "--from",
+        "me@x.example", "--to", "to@x.example,b@x.example", "--body",
+        "one\n.\ntwo\n", "--helo", "client.example")
+    assert b"250" in done.stdout
+    installed.wait()
+    assert installed.sink.recipients == ["to@x.example", "b@x.example"]
+    assert b"one\r\n.\r\ntwo\r\n" in installed.sink.message
+
+
+def test_swaks_is_told_the_truth(refusing):
+    need("swaks")
+    done = subprocess.run(
+        ["swaks", "--pipe", f"{refusing.sendmail} -bs", "--from",
+         "me@x.example", "--to", "to@x.example", "--helo", "c.example"],
+        env=refusing.env, capture_output=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert b"550 5.1.1 no such user" in done.stdout
+
+
 def test_shell_popen_as_mdadm(installed):
     """/bin/sh, no -i, a bare name in From:."""
     installed.run("/bin/sh", "-c", f"{installed.sendmail} -t", stdin=(

@@ -1,6 +1,9 @@
 """The command line: every flag of sendmail, msmtp's long options, names."""
 
+import os
 import re
+import resource
+import signal
 
 import pytest
 
@@ -376,6 +379,77 @@ def test_options_injected_through_php(onehop, tmp_path):
     for argv in (["-C", str(path)], [f"-C{path}"], [f"--file={path}"]):
         onehop.run(["-t", "-i", *argv, TO], stdin=MESSAGE, argv0="sendmail")
         assert not (tmp_path / "pwned").exists()
+
+
+# -- what is inherited ------------------------------------------------------
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0,), (0, 1), (0, 2),
+                                    (0, 1, 2)], ids=str)
+def test_descriptors_that_are_closed(onehop, closed):
+    """Threats row 159: the connection never becomes one of them."""
+    def close():
+        for fd in closed:
+            os.close(fd)
+    with Sink() as sink:
+        process = onehop.start(["-v", TO], config=sink.config,
+                               preexec_fn=close)
+        result = onehop.finish(process, MESSAGE)
+    sink.check()
+    if 0 in closed:
+        assert result.status == 66 and not sink.connected
+    else:
+        assert result.status == 0 and len(sink.messages) == 1
+
+
+def test_descriptors_that_are_open(onehop, tmp_path):
+    """Threats row 159: nothing is written to them."""
+    path = tmp_path / "inherited"
+    with open(path, "wb") as file:
+        fds = [os.dup(file.fileno()) for _ in range(20)]
+        result, sink = deliver(onehop, pass_fds=fds)
+        for fd in fds:
+            os.close(fd)
+    assert result.status == 0 and len(sink.messages) == 1
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("limit,value", [
+    (resource.RLIMIT_NOFILE, 16), (resource.RLIMIT_MEMLOCK, 0),
+    (resource.RLIMIT_NPROC, 1), (resource.RLIMIT_STACK, 1 << 20)])
+def test_limits_that_are_low(onehop, limit, value):
+    """Threats row 203."""
+    result, sink = deliver(onehop, preexec_fn=lambda: resource.setrlimit(
+        limit, (value, value)))
+    assert result.status == 0 and len(sink.messages) == 1, result
+
+
+def test_signals_that_are_blocked_or_ignored(onehop):
+    """Threats row 161."""
+    def prepare():
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals)
+                               - {signal.SIGKILL, signal.SIGSTOP})
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        os.umask(0o777)
+    result, sink = deliver(
+        onehop, preexec_fn=prepare, config="auth plain\nuser joe\n"
+        "passwordeval echo S3cret-word\n",
+        sink={"ehlo": ["AUTH PLAIN"], "user": "joe",
+              "password": "S3cret-word"})
+    assert result.status == 0 and len(sink.messages) == 1, result
+
+
+def test_a_directory_that_is_gone(onehop, tmp_path):
+    """Threats row 161: nobody needs a working directory."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    result, sink = deliver(onehop, cwd=gone, preexec_fn=gone.rmdir)
+    assert result.status == 0 and len(sink.messages) == 1, result
+
+
+@pytest.mark.parametrize("name", ["%s%n%x", "x" * 4000, "../../x", "a\nb"])
+def test_names_that_are_odd(onehop, name):
+    """Threats row 160."""
+    assert delivered(onehop, argv0=name).messages
 
 
 # -- what is printed --------------------------------------------------------

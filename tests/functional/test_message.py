@@ -65,6 +65,43 @@ def test_a_signal_before_the_end_of_input_sends_nothing(onehop, number):
     assert not sink.connected
 
 
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert condition()
+
+
+def interrupted(onehop, number, **at):
+    """What comes of a signal while the relay is silent at one state."""
+    with Sink(ehlo=[], at={state: answer for state, answer in at.items()
+                           if state != "until"}) as sink:
+        process = onehop.start(["rcpt@example.net"], config=sink.config)
+        process.stdin.write(MESSAGE)
+        process.stdin.close()
+        process.stdin = None
+        wait_for(lambda: at["until"] in sink.commands)
+        time.sleep(0.05)
+        process.send_signal(number)
+        return onehop.finish(process), sink
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM,
+                                    signal.SIGHUP])
+def test_a_signal_before_the_final_dot(onehop, number):
+    """Threats row 206: nothing is delivered, and nobody says so."""
+    result, sink = interrupted(onehop, number, until="DATA", DATA=[
+        {"pause": 1}, "354 go", "message", "250 ok"])
+    assert result.status != 0 and sink.messages == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_behind_the_final_dot(onehop, number):
+    """Threats row 206: 0 only if the reply still came."""
+    result, sink = interrupted(onehop, number, until=".", DOT=["stall"])
+    assert result.status != 0 and len(sink.messages) == 1
+
+
 def test_a_read_error_at_once(onehop):
     """Threats row 108; nobody's memory is mapped at address 0."""
     with open("/proc/self/mem", "rb") as bad:
