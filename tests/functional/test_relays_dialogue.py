@@ -318,16 +318,21 @@ def test_strict_relay_says_what_it_wants(postfix, onehop):
 
 
 def test_bare_name_without_a_domain_names_the_setting(onehop):
-    refused(onehop.run(["root"], stdin=MESSAGE,
-                       config="host relay.invalid\nfrom a@example.org\n"),
-            78, "root", "default_domain")
-
-
-def test_relay_on_this_host_knows_bare_names(onehop):
     with Sink() as sink:
-        assert onehop.run(["root"], stdin=MESSAGE,
-                          config=sink.config()).status == 0
-        assert sink.messages[0].recipients == ["root"]
+        refused(onehop.run(["root"], stdin=MESSAGE, config=sink.config()),
+                78, "root", "default_domain")
+        assert not sink.sessions
+
+
+@pytest.mark.parametrize("way", ["tcp", "socket"])
+def test_lmtp_server_knows_bare_names(way, dovecot, onehop, unique):
+    """Local delivery is what LMTP is for."""
+    to = f"bob+{unique}"
+    config = dovecot.config("lmtp")
+    if way == "socket":
+        config = (f"socket {dovecot.lmtp_socket}\nprotocol lmtp\n"
+                  "from sender@example.org\n")
+    assert_sent(onehop.run([to], stdin=MESSAGE, config=config), dovecot, to)
 
 
 # -- The session --------------------------------------------------------------
