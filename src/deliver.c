@@ -73,6 +73,10 @@ deliver_open_log(const struct config *c, const struct invocation *inv)
 		    !config_is_set(c, KW_SYSLOG),
 	};
 
+	/* Standard output belongs to the client then. */
+	if (inv->mode == MODE_SERVE && p.file != NULL &&
+	    strcmp(p.file, "-") == 0)
+		p.file = "/dev/stderr";
 	return log_open(&p);
 }
 

@@ -365,6 +365,18 @@ def test_max_size(argv, size, status, tmp_path):
     assert mail.exists() == (status == 0)
 
 
+def test_log_of_a_server_is_not_in_the_dialogue(onehop):
+    session = (b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n"
+               b"RCPT TO:<c@d.example>\r\nDATA\r\n\r\nhi\r\n.\r\nQUIT\r\n")
+    result = onehop.run(
+        ["-bs"], stdin=session, config="backend files\nlogfile -\n"
+        f"files_path {onehop.directory / 'mail'}\n")
+    assert result.status == 0
+    assert all(re.match(r"\d\d\d[ -]", line)
+               for line in result.out.splitlines())
+    assert "exitcode=EX_OK" in result.err
+
+
 @pytest.mark.parametrize("argv", [["--check"], ["--check=a@b.example"],
                                   ["--test=a@b.example"], ["--json"],
                                   ["--configure=a@b.example"]], ids=" ".join)
