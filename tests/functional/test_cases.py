@@ -1,6 +1,7 @@
 """The cases of cases/*.toml against the scripted server."""
 
 import os
+import random
 import subprocess
 
 import pytest
@@ -109,3 +110,88 @@ def test_the_next_address_is_tried(onehop, tmp_path):
             NOWHERE.replace("2525", str(sink.port)), "-rm")
     assert (result.status, result.err) == (0, "")
     assert len(sink.messages) == 1
+
+
+# -- any dialogue at all ----------------------------------------------------
+
+class Any:
+    """Equal to everything."""
+
+    def __eq__(self, _other):
+        return True
+
+    def __ne__(self, _other):
+        return False
+
+    __hash__ = None
+
+
+ANY = Any()
+
+
+STATES = ("CONNECT", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "DOT")
+
+# answer -> state -> the exit status it leads to; None is success
+FATES = {
+    "2": dict.fromkeys(STATES),
+    "4": dict.fromkeys(STATES, 75),
+    "5": {"CONNECT": 69, "EHLO": None, "LHLO": 69, "MAIL": 77, "RCPT": 67,
+          "DATA": 65, "DOT": 65},
+    "garbage": dict.fromkeys(STATES, 76),
+    "close": dict.fromkeys(STATES, 75),
+    "half": dict.fromkeys(STATES, 75),
+    "reset": dict.fromkeys(STATES, 75),
+}
+CODES = {"CONNECT": "220", "DATA": "354"}
+
+
+def answer(fate, state):
+    """What the server does at this state."""
+    code = CODES.get(state, "250")
+    return {"4": "450 later", "5": "550 never", "garbage": "what?",
+            "close": ["half-close"], "reset": ["reset"],
+            "half": [{"send": f"{code}-a\r\n{code[:2]}"}, "half-close"]}[fate]
+
+
+def random_case(chance, bases):
+    """A case, and the statuses it may fail with; none: it succeeds."""
+    lmtp = chance.random() < 0.3
+    offered = chance.sample(["PIPELINING", "CHUNKING", "SIZE", "8BITMIME"],
+                            chance.randrange(5))
+    count = chance.randrange(1, 4)
+    states = ["CONNECT", "LHLO" if lmtp else "EHLO", "MAIL",
+              *(f"RCPT {n + 1}" for n in range(count)), "DATA",
+              *(f"DOT {n + 1}" for n in range(count if lmtp else 1))]
+    at, possible = {}, set()
+    for state in states:
+        name = state.split()[0]
+        fate = chance.choice(["2"] * 10 + list(FATES))
+        if fate == "2" or name == "DATA" and "CHUNKING" in offered:
+            continue
+        if fate == "5" and name == "EHLO":
+            offered = []
+        at[state] = answer(fate, name)
+        if name == "DOT":
+            at[state.replace("DOT", "BDAT")] = at[state]
+        possible.add(FATES[fate][name])
+    base = case.with_base({"base": "lmtp" if lmtp else "plain"}, bases)
+    return case.Case(case.merge(case.DEFAULTS, case.merge(base, {
+        "at": at, "argv": [f"r{n}@x.example" for n in range(count)],
+        "ehlo": offered, "stderr_lines": -1, "status": ANY, "stored": ANY,
+        # RFC 2920: a lone dot, when nobody is left to send to.
+        "message_match": "^$|hello"}))), possible - {None}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_zero_means_taken(seed, onehop, pki, tmp_path):
+    """Whatever the relay does: exit 0 if, and only if, everything that it
+    said until its last reply was good; else a status that one of its
+    answers deserves."""
+    bases = case.load(case.CASES / "bases.toml")
+    one, possible = random_case(random.Random(seed), bases)
+    wrong = one.run(onehop, pki, tmp_path)
+    status = one.result.status
+    if status not in (possible or {0}):
+        wrong.append(f"status {status}, expected {possible or 0}; "
+                     f"{one['at']} {one['ehlo']} {one.result!r}")
+    assert not wrong, "\n".join(wrong)

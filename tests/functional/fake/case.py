@@ -126,6 +126,7 @@ def same(pattern, line):
 
 class Case:
     def __init__(self, table):
+        self.result = None
         unknown = set(table) - set(DEFAULTS)
         if unknown:
             raise ValueError(f"{table['name']}: unknown keys {unknown}")
@@ -171,6 +172,7 @@ class Case:
                 env={key: fill(text) for key, text in self["env"].items()},
                 argv0=self["argv0"], timeout=self["max_seconds"] + 10)
             seconds = time.monotonic() - started
+            self.result = result
         finally:
             server.stop()
         kept = log.read_bytes() if log.exists() else b""

@@ -87,6 +87,8 @@ class Dialogue:
             return self.capabilities()
         if state == "AUTH":
             return self.exchange().run(line)
+        if state == "DATA" and self.settings["lmtp"] and not self.accepted:
+            return "503 5.5.1 no recipients"  # RFC 2033 section 4.2
         return self.DEFAULT.get(state, "250 2.0.0 ok")
 
     def capabilities(self):
