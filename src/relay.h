@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "smtp.h"
+
 struct buf;
 struct config;
 struct failure;
+struct message;
 struct net_peer;
 struct relay;
-struct smtp;
 struct tls_info;
 
 struct relay_params {
@@ -54,6 +56,9 @@ struct relay_times {
 	int64_t connect, tls, auth;
 };
 const struct relay_times *relay_times(const struct relay *r);
+
+/* The rendered message as what smtp sends. */
+struct smtp_source relay_source(struct message *m);
 
 /* Whether `may` went back to clear text. */
 bool relay_fell_back(const struct relay *r);

@@ -24,6 +24,12 @@ next_chunk(void *ctx, const unsigned char **chunk)
 	return message_next(ctx, chunk);
 }
 
+struct smtp_source
+relay_source(struct message *m)
+{
+	return (struct smtp_source){ rewind_message, next_chunk, m };
+}
+
 /* What the server offers decides how the message is written. */
 static bool
 render(const struct transport_job *job, const struct smtp_caps *caps,
@@ -118,8 +124,7 @@ static bool
 transact(struct delivery *d, struct smtp *smtp, const struct smtp_mail *mail,
     struct smtp_rcpt **order, size_t n)
 {
-	struct smtp_source source = { rewind_message, next_chunk,
-		d->job->message };
+	struct smtp_source source = relay_source(d->job->message);
 	struct smtp_rcpt *batch = mem_alloc(n * sizeof(*batch));
 	bool any;
 	size_t i;

@@ -208,25 +208,13 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 
 /* ---- the message ---- */
 
-static void
-rewind_message(void *ctx)
-{
-	message_rewind(ctx);
-}
-
-static ssize_t
-next_chunk(void *ctx, const unsigned char **chunk)
-{
-	return message_next(ctx, chunk);
-}
-
 /* Through the relay's open transaction. */
 static void
 send_to_relay(struct server *s, struct transport_result *r)
 {
 	struct smtp *smtp = relay_smtp(s->relay);
 	const struct smtp_caps *caps = smtp_caps(smtp);
-	struct smtp_source source = { rewind_message, next_chunk, s->message };
+	struct smtp_source source = relay_source(s->message);
 	struct message_form form = {
 		.eightbit = (caps->extensions & SMTP_EXT_8BITMIME) != 0,
 		.utf8 = s->mail.utf8,

@@ -603,12 +603,17 @@ any_taken(const struct transaction *t)
 	return false;
 }
 
+/* code is what the recipients were answered so far: 0, or accepted. */
 static void
-start_transaction(struct transaction *t)
+start_transaction(struct transaction *t, int code)
 {
 	struct smtp *smtp = t->smtp;
 	unsigned ext = smtp->caps.extensions;
+	size_t i;
 
+	failure_clear(t->f);
+	for (i = 0; i < t->count; i++)
+		outcome_set(&t->rcpts[i].outcome, FAIL_TEMP, code, NULL);
 	t->pipelining = (ext & SMTP_EXT_PIPELINING) != 0;
 	t->chunking = (ext & SMTP_EXT_CHUNKING) != 0 &&
 	    !smtp->params->no_chunking && !smtp->params->lmtp &&
@@ -629,12 +634,8 @@ smtp_send(struct smtp *smtp, const struct smtp_mail *mail,
 		.source = source,
 		.f = f };
 	bool ok;
-	size_t i;
 
-	failure_clear(f);
-	start_transaction(&t);
-	for (i = 0; i < count; i++)
-		outcome_set(&rcpts[i].outcome, FAIL_TEMP, 0, NULL);
+	start_transaction(&t, 0);
 	ok = smtp_expect_silence(smtp, SMTP_MAIL, f) &&
 	    (t.pipelining ? envelope_pipelined(&t) : envelope_stepwise(&t));
 	if (ok &&
@@ -685,12 +686,8 @@ smtp_data(struct smtp *smtp, const struct smtp_mail *mail,
 		.count = count,
 		.source = source,
 		.f = f };
-	size_t i;
 
-	failure_clear(f);
-	start_transaction(&t);
-	for (i = 0; i < count; i++)
-		outcome_set(&rcpts[i].outcome, FAIL_TEMP, 250, NULL);
+	start_transaction(&t, 250);
 	if (send_message(&t))
 		read_final(&t);
 	settle_failed(&t);
