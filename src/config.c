@@ -29,6 +29,7 @@ value_assign(struct value *v, const char *text, const char *origin,
 	v->origin = from;
 	v->rank = rank;
 	v->set = true;
+	v->preset = false;
 	v->inherited = false;
 }
 
@@ -173,9 +174,12 @@ check_request(struct config *c, struct failure *f)
 		    r->file != NULL ? "-C" : "--account");
 	if (!read_options(c, f))
 		return false;
-	if (r->account != NULL && c->options.values[KW_HOST].set)
+	if (r->account != NULL &&
+	    (c->options.values[KW_HOST].set ||
+		c->options.values[KW_PROVIDER].set))
 		return failure_set(f, FAIL_USAGE,
-		    "options --account and --host exclude each other");
+		    "options --account and --%s exclude each other",
+		    c->options.values[KW_HOST].set ? "host" : "provider");
 	return true;
 }
 

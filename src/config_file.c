@@ -342,7 +342,8 @@ config_read_files(struct config *c, struct failure *f)
 	bool found;
 
 	/* msmtp's rule: --host means that no file says anything. */
-	if (c->options.values[KW_HOST].set)
+	if (c->options.values[KW_HOST].set ||
+	    c->options.values[KW_PROVIDER].set)
 		return true;
 	if (c->request.privileged)
 		return read_first(c, system, 1, RANK_SYSTEM, f);

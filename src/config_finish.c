@@ -5,6 +5,7 @@
 #include "config_impl.h"
 #include "net.h"
 #include "outcome.h"
+#include "provider.h"
 #include "sasl.h"
 #include "text.h"
 
@@ -17,6 +18,45 @@ config_endpoint(const struct layer *l)
 	const char *socket = l->values[KW_SOCKET].text;
 
 	return socket != NULL ? socket : l->values[KW_HOST].text;
+}
+
+static void
+preset(struct layer *l, enum keyword_id id, const char *text)
+{
+	const struct value *provider = &l->values[KW_PROVIDER];
+	struct value *v = &l->values[id];
+	char *origin;
+
+	if (!v->preset && (v->text != NULL || text == NULL))
+		return;
+	origin = mem_printf("provider %s", provider->text);
+	value_assign(v, text, origin, provider->rank);
+	v->preset = true;
+	free(origin);
+}
+
+/* Again for each layer that is laid: a later provider replaces all of an
+   earlier one.  The mode of TLS follows from the port that counts. */
+void
+config_preset(struct layer *l)
+{
+	const char *value = l->values[KW_PROVIDER].text;
+	const struct provider *p = value != NULL ? provider_find(value) : NULL;
+	char *host, *port;
+
+	if (p == NULL)
+		return;
+	host = provider_host(p, value);
+	port = mem_printf("%u", p->port);
+	if (l->values[KW_SOCKET].text == NULL) {
+		preset(l, KW_HOST, host);
+		preset(l, KW_PORT, port);
+		preset(l, KW_TLS, "secure");
+	}
+	preset(l, KW_AUTH, p->auth);
+	preset(l, KW_USER, p->user);
+	free(host);
+	free(port);
 }
 
 /* Like FROM, where nothing was said. */

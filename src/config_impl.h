@@ -20,6 +20,7 @@ enum config_rank {
 
 struct value {
 	bool set;
+	bool preset;	/* by `provider`, below everything else */
 	bool inherited; /* from `defaults`: not passed on to other accounts */
 	char *text;	/* canonical; NULL: unset by an empty value */
 	char *origin;
@@ -129,6 +130,9 @@ bool config_django(const struct config *c, struct layer *out, bool *found,
     struct failure *f);
 
 /* config_finish.c */
+
+/* Sets what the provider of the layer stands for, where nothing else says. */
+void config_preset(struct layer *l);
 
 /* Host or socket of a layer, or NULL. */
 const char *config_endpoint(const struct layer *l);

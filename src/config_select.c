@@ -192,6 +192,7 @@ lay_over(struct config *c, const struct layer *layer, enum config_rank rank)
 	    c->effective.values[KW_SOCKET].text != NULL)
 		value_assign(&c->effective.values[KW_SOCKET], NULL,
 		    layer->values[KW_HOST].origin, rank);
+	config_preset(&c->effective);
 	withhold(c, below, rank);
 	layer_clear(below);
 	free(below);
@@ -215,12 +216,20 @@ static bool
 use(struct config *c, const struct layer *base, struct failure *f)
 {
 	layer_lay(&c->effective, base, false);
+	config_preset(&c->effective);
 	lay_over(c, &c->environment, RANK_ENVIRONMENT);
 	if (c->restricted &&
 	    c->effective.values[KW_PASSWORD].rank == RANK_ENVIRONMENT)
 		drop(c, KW_PASSWORD);
 	lay_over(c, &c->options, RANK_OPTION);
 	return config_finish(c, f) && check_fallback(c, f);
+}
+
+static bool
+names_relay(const struct layer *l)
+{
+	return config_endpoint(l) != NULL ||
+	    l->values[KW_PROVIDER].text != NULL;
 }
 
 /* Whether environment and options alone say where mail goes. */
@@ -232,8 +241,7 @@ is_complete(const struct config *c)
 	if (c->options.values[KW_BACKEND].text != NULL)
 		backend = c->options.values[KW_BACKEND].text;
 	return (backend != NULL && strcmp(backend, "files") == 0) ||
-	    config_endpoint(&c->environment) != NULL ||
-	    config_endpoint(&c->options) != NULL;
+	    names_relay(&c->environment) || names_relay(&c->options);
 }
 
 static bool
@@ -270,7 +278,8 @@ config_select(struct config *c, const char *sender, struct failure *f)
 			list_accounts(c, f);
 			return false;
 		}
-	} else if (!c->options.values[KW_HOST].set) {
+	} else if (!c->options.values[KW_HOST].set &&
+	    !c->options.values[KW_PROVIDER].set) {
 		if (sender != NULL && *sender != '\0')
 			a = find_for_sender(c, sender);
 		if (a == NULL)
@@ -292,5 +301,6 @@ config_select_name(struct config *c, const char *account, struct failure *f)
 		    account);
 	start(c, a->name, a->restricted);
 	layer_lay(&c->effective, &a->layer, false);
+	config_preset(&c->effective);
 	return config_finish(c, f);
 }

@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "outcome.h"
+#include "provider.h"
 #include "sasl.h"
 #include "text.h"
 
@@ -131,6 +132,19 @@ check_domain(const char *value)
 	return strpbrk(value, " \t<>@") == NULL && strlen(value) <= DOMAIN_MAX ?
 	    mem_strdup(value) :
 	    NULL;
+}
+
+static char *
+check_provider(const char *value)
+{
+	char *name, *p;
+
+	if (provider_find(value) == NULL)
+		return NULL;
+	name = mem_strdup(value);
+	for (p = name; *p != '\0'; p++)
+		*p = (char)text_lower((unsigned char)*p);
+	return name;
 }
 
 /* "off", "on", or names of mechanisms in lower case, separated by blanks. */
@@ -302,6 +316,9 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_BACKEND] = { .name = "backend", .type = KEYWORD_CHOICE,
 	    .choices = backends, .initial = "relay", .argument = "BACKEND",
 	    .doc = "relay: send; files: each message into a file" },
+	[KW_PROVIDER] = { .name = "provider", .flags = TRUST,
+	    .check = check_provider, .argument = "NAME",
+	    .doc = "settings of a well-known relay: gmail, ses:eu-west-1 ..." },
 	[KW_HOST] = { .name = "host", .check = check_host,
 	    .allowed = HOSTS ", or the path of a socket", .argument = "HOST",
 	    .doc = "the relay: name, address, or path of a socket" },
@@ -451,6 +468,10 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_MAILDOMAIN] = { .name = "maildomain", .check = check_domain,
 	    .allowed = DOMAINS, .argument = "DOMAIN",
 	    .doc = "domain for auto_from" },
+	[KW_NOREPLY_FROM] = { .name = "noreply_from", .check = check_word,
+	    .allowed = WORDS ", in which %T is a random token",
+	    .argument = "ADDRESS",
+	    .doc = "second sender of --test; %T is a random token" },
 	[KW_DSN_NOTIFY] = { .name = "dsn_notify", .flags = OPEN,
 	    .check = check_notify, .initial = "off", .argument = "LIST",
 	    .allowed = "off, never, or a list of success, failure, delay",
@@ -634,8 +655,12 @@ describe(const struct keyword *k, struct buf *out)
 	case KEYWORD_STRING:
 	case KEYWORD_PATH:
 	case KEYWORD_SECRET:
-		buf_adds(out,
-		    k->allowed != NULL ? k->allowed : "text of one line");
+		if (k->check == check_provider)
+			provider_list(out);
+		else
+			buf_adds(out,
+			    k->allowed != NULL ? k->allowed :
+						 "text of one line");
 		break;
 	}
 }

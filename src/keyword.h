@@ -40,6 +40,7 @@ enum keyword_flag {
 enum keyword_id {
 	/* where to */
 	KW_BACKEND,
+	KW_PROVIDER,
 	KW_HOST,
 	KW_PORT,
 	KW_SOCKET,
@@ -93,6 +94,7 @@ enum keyword_id {
 	KW_ALIASES,
 	KW_AUTO_FROM,
 	KW_MAILDOMAIN,
+	KW_NOREPLY_FROM,
 	KW_DSN_NOTIFY,
 	KW_DSN_RETURN,
 	KW_PARTIAL,

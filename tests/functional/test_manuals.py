@@ -82,18 +82,29 @@ FLAG = {"open": 1, "bare": 2, "legacy": 4, "no_option": 8, "guarded": 16,
         "trust": 32}
 
 
+def sources(*modules):
+    """Files of the modules and of all that they include."""
+    found, todo = set(), list(modules)
+    while todo:
+        module = todo.pop()
+        for path in {SRC / f"{module}.c", *SRC.glob(f"{module}_*.c")} - found:
+            if path.is_file():
+                found.add(path)
+                todo += re.findall(r'^#include "(\w+)\.h"$',
+                                   path.read_text(), re.M)
+    return sorted(found)
+
+
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory):
     """Rows of the program's tables by the name of the table."""
     area = tmp_path_factory.mktemp("tables")
     (area / "tables.c").write_text(TABLES)
-    sources = [SRC / f"{name}.c" for name in
-               ("keyword", "invocation_table", "outcome", "buf", "text",
-                "sasl")]
     subprocess.run(
         ["cc", "-std=c17", "-D_GNU_SOURCE", "-DHAVE_EXPLICIT_BZERO",
          "-DHAVE_CLOSE_RANGE", "-I", SRC, "-I", TOP / "compat", "-o",
-         area / "tables", area / "tables.c", *sources, "-lgnutls"],
+         area / "tables", area / "tables.c",
+         *sources("keyword", "invocation", "outcome"), "-lgnutls"],
         check=True)
     out = subprocess.run([area / "tables"], check=True, text=True,
                          capture_output=True).stdout
@@ -180,6 +191,7 @@ def test_the_program_names_the_same_keywords(tables, onehop):
 
 
 SAMPLES = {
+    "provider": "gmail", "noreply_from": "noreply-%T@b.example",
     "host": "relay.example", "port": "2525", "socket": "/run/x.sock",
     "source_ip": "127.0.0.1", "proxy_host": "proxy.example",
     "domain": "me.example", "fallback": "other", "files_path": "/tmp/mail",
@@ -193,11 +205,13 @@ SAMPLES = {
     "ntlmdomain": "X", "from": "a@b.example", "from_full_name": "A B",
     "default_domain": "b.example", "local_domains": "c.example",
     "aliases": "/tmp/aliases", "maildomain": "d.example",
+    "provider": "gmail", "noreply_from": "noreply-%T@e.example",
     "logfile": "/tmp/log", "logfile_time_format": "none", "syslog": "off",
 }
 
 # What a value needs beside it to be a whole configuration.
-COMPANIONS = {"tls_cert_file": ("tls_key_file", "/tmp/key.pem"),
+COMPANIONS = {"provider": ("user", "alice"),
+              "tls_cert_file": ("tls_key_file", "/tmp/key.pem"),
               "tls_key_file": ("tls_cert_file", "/tmp/cert.pem")}
 
 
