@@ -317,8 +317,8 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .choices = backends, .initial = "relay", .argument = "BACKEND",
 	    .doc = "relay: send; files: each message into a file" },
 	[KW_PROVIDER] = { .name = "provider", .flags = TRUST,
-	    .check = check_provider, .argument = "NAME",
-	    .doc = "settings of a well-known relay: gmail, ses:eu-west-1 ..." },
+	    .check = check_provider, .allowed = "one of ", .argument = "NAME",
+	    .doc = "settings of a known relay: gmail, mailgun:eu ..." },
 	[KW_HOST] = { .name = "host", .check = check_host,
 	    .allowed = HOSTS ", or the path of a socket", .argument = "HOST",
 	    .doc = "the relay: name, address, or path of a socket" },
@@ -655,12 +655,10 @@ describe(const struct keyword *k, struct buf *out)
 	case KEYWORD_STRING:
 	case KEYWORD_PATH:
 	case KEYWORD_SECRET:
+		buf_adds(out,
+		    k->allowed != NULL ? k->allowed : "text of one line");
 		if (k->check == check_provider)
 			provider_list(out);
-		else
-			buf_adds(out,
-			    k->allowed != NULL ? k->allowed :
-						 "text of one line");
 		break;
 	}
 }
