@@ -156,6 +156,18 @@ or_null(const char *string)
 	return string != NULL && string[0] != '\0' ? string : NULL;
 }
 
+/* The relay's name alone, as readers of msmtp's log expect it; NULL for the
+   files backend. */
+static const char *
+relay_host(const struct config *c)
+{
+	const char *socket = config_string(c, KW_SOCKET);
+
+	if (config_choice(c, KW_BACKEND) != BACKEND_RELAY)
+		return NULL;
+	return socket != NULL ? socket : config_string(c, KW_HOST);
+}
+
 void
 deliver_record(struct log *log, const struct config *c,
     const struct envelope *e, const struct message *m,
@@ -169,8 +181,14 @@ deliver_record(struct log *log, const struct config *c,
 	char *status = r->reply_code > 0 ? mem_printf("%d", r->reply_code) :
 					   NULL;
 	char *error = error_words(e, r);
+	const char *host = relay_host(c);
+	char *port = host == NULL || host[0] == '/' ?
+	    NULL :
+	    mem_printf("%u", config_port(c));
 	const struct log_item items[] = {
-		{ "host", LOG_STRING, .string = r->host },
+		{ "host", LOG_STRING,
+		    .string = host != NULL ? host : or_null(r->host) },
+		{ "port", LOG_STRING, .string = port },
 		{ "address", LOG_STRING, .string = or_null(r->address) },
 		{ "tls", LOG_BOOL, .number = tls },
 		{ "auth", LOG_BOOL, .number = r->auth != NULL },
@@ -208,6 +226,7 @@ deliver_record(struct log *log, const struct config *c,
 	free(times);
 	free(message_id);
 	free(status);
+	free(port);
 	free(error);
 }
 
