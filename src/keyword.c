@@ -318,7 +318,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .doc = "relay: send; files: each message into a file" },
 	[KW_PROVIDER] = { .name = "provider", .flags = TRUST,
 	    .check = check_provider, .allowed = "one of ", .argument = "NAME",
-	    .doc = "settings of a known relay: gmail, mailgun:eu ..." },
+	    .doc = "settings of a known relay: gmail, ses:REGION" },
 	[KW_HOST] = { .name = "host", .check = check_host,
 	    .allowed = HOSTS ", or the path of a socket", .argument = "HOST",
 	    .doc = "the relay: name, address, or path of a socket" },

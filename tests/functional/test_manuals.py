@@ -205,7 +205,6 @@ SAMPLES = {
     "ntlmdomain": "X", "from": "a@b.example", "from_full_name": "A B",
     "default_domain": "b.example", "local_domains": "c.example",
     "aliases": "/tmp/aliases", "maildomain": "d.example",
-    "provider": "gmail", "noreply_from": "noreply-%T@e.example",
     "logfile": "/tmp/log", "logfile_time_format": "none", "syslog": "off",
 }
 
