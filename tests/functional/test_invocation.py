@@ -1,5 +1,6 @@
 """The command line: every flag of sendmail, msmtp's long options, names."""
 
+import base64
 import os
 import re
 import resource
@@ -118,6 +119,27 @@ def test_verbose_shows_the_dialogue_without_the_secret(onehop):
             assert "250" in result.err
         assert "hunter-Two" not in result.err
         assert "AGpvZQBodW50ZXItVHdv" not in result.err
+
+
+@pytest.mark.parametrize("mechanism", [
+    "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2",
+    "OAUTHBEARER"])
+@pytest.mark.parametrize("expected", ["hunter-Two", "another"])
+def test_no_mechanism_shows_the_secret(onehop, tmp_path, mechanism, expected):
+    """Threats row 185: whether it is accepted or not, nothing on stderr or
+    in the log is the password or decodes to it."""
+    result, sink = deliver(
+        onehop, ["-v", TO], config=f"auth {mechanism.lower()}\nuser joe\n"
+        f"password hunter-Two\nlogfile {tmp_path / 'log'}\n",
+        sink={"ehlo": [f"AUTH {mechanism}"], "user": "joe",
+              "password": expected})
+    assert result.status == (0 if expected == "hunter-Two" else 77), result
+    shown = result.err + (tmp_path / "log").read_text()
+    assert f"AUTH {mechanism}" in shown and "hunter-Two" not in shown
+    for word in re.findall(r"[A-Za-z0-9+/=]{8,}", shown):
+        word = word.rstrip("=")
+        clear = base64.b64decode(word[:len(word) // 4 * 4])
+        assert b"hunter" not in clear and b"joe" not in clear, word
 
 
 def test_bare_d_and_q_take_no_argument(onehop):
