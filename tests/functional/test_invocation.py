@@ -136,8 +136,7 @@ def test_no_mechanism_shows_the_secret(onehop, tmp_path, mechanism, expected):
     assert result.status == (0 if expected == "hunter-Two" else 77), result
     shown = result.err + (tmp_path / "log").read_text()
     assert f"AUTH {mechanism}" in shown and "hunter-Two" not in shown
-    for word in re.findall(r"[A-Za-z0-9+/=]{8,}", shown):
-        word = word.rstrip("=")
+    for word in re.findall(r"[A-Za-z0-9+/]{8,}", shown):
         clear = base64.b64decode(word[:len(word) // 4 * 4])
         assert b"hunter" not in clear and b"joe" not in clear, word
 
