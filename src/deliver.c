@@ -5,6 +5,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "config.h"
 #include "envelope.h"
 #include "hint.h"
@@ -181,6 +182,7 @@ deliver_record(struct log *log, const struct config *c,
 	char *status = r->reply_code > 0 ? mem_printf("%d", r->reply_code) :
 					   NULL;
 	char *error = error_words(e, r);
+	char *uid = r->uid >= 0 ? mem_printf("%lld", (long long)r->uid) : NULL;
 	const char *host = relay_host(c);
 	char *port = host == NULL || host[0] == '/' ?
 	    NULL :
@@ -213,7 +215,7 @@ deliver_record(struct log *log, const struct config *c,
 		    .string = or_null(message_changes(m)) },
 		{ "notes", LOG_STRING, .string = r->notes, .quoted = true },
 		{ "ms", LOG_STRING, .string = times },
-		{ "uid", LOG_NUMBER, .number = (int64_t)getuid() },
+		{ "uid", LOG_STRING, .string = uid },
 	};
 
 	if (e->count > 0)
@@ -228,6 +230,7 @@ deliver_record(struct log *log, const struct config *c,
 	free(status);
 	free(port);
 	free(error);
+	free(uid);
 }
 
 /* ---- the way of a message ---- */
@@ -301,6 +304,7 @@ prepare(struct delivery *d, bool stdin_closed)
 	const struct invocation *inv = d->inv;
 	bool raised = privilege_is_raised();
 	bool early = raised || inv->account != NULL || inv->sender_given;
+	struct caller who;
 
 	if (stdin_closed)
 		return failure_set(&d->failure, FAIL_NOINPUT,
@@ -323,6 +327,9 @@ prepare(struct delivery *d, bool stdin_closed)
 	if (!within_size(d) ||
 	    !envelope_build(&d->envelope, inv, d->config, d->message,
 		&d->failure))
+		return false;
+	caller_self(&who);
+	if (!caller_may_send(&who, d->config, d->envelope.sender, &d->failure))
 		return false;
 	if (needs_secret(d))
 		privilege_hide();

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 struct config;
 struct failure;
@@ -51,5 +52,8 @@ char **envelope_map(const struct invocation *inv, const struct config *c,
 void envelope_free_map(char **list);
 bool envelope_edit(struct envelope *e, const struct invocation *inv,
     const struct config *c, struct message *m, struct failure *f);
+
+/* RFC 5322 section 3.3, in local time with a numeric zone; free() it. */
+char *envelope_date(time_t now);
 
 #endif

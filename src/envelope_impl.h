@@ -94,8 +94,6 @@ bool envelope_edit_header(struct envelope_job *j);
 /* For the result of an edit: false is a fault of ours. */
 bool envelope_edited(struct envelope_job *j, bool ok);
 
-/* RFC 5322 section 3.3, in local time with a numeric zone; free() it. */
-char *envelope_date(time_t now);
 
 /* --- envelope_from.c --- */
 

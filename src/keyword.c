@@ -302,10 +302,64 @@ check_pem(const char *value)
 	return NULL;
 }
 
+/* A user name, a uid, two of them with a hyphen, or "*". */
+static bool
+is_caller(const char *word, size_t len)
+{
+	uint64_t low, high;
+	char *text, *dash;
+	bool ok;
+
+	if (len == 1 && *word == '*')
+		return true;
+	text = mem_strndup(word, len);
+	if (text_is_digit((unsigned char)*text)) {
+		dash = strchr(text, '-');
+		if (dash != NULL)
+			*dash = '\0';
+		ok = text_number(text, 0, UINT32_MAX, &low) &&
+		    (dash == NULL ||
+			text_number(dash + 1, low, UINT32_MAX, &high));
+	} else {
+		ok = len > 0 && *text != '-' &&
+		    strpbrk(text, ":*?@<>/\\\"'") == NULL;
+	}
+	free(text);
+	return ok;
+}
+
+static char *
+check_uids(const char *value)
+{
+	const char *p = value, *word;
+	size_t len;
+
+	while ((word = next_word(&p, &len)) != NULL)
+		if (!is_caller(word, len))
+			return NULL;
+	return mem_strdup(value);
+}
+
+static char *
+check_senders(const char *value)
+{
+	const char *p = value, *word, *colon;
+	size_t len;
+
+	while ((word = next_word(&p, &len)) != NULL) {
+		colon = memchr(word, ':', len);
+		if (colon == NULL || !is_caller(word, (size_t)(colon - word)) ||
+		    colon + 1 == word + len)
+			return NULL;
+	}
+	return mem_strdup(value);
+}
+
 #define HOSTS "a host name or an IP address, without a scheme or a port"
 #define WORDS "one word"
 #define DOMAINS "a domain"
 #define PATHS "a path that starts with / or ~/"
+#define CALLERS "a user name, a uid, a range LOW-HIGH of uids, or *"
 
 #define BARE KEYWORD_BARE
 #define OPEN KEYWORD_OPEN
@@ -484,6 +538,14 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .flags = OPEN, .choices = partials, .initial = "accept",
 	    .argument = "POLICY",
 	    .doc = "accept or reject when a recipient is refused" },
+	[KW_ALLOW_UIDS] = { .name = "allow_uids", .check = check_uids,
+	    .argument = "WHO", .allowed = CALLERS,
+	    .doc = "users who may send at all" },
+	[KW_ALLOW_SENDERS] = { .name = "allow_senders",
+	    .check = check_senders, .argument = "LIST",
+	    .allowed = "a list of WHO:ADDRESS, where WHO is " CALLERS
+	    ", and ADDRESS may have * and ? or be <>",
+	    .doc = "who may send as whom: WHO:ADDRESS ..." },
 
 	[KW_SET_FROM_HEADER] = { .name = "set_from_header",
 	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,

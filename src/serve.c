@@ -71,8 +71,11 @@ serve_failure(struct server *s, const struct failure *f)
 	const char *enhanced = fail_enhanced(f->class);
 
 	log_failure(f);
-	serve_reply(s, fail_is_temporary(f->class) ? 451 : 554, enhanced, "%s",
-	    buf_str(&f->text));
+	if (f->class == FAIL_NOPERM)
+		serve_reply(s, 550, "5.7.1", "%s", buf_str(&f->text));
+	else
+		serve_reply(s, fail_is_temporary(f->class) ? 451 : 554,
+		    enhanced, "%s", buf_str(&f->text));
 }
 
 /* ---- commands ---- */
@@ -499,7 +502,9 @@ serve_command(struct server *s, struct buf *line)
 	enum stream_result r;
 	bool too_long;
 
-	stream_begin(s->in, SERVE_IDLE_MS);
+	/* Whoever holds a connection to a service holds it from others. */
+	stream_begin(s->in,
+	    s->caller.is_socket ? SERVE_SOCKET_MS : SERVE_IDLE_MS);
 	r = read_command(s, line, &too_long);
 	if (r == STREAM_TIMEOUT)
 		serve_reply(s, 421, "4.4.2", "%s idle for too long", s->name);
@@ -545,6 +550,7 @@ serve(const struct invocation *inv, struct config *c)
 	struct failure f = FAILURE_INIT;
 	enum verdict v;
 
+	caller_of(&s.caller, STDIN_FILENO);
 	buf_init(&s.secret, SECRET_MAX);
 	if (privilege_is_raised() && !serve_use_privilege(&s, &f)) {
 		log_failure(&f);

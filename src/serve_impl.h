@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "caller.h"
 #include "envelope.h"
 #include "outcome.h"
 #include "relay.h"
@@ -23,6 +24,8 @@
 /* How long a client may be silent between commands: applications keep a
    session open between messages.  And within a message. */
 #define SERVE_IDLE_MS (60 * 60 * 1000)
+/* RFC 5321 section 4.5.3.2.7: the least that a server on a socket waits. */
+#define SERVE_SOCKET_MS (5 * 60 * 1000)
 #define SERVE_DATA_MS (5 * 60 * 1000)
 /* Bad commands after which the session ends. */
 #define SERVE_ERRORS_MAX 50
@@ -40,6 +43,7 @@ struct server {
 	const struct invocation *inv;
 	struct config *config;
 	struct stream *in, *out;
+	struct caller caller;
 	char *name;    /* ours */
 	bool lmtp;     /* the client said LHLO */
 	bool extended; /* ... or EHLO */

@@ -134,7 +134,8 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 	inv.sender_given = true;
 	inv.sender = sender;
 	if (!choose_account(s, sender, f) ||
-	    !envelope_set_sender(&s->envelope, &inv, s->config, f))
+	    !envelope_set_sender(&s->envelope, &inv, s->config, f) ||
+	    !caller_may_send(&s->caller, s->config, s->envelope.sender, f))
 		return false;
 	if (uses_files(s))
 		return true;
@@ -354,6 +355,30 @@ settle(struct server *s, const struct failure *f)
 	}
 }
 
+/* A service on a socket is a hop of its own (RFC 5321 section 4.4). */
+static bool
+add_trace(struct server *s, struct failure *f)
+{
+	char *from, *date, *value;
+	bool ok;
+
+	if (!s->caller.is_socket)
+		return true;
+	from = caller_words(&s->caller);
+	date = envelope_date(time(NULL));
+	value = mem_printf("%s by %s (onehop) with %s; %s", from, s->name,
+	    s->lmtp	    ? "LMTP" :
+		s->extended ? "ESMTP" :
+			      "SMTP",
+	    date);
+	ok = message_add_field(s->message, "Received", value, true, NULL) ||
+	    failure_set(f, FAIL_SOFTWARE, "a header edit failed");
+	free(value);
+	free(date);
+	free(from);
+	return ok;
+}
+
 void
 serve_send(struct server *s)
 {
@@ -361,11 +386,13 @@ serve_send(struct server *s)
 	int64_t start = stream_now();
 
 	transport_result_init(&r, s->rcpt_count);
+	r.uid = s->caller.known ? (int64_t)s->caller.uid : -1;
 	if (!uses_files(s))
 		relay_extend(s->relay, new_deadline(s));
 	if (message_parse(s->message, &r.failure) &&
 	    envelope_edit(&s->envelope, s->inv, s->config, s->message,
-		&r.failure)) {
+		&r.failure) &&
+	    add_trace(s, &r.failure)) {
 		if (uses_files(s))
 			send_to_files(s, &r);
 		else

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 
@@ -16,6 +17,7 @@ transport_result_init(struct transport_result *r, size_t count)
 	r->count = count;
 	for (i = 0; i < count; i++)
 		outcome_init(&r->outcomes[i]);
+	r->uid = (int64_t)getuid();
 	r->connect_ms = r->tls_ms = r->auth_ms = r->send_ms = -1;
 }
 
