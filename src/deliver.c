@@ -1,5 +1,6 @@
 #include "deliver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -16,6 +17,7 @@
 #include "privilege.h"
 #include "secret.h"
 #include "stream.h"
+#include "text.h"
 #include "transport.h"
 
 struct delivery {
@@ -344,6 +346,8 @@ attempt(struct delivery *d)
 		.envelope = &d->envelope,
 		.message = d->message,
 		.requiretls = d->inv->requiretls,
+		.eightbit = d->inv->body != NULL &&
+		    strcmp(d->inv->body, "8BITMIME") == 0,
 		.verbose = d->inv->verbose && !privilege_is_raised(),
 		.deadline = d->deadline,
 		.secret = d->have_secret ? &d->secret : NULL,
@@ -462,6 +466,55 @@ send_message(struct delivery *d)
 		log_failure(&d->result.failure);
 	report_recipients(d);
 	return class;
+}
+
+/* The envelope as a comment behind the settings: all of it parses. */
+static void
+print_envelope(const struct envelope *e)
+{
+	struct buf line = BUF_INIT(SIZE_MAX);
+	size_t i;
+
+	buf_adds(&line, "# envelope from: ");
+	text_escape(&line, e->sender, strlen(e->sender), 0, SIZE_MAX);
+	for (i = 0; i < e->count; i++) {
+		buf_adds(&line, "\n# recipient: ");
+		text_escape(&line, e->recipients[i], strlen(e->recipients[i]),
+		    0, SIZE_MAX);
+	}
+	puts(buf_str(&line));
+	buf_free(&line);
+}
+
+int
+deliver_pretend(const struct invocation *inv, struct config *c,
+    bool stdin_closed)
+{
+	struct delivery d = { .inv = inv, .config = c };
+	bool mail = inv->read_recipients || inv->recipient_count > 0, ok;
+	struct buf dump = BUF_INIT(SIZE_MAX);
+	int status;
+
+	failure_init(&d.failure);
+	buf_init(&d.secret, SECRET_MAX);
+	d.message = message_new();
+	ok = mail ? prepare(&d, stdin_closed) : choose_account(&d, NULL);
+	if (ok) {
+		config_dump(c, &dump);
+		fwrite(buf_str(&dump), 1, dump.len, stdout);
+		if (mail)
+			print_envelope(&d.envelope);
+	} else {
+		log_failure(&d.failure);
+	}
+	status = fail_status(d.failure.class);
+	buf_free(&dump);
+	envelope_free(&d.envelope);
+	message_free(d.message);
+	log_close(d.log);
+	buf_free(&d.secret);
+	failure_free(&d.failure);
+	return status;
 }
 
 int

@@ -26,6 +26,13 @@ struct log *deliver_open_log(const struct config *c,
  */
 int deliver(const struct invocation *inv, struct config *c, bool stdin_closed);
 
+/*
+ * --pretend: the effective settings and, when a message is to be sent, the
+ * envelope it would get.  Nothing is connected.
+ */
+int deliver_pretend(const struct invocation *inv, struct config *c,
+    bool stdin_closed);
+
 /* One record for an attempt; exit_name as "EX_OK". */
 void deliver_record(struct log *log, const struct config *c,
     const struct envelope *e, const struct message *m,

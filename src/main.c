@@ -109,6 +109,8 @@ run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 		return fail(f);
 	if (inv->mode == MODE_DELIVER)
 		status = deliver(inv, c, stdin_closed);
+	else if (inv->mode == MODE_PRETEND)
+		status = deliver_pretend(inv, c, stdin_closed);
 	else
 		status = inspect(inv, c, f);
 	config_free(c);

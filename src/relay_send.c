@@ -52,7 +52,7 @@ render(const struct transport_job *job, const struct smtp_caps *caps,
 	if (wire.warning != NULL)
 		transport_note(r, wire.warning);
 	mail->size = r->size = wire.size;
-	mail->eightbit = wire.eightbit;
+	mail->eightbit = wire.eightbit || job->eightbit;
 	mail->utf8 = wire.utf8 || e->utf8;
 	if ((caps->extensions & SMTP_EXT_SIZE) != 0 && caps->size_max > 0 &&
 	    wire.size > caps->size_max)

@@ -21,8 +21,9 @@ struct transport_job {
 	const struct envelope *envelope;
 	struct message *message;
 	bool requiretls;
-	bool verbose;		  /* dialogue on stderr */
-	int64_t deadline;	  /* stream_now() scale; 0: none */
+	bool eightbit;	  /* declare 8BITMIME where it is offered (-B) */
+	bool verbose;	  /* dialogue on stderr */
+	int64_t deadline; /* stream_now() scale; 0: none */
 	const struct buf *secret; /* fetched already, or NULL */
 };
 

@@ -17,8 +17,6 @@ README = (TOP / "README").read_text()
 # Words of the language that are no settings.
 STRUCTURE = {"account", "defaults", "eval"}
 
-# Letters that the parser knows and nothing uses.
-UNUSED_LETTERS = {"B"}
 
 # Options of other programs that README shows.
 FOREIGN_OPTIONS = {"prefix", "sysconfdir", "system", "with-secrets-group",
@@ -286,7 +284,7 @@ def test_each_letter_is_where_it_belongs(tables):
         letter = row["name"]
         if row["refused"]:
             assert letter in refused, letter
-        elif row["ignored"] or letter in UNUSED_LETTERS:
+        elif row["ignored"]:
             assert letter in ignored and letter not in honoured, letter
         else:
             assert letter in honoured and letter not in ignored, letter

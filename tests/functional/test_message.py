@@ -718,3 +718,24 @@ def test_twenty_thousand_recipients_in_one_field(onehop):
     wanted = [f"user{n}@x.example" for n in range(20000)]
     fields = b"Bcc: " + ",\n ".join(wanted).encode() + b"\n"
     assert recipients(onehop, fields) == wanted
+
+
+def test_b8bitmime_declares_it(onehop):
+    """-B8BITMIME: declared where it is offered, also for an ASCII body."""
+    sink = delivered(onehop, ["-B8BITMIME", "rcpt@example.net"])
+    assert any(c.endswith(" BODY=8BITMIME") for c in sink.commands)
+    sink = delivered(onehop, ["-B8BITMIME", "rcpt@example.net"],
+                     sink={"ehlo": ["SIZE 0"]})
+    assert not any("BODY=" in c for c in sink.commands)
+
+
+def test_pretend_shows_the_envelope(onehop):
+    with Sink() as sink:
+        result = onehop.run(["--pretend", "-t", "-f", "me@x.example"],
+                            stdin=b"To: a@b.example\nBcc: c@d.example\n\n",
+                            config=sink.config)
+    assert result.status == 0 and result.err == "", result
+    assert result.out.endswith(
+        "# envelope from: me@x.example\n# recipient: a@b.example\n"
+        "# recipient: c@d.example\n"), result
+    assert not sink.connected
