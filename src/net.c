@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "net_impl.h"
 #include "outcome.h"
 #include "socks.h"
 #include "stream.h"
@@ -77,17 +78,17 @@ net_is_loopback(const char *host)
 	    (len > 10 && text_casecmp(host + len - 10, ".localhost") == 0);
 }
 
-/* Numeric form of a socket address. */
-static void
-name_address(const struct sockaddr *sa, socklen_t len, char *out, size_t size)
+void
+net_name_address(const struct sockaddr *sa, socklen_t len, char *out,
+    size_t size)
 {
 	if (getnameinfo(sa, len, out, (socklen_t)size, NULL, 0,
 		NI_NUMERICHOST) != 0)
 		out[0] = '\0';
 }
 
-static struct addrinfo *
-resolve(const char *host, unsigned port, int family, struct failure *f)
+struct addrinfo *
+net_resolve(const char *host, unsigned port, int family, struct failure *f)
 {
 	struct addrinfo hints, *list = NULL;
 	char service[8], *bare = NULL;
@@ -164,35 +165,50 @@ bind_source(int fd, int family, const char *source)
 	return bind(fd, (struct sockaddr *)&ss, len);
 }
 
+int
+net_start(const struct addrinfo *ai, const char *source)
+{
+	int fd, error;
+
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    0);
+	if (fd < 0)
+		return -1;
+	if ((source == NULL || bind_source(fd, ai->ai_family, source) == 0) &&
+	    (connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 ||
+		errno == EINPROGRESS))
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
 /* Starts one attempt; its error is set when it is over already. */
 static void
 start_attempt(struct race *r, struct attempt *a)
 {
-	const struct addrinfo *ai = a->address;
-	const char *source = r->params->source_ip;
-
-	a->fd = socket(ai->ai_family,
-	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (a->fd < 0 ||
-	    (source != NULL &&
-		bind_source(a->fd, ai->ai_family, source) != 0) ||
-	    (connect(a->fd, ai->ai_addr, ai->ai_addrlen) != 0 &&
-		errno != EINPROGRESS)) {
+	a->fd = net_start(a->address, r->params->source_ip);
+	if (a->fd < 0)
 		a->error = errno;
-		if (a->fd >= 0)
-			close(a->fd);
-		a->fd = -1;
-	}
+}
+
+int
+net_result(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	return error;
 }
 
 /* Looks at an attempt that poll() has named; true when it is connected. */
 static bool
 check_attempt(struct attempt *a)
 {
-	socklen_t len = sizeof(a->error);
-
-	if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &a->error, &len) != 0)
-		a->error = errno;
+	a->error = net_result(a->fd);
 	if (a->error == 0)
 		return true;
 	close(a->fd);
@@ -265,26 +281,31 @@ explain_race(const struct race *r, const char *host, unsigned port,
     struct failure *f)
 {
 	struct buf words = BUF_INIT(FAILURE_MAX);
-	bool filtered = true;
+	bool silent = false, refused = false;
 	char address[64];
 	size_t i;
 
 	for (i = 0; i < r->count; i++) {
 		const struct attempt *a = &r->attempts[i];
 
-		name_address(a->address->ai_addr, a->address->ai_addrlen,
+		net_name_address(a->address->ai_addr, a->address->ai_addrlen,
 		    address, sizeof(address));
 		buf_addf(&words, "%s%s: %s", i > 0 ? "; " : "", address,
 		    i >= r->started   ? "not tried" :
 			a->error != 0 ? strerror(a->error) :
 					"no answer");
-		if (a->error != 0)
-			filtered = false;
+		if (a->error == ECONNREFUSED)
+			refused = true;
+		else if (a->error == 0 && i < r->started)
+			silent = true;
 	}
 	failure_set(f, FAIL_TEMP, "cannot connect to '%s' port %u: %s", host,
 	    port, buf_str(&words));
-	if (filtered)
-		failure_hint(f, "port %u may be filtered on the way", port);
+	if (silent && !refused)
+		failure_hint(f,
+		    "port %u is filtered on the way, or the host is down; "
+		    "--check tries other ports",
+		    port);
 	buf_free(&words);
 }
 
@@ -294,7 +315,7 @@ connect_tcp(const struct net_params *p, const char *host, unsigned port,
 {
 	struct race r = { .params = p, .end = end };
 	int64_t start = stream_now();
-	struct addrinfo *list = resolve(host, port, p->family, f);
+	struct addrinfo *list = net_resolve(host, port, p->family, f);
 	ssize_t winner;
 	int fd = -1, one = 1;
 	size_t i;
@@ -313,7 +334,7 @@ connect_tcp(const struct net_params *p, const char *host, unsigned port,
 		const struct addrinfo *ai = r.attempts[winner].address;
 
 		fd = r.attempts[winner].fd;
-		name_address(ai->ai_addr, ai->ai_addrlen, peer->address,
+		net_name_address(ai->ai_addr, ai->ai_addrlen, peer->address,
 		    sizeof(peer->address));
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	}
@@ -363,7 +384,7 @@ find_local(int fd, struct net_peer *peer)
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
 	    ss.ss_family != AF_UNIX)
-		name_address((struct sockaddr *)&ss, len, peer->local,
+		net_name_address((struct sockaddr *)&ss, len, peer->local,
 		    sizeof(peer->local));
 }
 

@@ -6,6 +6,7 @@
 #define NET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct failure;
@@ -34,6 +35,30 @@ struct net_peer {
  */
 int net_connect(const struct net_params *p, struct net_peer *peer,
     struct failure *f);
+
+/* One try to connect, of several at once. */
+struct net_try {
+	char address[64]; /* numeric */
+	unsigned port;
+	int fd;	   /* connected, or -1 */
+	int error; /* 0: no answer in time */
+	int64_t ms;
+};
+
+struct net_tries {
+	struct net_try *list;
+	size_t count;
+	int64_t resolve_ms;
+};
+
+/*
+ * Tries every address of the host on every one of the ports, all at once and
+ * for at most p->timeout: for --check.  No proxy, no Unix socket.  False when
+ * there is no address, with f set as by net_connect().
+ */
+bool net_try_all(const struct net_params *p, const unsigned *ports,
+    size_t count, struct net_tries *out, struct failure *f);
+void net_tries_free(struct net_tries *tries);
 
 /* host is the path of a Unix socket. */
 bool net_is_path(const char *host);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "net.h"
 #include "outcome.h"
+#include "relay_probe.h"
 #include "sasl.h"
 #include "secret.h"
 #include "smtp.h"
@@ -223,10 +224,18 @@ fetch_secret(struct relay *r, struct failure *f)
 	bool named;
 	unsigned set = config_mechanisms(p->config, &named);
 
-	if (p->no_auth || p->secret != NULL ||
-	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
+	if (p->no_auth || (set & ~(unsigned)SASL_EXTERNAL) == 0)
 		return true;
+	if (p->vault != NULL)
+		return secret_fetch(p->vault, &r->secret, f);
 	return config_secret(p->config, &r->secret, f);
+}
+
+static void
+enter(const struct relay *r, enum relay_phase phase)
+{
+	if (r->params->phase != NULL)
+		*r->params->phase = phase;
 }
 
 static bool
@@ -236,6 +245,7 @@ handshake(struct relay *r, struct stream *s, struct failure *f)
 	int64_t start = stream_now();
 	const struct tls_info *info;
 
+	enter(r, RELAY_TLS);
 	if (!tls_start(r->tls, s,
 		(int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000, f)) {
 		r->handshake_failed = true;
@@ -243,6 +253,7 @@ handshake(struct relay *r, struct stream *s, struct failure *f)
 	}
 	r->times.tls = stream_now() - start;
 	r->tls_active = true;
+	enter(r, RELAY_GREET);
 	info = tls_info(r->tls);
 	if (info->binding_type != NULL) {
 		r->credentials.binding_type = info->binding_type;
@@ -289,9 +300,7 @@ set_smtp_params(struct relay *r)
 	if (p->mechanisms == 0 || r->params->no_auth)
 		return;
 	r->credentials.user = config_string(c, KW_USER);
-	r->credentials.password = r->params->secret != NULL ?
-	    r->params->secret :
-	    &r->secret;
+	r->credentials.password = &r->secret;
 	r->credentials.host = r->host;
 	r->credentials.port = r->port;
 	p->credentials = &r->credentials;
@@ -322,25 +331,33 @@ show_dialogue(void *ctx, int dir, const void *bytes, size_t len)
 	buf_free(&line);
 }
 
-static bool
-connect_stream(struct relay *r, struct failure *f)
+void
+relay_net_params(const struct config *c, const char *host, struct net_params *p)
 {
 	static const int families
 	    [] = { [IP_ANY] = AF_UNSPEC, [IP_4] = AF_INET, [IP_6] = AF_INET6 };
-	const struct config *c = r->params->config;
-	struct net_params p = {
-		.host = r->host,
-		.port = r->port,
-		.family = families[config_choice(c, KW_IP_FAMILY)],
-		.source_ip = config_string(c, KW_SOURCE_IP),
-		.proxy_host = config_string(c, KW_PROXY_HOST),
-		.proxy_port = (unsigned)config_number(c, KW_PROXY_PORT),
-		.timeout = (int64_t)config_number(c, KW_CONNECT_TIMEOUT) * 1000,
-		.deadline = r->params->deadline,
-	};
-	int64_t start = stream_now();
-	int fd = net_connect(&p, &r->peer, f);
 
+	memset(p, 0, sizeof(*p));
+	p->host = host;
+	p->port = config_port(c);
+	p->family = families[config_choice(c, KW_IP_FAMILY)];
+	p->source_ip = config_string(c, KW_SOURCE_IP);
+	p->proxy_host = config_string(c, KW_PROXY_HOST);
+	p->proxy_port = (unsigned)config_number(c, KW_PROXY_PORT);
+	p->timeout = (int64_t)config_number(c, KW_CONNECT_TIMEOUT) * 1000;
+}
+
+static bool
+connect_stream(struct relay *r, struct failure *f)
+{
+	struct net_params p;
+	int64_t start = stream_now();
+	int fd;
+
+	enter(r, RELAY_CONNECT);
+	relay_net_params(r->params->config, r->host, &p);
+	p.deadline = r->params->deadline;
+	fd = net_connect(&p, &r->peer, f);
 	if (fd < 0)
 		return false;
 	r->times.connect = stream_now() - start;
@@ -375,9 +392,64 @@ prepare_tls(struct relay *r, struct failure *f)
 	return r->tls != NULL;
 }
 
+/*
+ * A server that waits for us to speak first has no SMTP to offer on this
+ * port: find out what it has, instead of waiting.  Not on port 25, where a
+ * relay may make strangers wait, and take it ill when they do not.
+ */
+static bool
+expect_greeting(struct relay *r, struct failure *f)
+{
+	const struct relay_params *rp = r->params;
+	uint64_t limit = config_number(rp->config, KW_REPLY_TIMEOUT);
+	int fd = stream_fd(r->stream);
+	struct net_params p;
+
+	if (r->mode == TLS_IMPLICIT || net_is_path(r->host) || r->port == 25 ||
+	    (limit > 0 && limit * 1000 <= RELAY_SILENCE_MS) ||
+	    relay_probe_wait(fd, RELAY_SILENCE_MS))
+		return true;
+	relay_net_params(rp->config, r->host, &p);
+	p.deadline = rp->deadline;
+	if (!relay_probe_explain(&p, f))
+		return false;
+	return !rp->impatient || relay_probe_wait(fd, RELAY_PATIENCE_MS) ||
+	    relay_probe_ask(fd, r->port, f);
+}
+
+static bool
+greet(struct relay *r, struct failure *f)
+{
+	enter(r, RELAY_GREET);
+	set_smtp_params(r);
+	r->smtp = smtp_new(r->stream, &r->smtp_params);
+	return expect_greeting(r, f) && smtp_greet(r->smtp, f);
+}
+
+static bool
+authenticate(struct relay *r, struct failure *f)
+{
+	enter(r, RELAY_AUTH);
+	if (r->smtp_params.credentials != NULL &&
+	    !smtp_authenticate(r->smtp, f))
+		return false;
+	enter(r, RELAY_READY);
+	return true;
+}
+
+static void
+prefix_name(const struct relay *r, struct failure *f)
+{
+	char *name = relay_name(r->params->config);
+
+	failure_prefix(f, "'%s': ", name);
+	free(name);
+}
+
 static bool
 attempt(struct relay *r, struct failure *f)
 {
+	const struct relay_params *p = r->params;
 	int64_t start;
 	bool ok;
 
@@ -386,22 +458,23 @@ attempt(struct relay *r, struct failure *f)
 		return false;
 	set_ehlo_literal(r);
 	ok = r->mode != TLS_IMPLICIT || handshake(r, r->stream, f);
-	if (ok) {
-		set_smtp_params(r);
-		r->smtp = smtp_new(r->stream, &r->smtp_params);
-		start = stream_now();
-		ok = r->params->no_auth ? smtp_greet(r->smtp, f) :
-					  smtp_start(r->smtp, f);
-		if (ok)
-			r->times.auth = stream_now() - start;
-	}
-	if (!ok) {
-		char *name = relay_name(r->params->config);
-
-		failure_prefix(f, "'%s': ", name);
-		free(name);
-	}
+	start = stream_now();
+	ok = ok && greet(r, f) &&
+	    (p->no_auth || p->later_auth || authenticate(r, f));
+	if (ok)
+		r->times.auth = stream_now() - start;
+	else
+		prefix_name(r, f);
 	return ok;
+}
+
+bool
+relay_authenticate(struct relay *r, struct failure *f)
+{
+	if (authenticate(r, f))
+		return true;
+	prefix_name(r, f);
+	return false;
 }
 
 struct relay *
@@ -411,6 +484,7 @@ relay_open(const struct relay_params *p, struct failure *f)
 	bool ok;
 
 	r->params = p;
+	enter(r, RELAY_PREPARE);
 	r->times = (struct relay_times){ -1, -1, -1 };
 	buf_init(&r->secret, SECRET_MAX);
 	failure_clear(f);

@@ -11,21 +11,34 @@
 
 #include "smtp.h"
 
-struct buf;
 struct config;
 struct failure;
 struct message;
+struct net_params;
 struct net_peer;
 struct relay;
 struct tls_info;
 
+/* How far a connection has come. */
+enum relay_phase {
+	RELAY_PREPARE, /* names, password, trust: nothing is connected yet */
+	RELAY_CONNECT,
+	RELAY_TLS,
+	RELAY_GREET, /* greeting and EHLO, before or after TLS */
+	RELAY_AUTH,
+	RELAY_READY
+};
+
 struct relay_params {
 	const struct config *config;
 	const char *sender; /* envelope sender, for the EHLO name; or NULL */
-	const struct buf *secret; /* fetched already, or NULL */
+	struct secret_vault *vault; /* the secret, or NULL: to be found */
 	int64_t deadline;	  /* stream_now() scale; 0: none */
 	bool verbose;		  /* dialogue on stderr */
 	bool no_auth;		  /* greet only */
+	bool later_auth;	  /* relay_authenticate() is called */
+	bool impatient; /* a server that is silent is asked what it speaks */
+	enum relay_phase *phase; /* written on the way, or NULL */
 };
 
 /*
@@ -34,6 +47,9 @@ struct relay_params {
  * with f set; the text names the host and the phase.  p must outlive it.
  */
 struct relay *relay_open(const struct relay_params *p, struct failure *f);
+
+/* With later_auth: logs in, if credentials are configured. */
+bool relay_authenticate(struct relay *r, struct failure *f);
 
 /* QUIT, if that still makes sense, and close. */
 void relay_close(struct relay *r);
@@ -45,6 +61,10 @@ struct smtp *relay_smtp(struct relay *r);
 const struct net_peer *relay_peer(const struct relay *r);
 /* NULL without TLS. */
 const struct tls_info *relay_tls(const struct relay *r);
+
+/* How to connect, as configured, but for the deadline. */
+void relay_net_params(const struct config *c, const char *host,
+    struct net_params *p);
 
 /* "HOST:PORT" or the socket's path; free() it. */
 char *relay_name(const struct config *c);

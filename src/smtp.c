@@ -373,6 +373,8 @@ smtp_command(struct smtp *smtp, const char *line, struct failure *f)
 {
 	if (!smtp_exchange(smtp, line, SMTP_OTHER, f))
 		return NULL;
+	if (strcmp(line, "QUIT") == 0)
+		smtp->quit_sent = smtp->broken = true;
 	return &smtp->reply;
 }
 

@@ -135,6 +135,9 @@ bool smtp_start(struct smtp *smtp, struct failure *f);
 /* Banner and EHLO only (and STARTTLS when due): --serverinfo, --check. */
 bool smtp_greet(struct smtp *smtp, struct failure *f);
 
+/* AUTH, after smtp_greet(); the credentials are there. */
+bool smtp_authenticate(struct smtp *smtp, struct failure *f);
+
 const struct smtp_caps *smtp_caps(const struct smtp *smtp);
 const char *smtp_greeting(const struct smtp *smtp);
 const char *smtp_mechanism(const struct smtp *smtp); /* used, or NULL */
@@ -172,7 +175,8 @@ const struct smtp_reply *smtp_data(struct smtp *smtp,
     const struct smtp_mail *mail, struct smtp_rcpt *rcpts, size_t count,
     const struct smtp_source *source, struct failure *f);
 const struct smtp_reply *smtp_command(struct smtp *smtp, const char *line,
-    struct failure *f); /* RSET, NOOP, ETRN ...: one line without CRLF */
+    struct failure *f); /* RSET, NOOP, ETRN ...: one line without CRLF;
+			   nothing can follow QUIT */
 
 /* QUIT without waiting long; never fails. */
 void smtp_quit(struct smtp *smtp);

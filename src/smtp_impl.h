@@ -61,6 +61,4 @@ enum fail_class smtp_judge(struct smtp *smtp, enum smtp_phase phase,
 /* "550 5.1.1 no such user": code and lines, bounded; free() it. */
 char *smtp_words(const struct smtp_reply *r);
 
-bool smtp_authenticate(struct smtp *smtp, struct failure *f);
-
 #endif

@@ -1,0 +1,50 @@
+/*
+ * relay_probe: what a port speaks, found out within seconds, so that a wrong
+ * pair of port and TLS mode is named instead of waited for.
+ */
+#ifndef RELAY_PROBE_H
+#define RELAY_PROBE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct failure;
+struct net_params;
+
+/* A server that has not greeted us by then may be waiting for us. */
+#define RELAY_SILENCE_MS 3000
+/* Nobody who only checks waits longer than this after that. */
+#define RELAY_PATIENCE_MS 6000
+
+enum relay_speaks {
+	SPEAKS_NOTHING,	 /* nothing came, or the end of file */
+	SPEAKS_TLS,	 /* from the first byte */
+	SPEAKS_STARTTLS, /* SMTP that offers STARTTLS */
+	SPEAKS_SMTP,	 /* SMTP that does not */
+	SPEAKS_HTTP,
+	SPEAKS_OTHER
+};
+
+/* Whether input, or an end, comes within ms. */
+bool relay_probe_wait(int fd, int64_t ms);
+
+/*
+ * Talks to what is connected, for a few seconds at most; tls_first does not
+ * wait for a greeting before it begins TLS.
+ */
+enum relay_speaks relay_probe_talk(int fd, bool tls_first);
+
+/* "TLS from the first byte ('tls implicit')" */
+const char *relay_speaks_words(enum relay_speaks speaks);
+
+/*
+ * On a connection of its own to a port that gave no greeting: false with
+ * FAIL_TEMP when it speaks something else than we do, true when nothing is
+ * known about it.
+ */
+bool relay_probe_explain(const struct net_params *p, struct failure *f);
+
+/* On the connection itself, which cannot be used afterwards: always false. */
+bool relay_probe_ask(int fd, unsigned port, struct failure *f);
+
+#endif
