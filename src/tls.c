@@ -17,6 +17,7 @@
 #include "text.h"
 #include "tls_explain.h"
 #include "tls_impl.h"
+#include "tls_strict.h"
 #include "tls_verify.h"
 #include "trust.h"
 
@@ -330,7 +331,9 @@ check_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
 		if (!tls_check_add(&c, certs[i].data, certs[i].size) && i == 0)
 			break;
 	ok = tls_check_run(&c) && check_ocsp(tls, &c);
-	if (!ok)
+	if (ok)
+		tls_strict(&tls->info, c.path.certs, c.path.n);
+	else
 		tls_explain(&c, tls->failure);
 	tls_check_free(&c);
 	return ok;
@@ -339,15 +342,22 @@ check_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
 static void
 describe_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
 {
-	struct tls_cert cert;
+	struct tls_cert list[TLS_PRESENTED_MAX], *read[TLS_PRESENTED_MAX];
+	size_t count = 0;
 	unsigned int i;
 
 	for (i = 0; i < n && i < TLS_PRESENTED_MAX; i++) {
-		if (!tls_cert_import(&cert, certs[i].data, certs[i].size))
+		if (!tls_cert_import(&list[count], certs[i].data,
+			certs[i].size))
 			continue;
-		tls_describe(&tls->info.chain, &cert);
-		tls_cert_free(&cert);
+		tls_describe(&tls->info.chain, &list[count]);
+		read[count] = &list[count];
+		count++;
 	}
+	/* As it was sent; the chain that is verified goes to its anchor. */
+	tls_strict(&tls->info, read, count);
+	while (count > 0)
+		tls_cert_free(&list[--count]);
 }
 
 /*
@@ -644,6 +654,7 @@ tls_new(const struct tls_policy *policy, struct failure *f)
 
 	tls->policy = policy;
 	buf_init(&tls->info.chain, CHAIN_MAX);
+	buf_init(&tls->info.strict, CHAIN_MAX);
 	buf_init(&tls->info.binding, BINDING_MAX);
 	if (tls_setup(tls, f))
 		return tls;
@@ -660,6 +671,7 @@ tls_free(struct tls *tls)
 		gnutls_deinit(tls->session);
 	tls_setup_free(tls);
 	buf_free(&tls->info.chain);
+	buf_free(&tls->info.strict);
 	buf_free(&tls->info.binding);
 	free(tls);
 }

@@ -51,8 +51,12 @@ struct tls_info {
 	const char *trust;	  /* words for the trust source; or NULL */
 	const char *binding_type; /* channel binding, or NULL */
 	struct buf binding;
-	struct buf chain; /* lines for --serverinfo: per certificate
+	struct buf chain;  /* lines for --serverinfo: per certificate
 				subject, issuer, validity, fingerprints */
+	struct buf strict; /* lines: what strict clients refuse in the chain,
+			      and the lines of openssl.cnf that repair it */
+	int64_t expires;   /* when the first of the chain does, in seconds
+			      since 1970; 0: unknown */
 };
 
 /*
