@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -85,40 +84,6 @@ net_name_address(const struct sockaddr *sa, socklen_t len, char *out,
 	if (getnameinfo(sa, len, out, (socklen_t)size, NULL, 0,
 		NI_NUMERICHOST) != 0)
 		out[0] = '\0';
-}
-
-struct addrinfo *
-net_resolve(const char *host, unsigned port, int family, struct failure *f)
-{
-	struct addrinfo hints, *list = NULL;
-	char service[8], *bare = NULL;
-	int error;
-
-	memset(&hints, 0, sizeof(hints));
-	hints.ai_family = family;
-	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = AI_NUMERICSERV;
-	if (net_is_literal(host))
-		hints.ai_flags |= AI_NUMERICHOST;
-	if (host[0] == '[')
-		bare = mem_strndup(host + 1, strlen(host) - 2);
-	snprintf(service, sizeof(service), "%u", port);
-	error = getaddrinfo(bare != NULL ? bare : host, service, &hints, &list);
-	free(bare);
-	if (error == 0)
-		return list;
-	/* Only a definite answer is permanent. */
-	if (error == EAI_NONAME || error == EAI_NODATA ||
-	    error == EAI_ADDRFAMILY) {
-		failure_set(f, FAIL_NOHOST, "host '%s' not found: %s", host,
-		    gai_strerror(error));
-		failure_hint(f, "check the keyword 'host'");
-	} else {
-		failure_set(f, FAIL_TEMP, "cannot look up host '%s': %s", host,
-		    error == EAI_SYSTEM ? strerror(errno) :
-					  gai_strerror(error));
-	}
-	return NULL;
 }
 
 /* RFC 8305 section 4: the families take turns, in the resolver's order. */
@@ -315,7 +280,7 @@ connect_tcp(const struct net_params *p, const char *host, unsigned port,
 {
 	struct race r = { .params = p, .end = end };
 	int64_t start = stream_now();
-	struct addrinfo *list = net_resolve(host, port, p->family, f);
+	struct addrinfo *list = net_resolve(host, port, p->family, end, f);
 	ssize_t winner;
 	int fd = -1, one = 1;
 	size_t i;

@@ -90,8 +90,10 @@ bool
 net_try_all(const struct net_params *p, const unsigned *ports, size_t count,
     struct net_tries *out, struct failure *f)
 {
-	int64_t begin = stream_now(), end;
-	struct addrinfo *list = net_resolve(p->host, ports[0], p->family, f);
+	int64_t limit = p->timeout > 0 ? p->timeout : INT16_MAX;
+	int64_t begin = stream_now(), end = begin + limit;
+	struct addrinfo *list = net_resolve(p->host, ports[0], p->family, end,
+	    f);
 	struct addrinfo *ai;
 	size_t addresses = 0, i;
 
@@ -107,7 +109,7 @@ net_try_all(const struct net_params *p, const unsigned *ports, size_t count,
 			start(&out->list[out->count++], ai, ports[i],
 			    p->source_ip);
 	freeaddrinfo(list);
-	end = begin + (p->timeout > 0 ? p->timeout : INT16_MAX);
+	end = begin + limit;
 	while (wait_for_any(out, begin, end))
 		continue;
 	give_up(out);
