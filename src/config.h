@@ -88,6 +88,15 @@ unsigned config_mechanisms(const struct config *c, bool *named);
  */
 bool config_secret(const struct config *c, struct buf *out, struct failure *f);
 
+/* The same; *source is the path of its file, "FILE:LINE", the variable, or
+   what else gave it; NULL when a certificate is the whole secret.  free() it. */
+bool config_secret_source(const struct config *c, struct buf *out,
+    char **source, struct failure *f);
+
+/* Files that were looked for, in order: NULL behind the last one; read tells
+   whether it was there and read. */
+const char *config_place(const struct config *c, size_t i, bool *read);
+
 /* SSL_CERT_FILE and SSL_CERT_DIR as they count here (NULL when privileged). */
 const char *config_cert_env_file(const struct config *c);
 const char *config_cert_env_dir(const struct config *c);

@@ -46,6 +46,15 @@ config_list_places(const struct config *c, struct failure *f)
 		    "  no file of the user: there is no home directory");
 }
 
+const char *
+config_place(const struct config *c, size_t i, bool *read)
+{
+	if (i >= c->place_count)
+		return NULL;
+	*read = c->places[i].found && c->places[i].trouble == NULL;
+	return c->places[i].path;
+}
+
 bool
 config_is_credential(const struct config *c, const char *path)
 {

@@ -23,7 +23,16 @@ struct search {
 	struct buf *out;
 	struct failure *failure;
 	struct buf places; /* lines for the failure's detail */
+	char *source;	   /* where it was found */
 };
+
+static enum secret_result
+found(struct search *s, enum secret_result result, const char *source)
+{
+	if (result == SECRET_FOUND)
+		s->source = mem_strdup(source);
+	return result;
+}
 
 static void
 note(struct search *s, const char *place, const char *why)
@@ -60,7 +69,8 @@ from_password(struct search *s)
 	}
 	buf_clear(s->out);
 	if (buf_adds(s->out, password))
-		return SECRET_FOUND;
+		return found(s, SECRET_FOUND,
+		    config_origin(s->config, KW_PASSWORD));
 	failure_set(s->failure, FAIL_CONFIG,
 	    "%s: the password is longer than %zu bytes",
 	    config_origin(s->config, KW_PASSWORD), s->out->max);
@@ -92,7 +102,7 @@ from_command(struct search *s)
 	if (result == SECRET_FAILED)
 		failure_prefix(s->failure,
 		    "%s: ", config_origin(c, KW_PASSWORDEVAL));
-	return result;
+	return found(s, result, "passwordeval");
 }
 
 /* Sources that do not name a host are for the one that was configured, not
@@ -121,7 +131,7 @@ from_secrets_file(struct search *s, const char *path, bool group_ok)
 		note(s, path,
 		    access(path, F_OK) == 0 ? "has no line for them" :
 					      "not there");
-	return result;
+	return found(s, result, path);
 }
 
 static bool
@@ -173,7 +183,8 @@ from_credentials_in(struct search *s, const char *directory)
 	for (i = 0; result == SECRET_ABSENT && i < 3; i++) {
 		char *path = mem_printf("%s/%s", directory, names[i]);
 
-		result = secret_from_file(path, false, s->out, s->failure);
+		result = found(s,
+		    secret_from_file(path, false, s->out, s->failure), path);
 		if (result == SECRET_ABSENT)
 			note(s, path, "not there");
 		free(path);
@@ -211,7 +222,7 @@ from_keyring(struct search *s)
 		    access(KEYRING_HELPER, X_OK) == 0 ?
 			"has no password for them" :
 			KEYRING_HELPER " is not installed");
-	return result;
+	return found(s, result, "the keyring");
 }
 
 static enum secret_result
@@ -226,8 +237,10 @@ from_netrc_at(struct search *s, const char *directory, const char *name)
 	if (is_denied(path))
 		note(s, path, "exists but cannot be read");
 	else {
-		result = secret_from_netrc(path, s->host, s->user, s->out,
-		    s->failure);
+		result = found(s,
+		    secret_from_netrc(path, s->host, s->user, s->out,
+			s->failure),
+		    path);
 		if (result == SECRET_ABSENT)
 			note(s, path,
 			    access(path, F_OK) == 0 ? "has no entry for them" :
@@ -266,17 +279,20 @@ not_found(struct search *s)
 }
 
 bool
-config_secret(const struct config *c, struct buf *out, struct failure *f)
+config_secret_source(const struct config *c, struct buf *out, char **source,
+    struct failure *f)
 {
 	static enum secret_result (*const sources[])(
 	    struct search *) = { from_password, from_command,
 		from_secrets_files, from_credentials, from_keyring,
 		from_netrc };
 	struct search s = { c, config_string(c, KW_HOST),
-		config_string(c, KW_USER), out, f, BUF_INIT(FAILURE_MAX) };
+		config_string(c, KW_USER), out, f, BUF_INIT(FAILURE_MAX),
+		NULL };
 	enum secret_result result = SECRET_ABSENT;
 	size_t i, count;
 
+	*source = NULL;
 	buf_clear(out);
 	/* A certificate is the whole secret of EXTERNAL. */
 	if (s.user == NULL || s.host == NULL)
@@ -293,5 +309,16 @@ config_secret(const struct config *c, struct buf *out, struct failure *f)
 	if (result == SECRET_ABSENT)
 		not_found(&s);
 	buf_free(&s.places);
+	*source = s.source;
 	return result == SECRET_FOUND;
+}
+
+bool
+config_secret(const struct config *c, struct buf *out, struct failure *f)
+{
+	char *source;
+	bool ok = config_secret_source(c, out, &source, f);
+
+	free(source);
+	return ok;
 }
