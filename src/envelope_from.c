@@ -200,24 +200,45 @@ with_address(const struct from_field *from, const char *spec)
 
 /* fill: a mailbox without a domain gets one. */
 static bool
-complete_from(struct envelope_job *j, const struct from_field *from)
+complete_mailbox(struct envelope_job *j, const struct from_field *from,
+    const char *reason)
 {
 	struct failure ignored = FAILURE_INIT;
-	const struct address *a = from->list.v;
-	char *spec, *value;
+	char *spec = NULL, *value;
 	bool ok = true;
 
-	if (!from->parsed || from->list.n != 1 ||
-	    address_domain(a->spec) != NULL)
-		return true;
-	spec = mem_printf("%s@%s", a->spec, envelope_domain(j));
-	if (address_check(spec, &ignored)) {
+	if (from->parsed && from->list.n == 1)
+		spec = envelope_complete(j, from->list.v[0].spec);
+	if (spec != NULL && address_check(spec, &ignored)) {
 		value = with_address(from, spec);
-		ok = replace(j, from->index, value, "from");
+		ok = replace(j, from->index, value, reason);
 		free(value);
 	}
 	failure_free(&ignored);
 	free(spec);
+	return ok;
+}
+
+/* The other fields that say where a message is from: relays look at them. */
+static bool
+complete_others(struct envelope_job *j)
+{
+	static const struct {
+		const char *name, *reason;
+	} fields[] = { { "Sender", "sender" }, { "Reply-To", "reply-to" } };
+	struct from_field field;
+	size_t k;
+	ssize_t i;
+	bool ok = true;
+
+	for (k = 0; ok && k < sizeof(fields) / sizeof(fields[0]); k++) {
+		i = message_find(j->m, fields[k].name, 0);
+		if (i < 0)
+			continue;
+		from_field_read(&field, j->m, (size_t)i);
+		ok = complete_mailbox(j, &field, fields[k].reason);
+		from_field_free(&field);
+	}
 	return ok;
 }
 
@@ -307,7 +328,7 @@ apply_policy(struct envelope_job *j, size_t i, const char *forced)
 		ok = force_from(j, &from, forced);
 	else if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FILL &&
 	    message_find(j->m, "From", i + 1) < 0)
-		ok = complete_from(j, &from);
+		ok = complete_mailbox(j, &from, "from");
 	from_field_free(&from);
 	return ok;
 }
@@ -338,7 +359,9 @@ envelope_edit_from(struct envelope_job *j)
 	    !envelope_configured(j, &forced))
 		return false;
 	ok = edit_from(j, forced) &&
-	    (forced == NULL || force_sender(j, forced));
+	    (forced == NULL || force_sender(j, forced)) &&
+	    (config_choice(j->c, KW_FROM_POLICY) == POLICY_KEEP ||
+		complete_others(j));
 	free(forced);
 	return ok;
 }

@@ -68,6 +68,10 @@ bool envelope_configured(struct envelope_job *j, char **out);
 /* The configured sender, or else user@domain; NULL with a failure. */
 char *envelope_own_address(struct envelope_job *j);
 
+/* A sender's address with a domain that means something outside, or NULL when
+   it has one; free() it. */
+char *envelope_complete(struct envelope_job *j, const char *spec);
+
 /* What completes the name of a sender; never NULL, owned by the job. */
 const char *envelope_domain(struct envelope_job *j);
 
@@ -93,7 +97,6 @@ bool envelope_edit_header(struct envelope_job *j);
 
 /* For the result of an edit: false is a fault of ours. */
 bool envelope_edited(struct envelope_job *j, bool ok);
-
 
 /* --- envelope_from.c --- */
 

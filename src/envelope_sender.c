@@ -96,6 +96,21 @@ parse_sender(const char *text, struct failure *f)
 	return spec;
 }
 
+char *
+envelope_complete(struct envelope_job *j, const char *spec)
+{
+	const char *domain = address_domain(spec);
+
+	if (domain == NULL)
+		return mem_printf("%s@%s", spec, envelope_domain(j));
+	/* Outside, every host is localhost. */
+	if (envelope_is_unqualified(spec) &&
+	    config_is_set(j->c, KW_DEFAULT_DOMAIN))
+		return mem_printf("%.*s@%s", (int)(domain - 1 - spec), spec,
+		    envelope_domain(j));
+	return NULL;
+}
+
 /* Adds a domain if there is none, converts, checks; takes spec over. */
 static char *
 finish_sender(struct envelope_job *j, char *spec)
@@ -104,8 +119,8 @@ finish_sender(struct envelope_job *j, char *spec)
 
 	if (spec == NULL)
 		return NULL;
-	if (*spec != '\0' && address_domain(spec) == NULL) {
-		full = mem_printf("%s@%s", spec, envelope_domain(j));
+	full = *spec == '\0' ? NULL : envelope_complete(j, spec);
+	if (full != NULL) {
 		free(spec);
 		spec = full;
 	}

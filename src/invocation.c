@@ -299,6 +299,9 @@ invocation_parse(struct invocation *out, int argc, char **argv,
 		if (!ok)
 			return false;
 	}
+	if (out->sender_given && out->read_envelope_from)
+		return failure_set(f, FAIL_USAGE,
+		    "-f and --read-envelope-from exclude each other");
 	return true;
 }
 

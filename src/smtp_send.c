@@ -141,6 +141,8 @@ refuse_message(struct transaction *t, enum smtp_phase phase)
 	if (class == FAIL_NONE)
 		failure_set(t->f, FAIL_PROTOCOL, "%s: unexpected reply %d",
 		    smtp_phase_name(phase), t->smtp->reply.code);
+	if (phase == SMTP_MAIL)
+		failure_prefix(t->f, "sender '%s': ", t->mail->from);
 	if (t->f->class == FAIL_PROTOCOL)
 		t->smtp->broken = true;
 	keep_final(t->smtp);

@@ -905,3 +905,23 @@ def test_files_need_a_path(onehop):
     result = onehop.run([TO], stdin=MESSAGE,
                         config="backend files\nfrom a@example.org\n")
     assert result.status == 78 and "files_path" in result.err
+
+
+def test_every_field_that_tells_the_sender_gets_a_domain(onehop):
+    sink = delivered(
+        onehop, ["-f", "root@localhost", "rcpt@example.net"],
+        stdin=b"From: root (Cron Daemon)\nSender: root@localhost\n"
+        b"Reply-To: Admin <root>\nDate: x\nMessage-ID: <1@x>\n\nhi\n",
+        config="default_domain y.example\n")
+    assert sink.sender == "root@y.example"
+    assert sink.message.splitlines()[:3] == [
+        b"From: Cron Daemon <root@y.example>", b"Sender: root@y.example",
+        b"Reply-To: Admin <root@y.example>"]
+
+
+def test_from_policy_keep_touches_no_field(onehop):
+    stdin = (b"From: root\nSender: root\nReply-To: root\nDate: x\n"
+             b"Message-ID: <1@x>\n\nhi\n")
+    sink = delivered(onehop, stdin=stdin,
+                     config="default_domain y.example\nfrom_policy keep\n")
+    assert sink.message == crlf(stdin)

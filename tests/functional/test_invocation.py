@@ -159,7 +159,8 @@ def test_an_unknown_letter_is_a_warning(onehop, flag):
     ["-bv", TO], ["-bt"], ["-bd"], ["-bD"], ["-bh"], ["-bH"], ["-bP"],
     ["-ba"], ["-bz"], ["-bS"], ["-bV"], ["-bl"], ["-b", "t"], ["-be"],
     ["--no-such-option", TO], ["--port", "x", TO], ["-f"],
-    ["--host"], ["--account=a", "--host=b", TO]])
+    ["--host"], ["--account=a", "--host=b", TO],
+    ["-f", TO, "--read-envelope-from", TO]])
 def test_what_is_refused(onehop, argv):
     refused(onehop, 64, argv)
 
