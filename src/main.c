@@ -12,12 +12,29 @@
 #include "outcome.h"
 #include "privilege.h"
 #include "serve.h"
+#include "setup.h"
 
 static int
 fail(const struct failure *f)
 {
 	log_failure(f);
 	return fail_status(f->class);
+}
+
+static int
+configure(const struct invocation *inv)
+{
+	struct buf text = BUF_INIT(SIZE_MAX);
+	struct failure f = FAILURE_INIT;
+	int status = 0;
+
+	if (setup_account(inv->mode_argument, &text, &f))
+		fputs(buf_str(&text), stdout);
+	else
+		status = fail(&f);
+	buf_free(&text);
+	failure_free(&f);
+	return status;
 }
 
 /* What needs neither configuration nor message; -1 when there is more. */
@@ -38,6 +55,8 @@ answer(const struct invocation *inv)
 	case MODE_VERSION:
 		info_version();
 		return 0;
+	case MODE_CONFIGURE:
+		return configure(inv);
 	case MODE_QUEUE_LIST:
 		puts("Mail queue is empty");
 		return 0;
@@ -49,6 +68,18 @@ answer(const struct invocation *inv)
 	}
 }
 
+/* With raised privilege the password is for messages alone. */
+static bool
+give_up_group(const struct invocation *inv, struct failure *f)
+{
+	if (!privilege_is_raised() || inv->mode == MODE_SERVE)
+		return true;
+	if (inv->mode != MODE_SERVERINFO && inv->mode != MODE_DUMP)
+		return failure_set(f, FAIL_NOPERM,
+		    "with raised privilege only messages are sent");
+	return privilege_drop(f);
+}
+
 /* Modes that look at the selected account. */
 static int
 inspect(const struct invocation *inv, struct config *c, struct failure *f)
@@ -57,7 +88,7 @@ inspect(const struct invocation *inv, struct config *c, struct failure *f)
 	bool ok = config_select(c, hint, f);
 
 	free(hint);
-	if (!ok)
+	if (!ok || !give_up_group(inv, f))
 		return fail(f);
 	switch (inv->mode) {
 	case MODE_SERVERINFO:
@@ -77,8 +108,7 @@ inspect(const struct invocation *inv, struct config *c, struct failure *f)
 static bool
 is_missing(const struct invocation *inv)
 {
-	return inv->mode == MODE_CHECK || inv->mode == MODE_TEST ||
-	    inv->mode == MODE_CONFIGURE || inv->json;
+	return inv->mode == MODE_CHECK || inv->mode == MODE_TEST || inv->json;
 }
 
 static int

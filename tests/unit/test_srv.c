@@ -1,0 +1,123 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "buf.h"
+#include "srv.h"
+
+/* One question for "_s.a", then answers. */
+#define QUESTION "\2_s\1a\0\0\x21\0\1"
+#define HEADER(answers) "\1\2\x81\x80\0\1\0" answers "\0\0\0\0"
+/* The name of the question, type, class IN, time to live. */
+#define ANSWER(type) "\xc0\x0c\0" type "\0\1\0\0\0\x3c"
+
+static void
+sorted_by_priority(void **state)
+{
+	/* The second target is compressed: one byte less. */
+	static const char bytes[] = HEADER("\3")
+	    QUESTION ANSWER("\x21") "\0\x0c\0\x0a\0\1\2\x4b\2m1\1a\0" ANSWER(
+		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f" ANSWER("\x21") "\0\x0b\0\5\0\7\1\xd1\2m3\xc0\x0f";
+	struct srv_list list;
+
+	(void)state;
+	assert_true(srv_parse(bytes, sizeof(bytes) - 1, &list));
+	assert_int_equal(list.count, 3);
+	assert_string_equal(list.list[0].target, "m3.a");
+	assert_int_equal(list.list[0].port, 465);
+	assert_int_equal(list.list[0].priority, 5);
+	assert_int_equal(list.list[0].weight, 7);
+	assert_string_equal(list.list[1].target, "m2.a");
+	assert_string_equal(list.list[2].target, "m1.a");
+	assert_int_equal(list.list[2].port, 587);
+}
+
+static void
+no_such_service(void **state)
+{
+	static const char bytes[] = HEADER("\1")
+	    QUESTION ANSWER("\x21") "\0\7\0\0\0\0\0\0\0";
+	struct srv_list list;
+
+	(void)state;
+	assert_true(srv_parse(bytes, sizeof(bytes) - 1, &list));
+	assert_int_equal(list.count, 0);
+}
+
+static void
+other_types_are_skipped(void **state)
+{
+	static const char bytes[] = HEADER("\2")
+	    QUESTION ANSWER("\5") "\0\4\1b\xc0\x0f" ANSWER(
+		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f";
+	struct srv_list list;
+
+	(void)state;
+	assert_true(srv_parse(bytes, sizeof(bytes) - 1, &list));
+	assert_int_equal(list.count, 1);
+}
+
+/* Every prefix is refused, every byte changed is survived. */
+static void
+damage_is_survived(void **state)
+{
+	static const char bytes[] = HEADER("\2")
+	    QUESTION ANSWER("\x21") "\0\x0c\0\x0a\0\1\2\x4b\2m1\1a\0" ANSWER(
+		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f";
+	size_t size = sizeof(bytes) - 1, i;
+	struct srv_list list;
+	unsigned value;
+	char *copy;
+
+	(void)state;
+	for (i = 0; i < size; i++) {
+		copy = mem_strndup(bytes, i);
+		assert_false(srv_parse(copy, i, &list));
+		free(copy);
+	}
+	for (i = 0; i < size; i++)
+		for (value = 0; value < 256; value++) {
+			copy = mem_alloc(size);
+			memcpy(copy, bytes, size);
+			copy[i] = (char)value;
+			srv_parse(copy, size, &list);
+			assert_in_range(list.count, 0, 2);
+			free(copy);
+		}
+}
+
+static void
+targets_are_names(void **state)
+{
+	static const char newline[] = HEADER("\1")
+	    QUESTION ANSWER("\x21") "\0\x0c\0\0\0\0\0\1\2a\n\1a\0";
+	static const char blank[] = HEADER("\1")
+	    QUESTION ANSWER("\x21") "\0\x0c\0\0\0\0\0\1\2a \1a\0";
+	static const char overrun[] = HEADER("\1")
+	    QUESTION ANSWER("\x21") "\0\x08\0\0\0\0\0\1\2ab\1a\0";
+	struct srv_list list;
+
+	(void)state;
+	assert_false(srv_parse(newline, sizeof(newline) - 1, &list));
+	assert_false(srv_parse(blank, sizeof(blank) - 1, &list));
+	assert_false(srv_parse(overrun, sizeof(overrun) - 1, &list));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sorted_by_priority),
+		cmocka_unit_test(no_such_service),
+		cmocka_unit_test(other_types_are_skipped),
+		cmocka_unit_test(damage_is_survived),
+		cmocka_unit_test(targets_are_names),
+	};
+
+	return cmocka_run_group_tests_name("srv", tests, NULL, NULL);
+}
