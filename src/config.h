@@ -97,6 +97,9 @@ bool config_secret_source(const struct config *c, struct buf *out,
    whether it was there and read. */
 const char *config_place(const struct config *c, size_t i, bool *read);
 
+/* Wipes every password that was read with the settings: it is elsewhere. */
+void config_forget_secrets(struct config *c);
+
 /* SSL_CERT_FILE and SSL_CERT_DIR as they count here (NULL when privileged). */
 const char *config_cert_env_file(const struct config *c);
 const char *config_cert_env_dir(const struct config *c);

@@ -8,6 +8,7 @@
 #include "buf.h"
 #include "config_impl.h"
 #include "outcome.h"
+#include "privilege.h"
 #include "secret.h"
 
 #define SECRETS_DIRECTORY "/run/secrets/"
@@ -169,9 +170,12 @@ open_failed(struct config *c, const struct config_file *file, int error,
 	    error == EMFILE || error == ENFILE || error == ENOMEM ? FAIL_TEMP :
 								    FAIL_CONFIG,
 	    "cannot open '%s': %s", file->path, strerror(error));
-	if (trouble != NULL)
+	if (trouble != NULL) {
 		failure_set(f, FAIL_CONFIG, "'%s' %s (%s)", file->path, trouble,
 		    strerror(error));
+		if (privilege_lost() != NULL)
+			failure_hint(f, "%s", privilege_lost());
+	}
 	free(trouble);
 	return false;
 }

@@ -7,6 +7,7 @@
 #include "buf.h"
 #include "config_impl.h"
 #include "outcome.h"
+#include "privilege.h"
 #include "sasl.h"
 #include "secret.h"
 
@@ -264,9 +265,34 @@ from_netrc(struct search *s)
 }
 
 static void
+forget_layer(struct layer *l)
+{
+	enum keyword_id id;
+
+	for (id = 0; id < KEYWORD_COUNT; id++)
+		if (keywords[id].type == KEYWORD_SECRET) {
+			mem_free_secret(l->values[id].text);
+			l->values[id].text = NULL;
+		}
+}
+
+void
+config_forget_secrets(struct config *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->account_count; i++)
+		forget_layer(&c->accounts[i].layer);
+	forget_layer(&c->environment);
+	forget_layer(&c->options);
+	forget_layer(&c->effective);
+}
+
+static void
 not_found(struct search *s)
 {
 	const struct config *c = s->config;
+	char *system;
 
 	failure_set(s->failure, FAIL_CONFIG,
 	    "there is no password for user '%s' at '%s'", s->user, s->host);
@@ -275,6 +301,10 @@ not_found(struct search *s)
 	    c->user_directory != NULL ? c->user_directory : c->directory,
 	    c->user_directory != NULL ? "/onehop/secrets (mode 0600)" :
 					"/onehop-secrets.conf");
+	system = mem_printf("%s/onehop-secrets.conf", c->directory);
+	if (is_denied(system) && privilege_lost() != NULL)
+		failure_hint(s->failure, "%s", privilege_lost());
+	free(system);
 	buf_add(&s->failure->detail, buf_str(&s->places), s->places.len);
 }
 

@@ -26,8 +26,7 @@ struct delivery {
 	struct message *message;
 	struct envelope envelope;
 	struct log *log;
-	struct buf secret;
-	bool have_secret;
+	struct secret_vault vault; /* privileged mode: the secret */
 	int64_t deadline;
 	struct transport_result result;
 	struct failure failure;
@@ -72,6 +71,7 @@ deliver_open_log(const struct config *c, const struct invocation *inv)
 		.format = config_choice(c, KW_LOG_FORMAT) == LOGFORMAT_JSON ?
 		    LOG_JSON :
 		    LOG_TEXT,
+		.careful = privilege_is_raised(),
 		.automatic = !config_is_set(c, KW_LOGFILE) &&
 		    !config_is_set(c, KW_SYSLOG),
 	};
@@ -257,6 +257,20 @@ needs_secret(const struct delivery *d)
 	    config_mechanisms(d->config, &named) != 0;
 }
 
+bool
+deliver_take_secret(struct config *c, struct secret_vault *vault,
+    struct failure *f)
+{
+	struct buf secret = BUF_INIT(SECRET_MAX);
+	bool ok;
+
+	privilege_hide();
+	ok = config_secret(c, &secret, f) && secret_put_away(vault, &secret, f);
+	buf_free(&secret);
+	config_forget_secrets(c);
+	return ok;
+}
+
 /*
  * In privileged mode everything that needs the group is done before the
  * message, which is not ours, is looked at (rules R15 and R16).
@@ -264,16 +278,15 @@ needs_secret(const struct delivery *d)
 static bool
 use_privilege(struct delivery *d)
 {
+	bool needed, ok = true;
+
 	if (!choose_account(d, NULL))
 		return false;
-	if (needs_secret(d)) {
-		privilege_hide();
-		if (!config_secret(d->config, &d->secret, &d->failure))
-			return false;
-		d->have_secret = true;
-	}
+	needed = needs_secret(d);
 	d->log = deliver_open_log(d->config, d->inv);
-	return privilege_drop(&d->failure);
+	if (needed)
+		ok = deliver_take_secret(d->config, &d->vault, &d->failure);
+	return privilege_drop(&d->failure) && ok;
 }
 
 /* chosen: the account is, so that its limit is known while reading. */
@@ -350,7 +363,7 @@ attempt(struct delivery *d)
 		    strcmp(d->inv->body, "8BITMIME") == 0,
 		.verbose = d->inv->verbose && !privilege_is_raised(),
 		.deadline = d->deadline,
-		.secret = d->have_secret ? &d->secret : NULL,
+		.vault = d->vault.used ? &d->vault : NULL,
 	};
 
 	transport_result_free(&d->result);
@@ -389,7 +402,7 @@ choose_fallback(struct delivery *d)
 	char *account;
 	bool ok;
 
-	if (name == NULL || d->result.complete || d->have_secret ||
+	if (name == NULL || d->result.complete || d->vault.used ||
 	    !fail_is_temporary(result_class(&d->result)))
 		return false;
 	account = mem_strdup(name);
@@ -496,7 +509,6 @@ deliver_pretend(const struct invocation *inv, struct config *c,
 	int status;
 
 	failure_init(&d.failure);
-	buf_init(&d.secret, SECRET_MAX);
 	d.message = message_new();
 	ok = mail ? prepare(&d, stdin_closed) : choose_account(&d, NULL);
 	if (ok) {
@@ -512,7 +524,7 @@ deliver_pretend(const struct invocation *inv, struct config *c,
 	envelope_free(&d.envelope);
 	message_free(d.message);
 	log_close(d.log);
-	buf_free(&d.secret);
+	secret_vault_free(&d.vault);
 	failure_free(&d.failure);
 	return status;
 }
@@ -524,7 +536,6 @@ deliver(const struct invocation *inv, struct config *c, bool stdin_closed)
 	enum fail_class class;
 
 	failure_init(&d.failure);
-	buf_init(&d.secret, SECRET_MAX);
 	transport_result_init(&d.result, 0);
 	d.message = message_new();
 	if (prepare(&d, stdin_closed)) {
@@ -543,7 +554,7 @@ deliver(const struct invocation *inv, struct config *c, bool stdin_closed)
 	envelope_free(&d.envelope);
 	message_free(d.message);
 	log_close(d.log);
-	buf_free(&d.secret);
+	secret_vault_free(&d.vault);
 	failure_free(&d.failure);
 	return fail_status(class);
 }

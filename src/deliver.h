@@ -38,4 +38,12 @@ void deliver_record(struct log *log, const struct config *c,
     const struct envelope *e, const struct message *m,
     const struct transport_result *r, const char *exit_name);
 
+/*
+ * Privileged mode: finds the secret of the selected account, puts it away and
+ * forgets every other copy.  The group can be given up then.
+ */
+struct secret_vault;
+bool deliver_take_secret(struct config *c, struct secret_vault *vault,
+    struct failure *f);
+
 #endif

@@ -7,9 +7,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef SYS_openat2
+#include <linux/openat2.h>
+#endif
 
 #include "buf.h"
 #include "outcome.h"
@@ -82,16 +87,65 @@ log_failure(const struct failure *f)
 	write_stderr(&line);
 }
 
+/* No symbolic link anywhere in the path, where the kernel can say so. */
+static int
+open_no_links(const char *path, int flags)
+{
+	int fd = -1;
+
+	errno = ENOSYS;
+#ifdef SYS_openat2
+	{
+		struct open_how how = { .flags = (uint64_t)flags,
+			.resolve = RESOLVE_NO_SYMLINKS };
+
+		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how,
+		    sizeof(how));
+	}
+#endif
+	if (fd < 0 && errno == ENOSYS)
+		fd = open(path, flags | O_NOFOLLOW);
+	return fd;
+}
+
+/*
+ * With a group that the caller does not have: nothing is created, and only
+ * what root has made for this is written to.
+ */
+static int
+open_careful(const char *path)
+{
+	struct stat st;
+	int fd = open_no_links(path,
+	    O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0) {
+		log_warn("cannot open log file '%s': %s", path,
+		    strerror(errno));
+		return -1;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+	    st.st_uid != 0 || (st.st_mode & S_IWOTH) != 0) {
+		log_warn("log file '%s' is not a file of root's own", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 /*
  * Rule R11: nothing but a regular file (or the terminal and pipes that
  * /dev/stdout and friends stand for) is appended to, and opening never blocks
  * on a FIFO without a reader.
  */
 static int
-open_file(const char *path)
+open_file(const char *path, bool careful)
 {
 	struct stat st;
 	int fd;
+
+	if (careful)
+		return open_careful(path);
 
 	fd = open(path,
 	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
@@ -124,7 +178,7 @@ log_open(const struct log_params *p)
 		log->standard_output = true;
 		log->path = mem_strdup("standard output");
 	} else if (p->file != NULL) {
-		log->fd = open_file(p->file);
+		log->fd = open_file(p->file, p->careful);
 		log->path = mem_strdup(p->file);
 	}
 	log->use_syslog = p->syslog_facility >= 0;

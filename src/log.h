@@ -19,6 +19,7 @@ struct log_params {
 	int syslog_facility;	 /* LOG_MAIL ..., or -1 for none */
 	const char *tag;	 /* syslog ident, or NULL; must stay valid */
 	enum log_format format;
+	bool careful;	/* privileged mode: only a file that root has made */
 	bool automatic; /* neither file nor syslog is configured: syslog when
 			   /dev/log is there */
 };

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -48,7 +49,10 @@ reset_signals(void)
 	sigset_t none;
 
 	memset(&never, 0, sizeof(never));
+	/* All three outlive exec(), and any of them would kill us. */
 	setitimer(ITIMER_REAL, &never, NULL);
+	setitimer(ITIMER_VIRTUAL, &never, NULL);
+	setitimer(ITIMER_PROF, &never, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -79,7 +83,8 @@ privilege_start(bool *stdin_closed, struct failure *f)
 		failure_hint(f, "chmod u-s the program");
 		return false;
 	}
-	return true;
+	/* Root needs no group, and its files are not to belong to it. */
+	return getuid() != 0 || privilege_drop(f);
 }
 
 bool
@@ -99,6 +104,9 @@ keep_variable(const char *entry)
 		return false;
 	if (strncmp(entry, "TZ=", 3) == 0)
 		return strpbrk(value, "/:") == NULL;
+	/* A slash would name files of the caller's. */
+	if (strchr(value, '/') != NULL)
+		return false;
 	return strncmp(entry, "LANG=", 5) == 0 ||
 	    strncmp(entry, "LC_", 3) == 0 || strncmp(entry, "TERM=", 5) == 0;
 }
@@ -109,6 +117,10 @@ privilege_clean_environment(void)
 	size_t n = 0, kept = 0;
 	char **clean;
 
+	/* Relative names in the system's files are not the caller's to mean;
+	   where it cannot be entered, they name nothing. */
+	if (chdir("/") != 0)
+		errno = 0;
 	while (environ != NULL && environ[n] != NULL)
 		n++;
 	clean = mem_alloc((n + 2) * sizeof(*clean));
@@ -130,7 +142,30 @@ privilege_drop(struct failure *f)
 	    r != real || e != real || s != real)
 		return failure_set(f, FAIL_OS, "cannot give up the group: %s",
 		    strerror(errno));
+	/* Changing groups made us what fs.suid_dumpable says. */
+	privilege_hide();
 	return true;
+}
+
+/* no_new_privs (prctl(2)), or a file system mounted nosuid. */
+const char *
+privilege_lost(void)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (getuid() == 0 || privilege_is_raised() ||
+	    stat("/proc/self/exe", &st) != 0 || (st.st_mode & S_ISGID) == 0 ||
+	    (st.st_mode & S_IXGRP) == 0 || st.st_gid == getegid())
+		return NULL;
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		return "the program is setgid, but its caller runs with "
+		       "no_new_privs (NoNewPrivileges=, a container, a "
+		       "sandbox): use the socket service";
+	if (statvfs("/proc/self/exe", &fs) == 0 && (fs.f_flag & ST_NOSUID) != 0)
+		return "the program is setgid, but on a file system mounted "
+		       "nosuid";
+	return "the program is setgid, but runs without its group";
 }
 
 void

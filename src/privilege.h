@@ -19,11 +19,19 @@ bool privilege_start(bool *stdin_closed, struct failure *f);
 /* Whether we run with a group the caller does not have (AT_SECURE). */
 bool privilege_is_raised(void);
 
-/* Reduces the environment to an allow-list; for privileged mode. */
+/* Reduces the environment to an allow-list and leaves the caller's directory;
+   for privileged mode. */
 void privilege_clean_environment(void);
 
-/* Gives the group up for good, checked.  No-op when nothing is raised. */
+/* Gives the group up for good, checked, and stays hidden.  No-op when nothing
+   is raised. */
 bool privilege_drop(struct failure *f);
+
+/*
+ * Why a program that is installed setgid runs without that group, in words for
+ * whoever wonders what it cannot read; NULL when it is not, or has it.
+ */
+const char *privilege_lost(void);
 
 /* No core, no ptrace: from the time a secret is loaded. */
 void privilege_hide(void);

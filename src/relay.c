@@ -433,6 +433,8 @@ authenticate(struct relay *r, struct failure *f)
 	if (r->smtp_params.credentials != NULL &&
 	    !smtp_authenticate(r->smtp, f))
 		return false;
+	/* It is not there to be found while the message is sent. */
+	buf_free(&r->secret);
 	enter(r, RELAY_READY);
 	return true;
 }

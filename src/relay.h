@@ -17,6 +17,7 @@ struct message;
 struct net_params;
 struct net_peer;
 struct relay;
+struct secret_vault;
 struct tls_info;
 
 /* How far a connection has come. */
@@ -33,10 +34,10 @@ struct relay_params {
 	const struct config *config;
 	const char *sender; /* envelope sender, for the EHLO name; or NULL */
 	struct secret_vault *vault; /* the secret, or NULL: to be found */
-	int64_t deadline;	  /* stream_now() scale; 0: none */
-	bool verbose;		  /* dialogue on stderr */
-	bool no_auth;		  /* greet only */
-	bool later_auth;	  /* relay_authenticate() is called */
+	int64_t deadline;	    /* stream_now() scale; 0: none */
+	bool verbose;		    /* dialogue on stderr */
+	bool no_auth;		    /* greet only */
+	bool later_auth;	    /* relay_authenticate() is called */
 	bool impatient; /* a server that is silent is asked what it speaks */
 	enum relay_phase *phase; /* written on the way, or NULL */
 };

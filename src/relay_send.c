@@ -241,7 +241,7 @@ deliver_once(struct delivery *d)
 	struct relay_params p = {
 		.config = job->config,
 		.sender = job->envelope->sender,
-		.secret = job->secret,
+		.vault = job->vault,
 		.deadline = job->deadline,
 		.verbose = job->verbose,
 	};

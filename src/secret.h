@@ -60,6 +60,24 @@ enum secret_result secret_from_netrc(const char *path, const char *host,
 enum secret_result secret_from_command(const char *command, int64_t timeout_ms,
     struct buf *out, struct failure *f);
 
+/*
+ * A secret put away where no reading of our memory finds it: in a pipe of our
+ * own.  All zeroes is an empty one.
+ */
+struct secret_vault {
+	bool used;
+	int fd[2];
+	size_t len;
+};
+
+/* Takes the bytes, which are wiped in every case.  FAIL_TEMP. */
+bool secret_put_away(struct secret_vault *v, struct buf *secret,
+    struct failure *f);
+
+/* Appends a copy to out, which must have room for it. */
+bool secret_fetch(struct secret_vault *v, struct buf *out, struct failure *f);
+void secret_vault_free(struct secret_vault *v);
+
 /* The same by exec of helper with the arguments HOST USER, no shell; exit
    status 1 with no output means absent. */
 enum secret_result secret_from_helper(const char *helper, const char *host,

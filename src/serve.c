@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -541,6 +542,27 @@ run_session(struct server *s)
 	return v;
 }
 
+/* An inetd makes the connection standard error, too: what is said there would
+   be replies. */
+static void
+keep_errors_apart(void)
+{
+	struct stat in, err;
+	int null;
+
+	if (fstat(STDIN_FILENO, &in) != 0 || fstat(STDERR_FILENO, &err) != 0 ||
+	    !S_ISSOCK(in.st_mode) || in.st_dev != err.st_dev ||
+	    in.st_ino != err.st_ino)
+		return;
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null < 0)
+		close(STDERR_FILENO);
+	else
+		dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
 int
 serve(const struct invocation *inv, struct config *c)
 {
@@ -551,9 +573,10 @@ serve(const struct invocation *inv, struct config *c)
 	enum verdict v;
 
 	caller_of(&s.caller, STDIN_FILENO);
-	buf_init(&s.secret, SECRET_MAX);
+	keep_errors_apart();
 	if (privilege_is_raised() && !serve_use_privilege(&s, &f)) {
 		log_failure(&f);
+		log_close(s.log);
 		failure_free(&f);
 		return fail_status(FAIL_CONFIG);
 	}
@@ -573,7 +596,7 @@ serve(const struct invocation *inv, struct config *c)
 	fcntl(STDIN_FILENO, F_SETFL, in_flags);
 	fcntl(STDOUT_FILENO, F_SETFL, out_flags);
 	log_close(s.log);
-	buf_free(&s.secret);
+	secret_vault_free(&s.vault);
 	free(s.relay_account);
 	free(s.name);
 	return fail_status(v == INPUT_BROKEN ? FAIL_NOINPUT : FAIL_NONE);

@@ -15,6 +15,7 @@
 #include "envelope.h"
 #include "outcome.h"
 #include "relay.h"
+#include "secret.h"
 #include "smtp.h"
 
 /* RFC 5321 section 4.5.3.1.4 gives 512; parameters add to it. */
@@ -73,8 +74,8 @@ struct server {
 	char *relay_account;
 
 	/* Privileged mode: fetched at the start, before the group is gone. */
-	struct buf secret;
-	bool have_secret;
+	struct secret_vault vault;
+	bool chosen; /* the account is */
 };
 
 /* One reply line, flushed when the client has nothing more to say. */

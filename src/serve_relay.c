@@ -64,7 +64,7 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	memset(p, 0, sizeof(*p));
 	p->config = s->config;
 	p->sender = sender;
-	p->secret = s->secret.len > 0 ? &s->secret : NULL;
+	p->vault = s->vault.used ? &s->vault : NULL;
 	p->deadline = new_deadline(s);
 	p->verbose = s->inv->verbose && !privilege_is_raised();
 	s->relay = relay_open(p, f);
@@ -79,7 +79,7 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 static bool
 choose_account(struct server *s, const char *sender, struct failure *f)
 {
-	if (!s->have_secret && !config_select(s->config, sender, f))
+	if (!s->chosen && !config_select(s->config, sender, f))
 		return false;
 	if (s->log == NULL)
 		s->log = deliver_open_log(s->config, s->inv);
@@ -89,16 +89,14 @@ choose_account(struct server *s, const char *sender, struct failure *f)
 bool
 serve_use_privilege(struct server *s, struct failure *f)
 {
-	bool named;
+	bool named, ok = true;
 
 	if (!choose_account(s, NULL, f))
 		return false;
-	privilege_hide();
-	if (!uses_files(s) && config_mechanisms(s->config, &named) != 0 &&
-	    !config_secret(s->config, &s->secret, f))
-		return false;
-	s->have_secret = true;
-	return privilege_drop(f);
+	if (!uses_files(s) && config_mechanisms(s->config, &named) != 0)
+		ok = deliver_take_secret(s->config, &s->vault, f);
+	s->chosen = true;
+	return privilege_drop(f) && ok;
 }
 
 /* Parameters of MAIL as far as the relay goes along. */

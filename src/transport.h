@@ -15,6 +15,7 @@
 struct config;
 struct envelope;
 struct message;
+struct secret_vault;
 
 struct transport_job {
 	const struct config *config;
@@ -24,7 +25,7 @@ struct transport_job {
 	bool eightbit;	  /* declare 8BITMIME where it is offered (-B) */
 	bool verbose;	  /* dialogue on stderr */
 	int64_t deadline; /* stream_now() scale; 0: none */
-	const struct buf *secret; /* fetched already, or NULL */
+	struct secret_vault *vault; /* the secret, or NULL: to be found */
 };
 
 /* What is logged; strings owned here. */

@@ -1,0 +1,115 @@
+"""A copy of the program with a configuration directory of its own, installed
+as root:GROUP 2755 or otherwise, and run as somebody else.
+
+It is compiled without sanitizers: they and setgid do not go together.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from .onehop import MINIMAL_ENV, TOP, Onehop, Result, binary
+
+NOBODY = 65534
+# Base-passwd has it on every Debian system, and nothing here is its own.
+GROUP = 60
+BUILD = TOP / "build" / "setgid"
+WARNINGS = ["-std=c17", "-D_GNU_SOURCE", "-O1", "-g", "-fPIE"]
+
+
+def _definitions():
+    """What configure has found out for the build that is tested."""
+    text = (binary().parent / "Makefile").read_text()
+    words = re.search(r"^DEFS = (.*)$", text, re.M)[1]
+    return [word.replace('\\"', '"').replace("\\ ", " ")
+            for word in re.findall(r"(?:\\.|[^ ])+", words)]
+
+
+def _compile(source, define, always):
+    target = BUILD / (source.stem + ".o")
+    newest = max(p.stat().st_mtime for p in [
+        source, *source.parent.glob("*.h"), *(TOP / "compat").glob("*.h")])
+    if always or not target.exists() or target.stat().st_mtime < newest:
+        subprocess.run(["gcc", *WARNINGS, *_definitions(), *define,
+                        f"-I{TOP}/src", f"-I{TOP}/compat", "-c", source,
+                        "-o", target], check=True)
+    return target
+
+
+def build(sysconfdir):
+    """The program for that directory."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    define = [f'-DSYSCONFDIR="{sysconfdir}"',
+              f'-DLIBEXECDIR="{sysconfdir}"']
+    sources = [path for path in sorted((TOP / "src").glob("*.c"))
+               if path.name != "onehop-keyring.c"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(
+            lambda path: _compile(path, define,
+                                  "SYSCONFDIR" in path.read_text()
+                                  or "LIBEXECDIR" in path.read_text()),
+            sources))
+    libraries = subprocess.run(
+        ["pkg-config", "--libs", "gnutls", "libidn2"], check=True,
+        capture_output=True, text=True).stdout.split()
+    program = BUILD / "onehop"
+    subprocess.run(["gcc", "-pie", *objects, "-Wl,--as-needed", *libraries,
+                    "-o", program], check=True)
+    return program
+
+
+class Installation:
+    """DIRECTORY/bin/onehop, DIRECTORY/etc, and DIRECTORY/home for the caller,
+    whose uid and gid are NOBODY's."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.etc = self.directory / "etc"
+        self.home = self.directory / "home"
+        self.program = self.directory / "bin" / "onehop"
+        for path in (self.etc, self.program.parent, self.home):
+            path.mkdir()
+            path.chmod(0o755)
+        os.chown(self.home, NOBODY, NOBODY)
+        self.built = build(self.etc)
+        self.install()
+
+    def install(self, mode=0o2755, name="onehop"):
+        """Another copy; its path."""
+        path = self.program.parent / name
+        shutil.copyfile(self.built, path)
+        os.chown(path, 0, GROUP)
+        path.chmod(mode)
+        return path
+
+    def write(self, name, text, mode=0o640):
+        """A file of root's that the group can read."""
+        path = self.etc / name
+        path.write_text(text)
+        os.chown(path, 0, GROUP)
+        path.chmod(mode)
+        return path
+
+    def start(self, argv=(), stdin=subprocess.PIPE, env=None, program=None,
+              uid=NOBODY, **how):
+        """The program, run by the caller."""
+        how.setdefault("cwd", self.home)
+        return subprocess.Popen(
+            [str(program or self.program), *argv], stdin=stdin,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=uid,
+            group=how.pop("gid", uid), extra_groups=[],
+            env={**MINIMAL_ENV, **(env or {})}, start_new_session=True, **how)
+
+    def run(self, argv=(), stdin=b"", **how):
+        process = self.start(argv, **how)
+        return self.finish(process, stdin)
+
+    @staticmethod
+    def finish(process, stdin=None):
+        return Onehop.finish(None, process, stdin, 30)
+
+
+__all__ = ["GROUP", "NOBODY", "Installation", "Result"]
