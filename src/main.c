@@ -80,18 +80,6 @@ give_up_group(const struct invocation *inv, struct failure *f)
 	return privilege_drop(f);
 }
 
-/* With raised privilege the password is for messages alone. */
-static bool
-give_up_group(const struct invocation *inv, struct failure *f)
-{
-	if (!privilege_is_raised() || inv->mode == MODE_SERVE)
-		return true;
-	if (inv->mode != MODE_SERVERINFO && inv->mode != MODE_DUMP)
-		return failure_set(f, FAIL_NOPERM,
-		    "with raised privilege only messages are sent");
-	return privilege_drop(f);
-}
-
 /* Modes that look at the selected account. */
 static int
 inspect(const struct invocation *inv, struct config *c, struct failure *f)
