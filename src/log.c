@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +29,8 @@
 #define LOG_LINE_MAX 8192
 /* syslog(3) daemons cut longer messages themselves. */
 #define LOG_SYSLOG_MAX 4096
+/* For a daemon that does not keep up. */
+#define LOG_SYSLOG_MS 1000
 /* msmtp's default, so that its readers go on working. */
 #define LOG_TIME_FORMAT "%b %d %H:%M:%S"
 #define LOG_JSON_TIME "%Y-%m-%dT%H:%M:%S%z"
@@ -33,7 +38,10 @@
 struct log {
 	int fd; /* -1: none */
 	char *path;
-	bool use_syslog;
+	int syslog; /* connected socket, or -1 */
+	bool syslog_stream;
+	int facility;
+	const char *tag;
 	bool standard_output;
 	enum log_format format;
 	char *time_format;
@@ -164,11 +172,35 @@ open_file(const char *path, bool careful)
 	return fd;
 }
 
+/*
+ * What syslog(3) does, but it waits for ever for a daemon that does not read:
+ * not with us, when the relay has the message already.  No daemon: no log.
+ */
+static void
+open_syslog(struct log *log)
+{
+	static const struct sockaddr_un sa = { .sun_family = AF_UNIX,
+		.sun_path = "/dev/log" };
+	static const int types[] = { SOCK_DGRAM, SOCK_STREAM };
+	size_t i;
+
+	for (i = 0; i < 2 && log->syslog < 0; i++) {
+		log->syslog = socket(AF_UNIX,
+		    types[i] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		log->syslog_stream = types[i] == SOCK_STREAM;
+		if (log->syslog >= 0 &&
+		    connect(log->syslog, (const struct sockaddr *)&sa,
+			sizeof(sa)) != 0) {
+			close(log->syslog);
+			log->syslog = -1;
+		}
+	}
+}
+
 struct log *
 log_open(const struct log_params *p)
 {
 	struct log *log = mem_alloc(sizeof(*log));
-	struct stat st;
 
 	log->fd = -1;
 	log->format = p->format;
@@ -181,13 +213,11 @@ log_open(const struct log_params *p)
 		log->fd = open_file(p->file, p->careful);
 		log->path = mem_strdup(p->file);
 	}
-	log->use_syslog = p->syslog_facility >= 0;
-	if (p->automatic && stat("/dev/log", &st) == 0)
-		log->use_syslog = true;
-	if (log->use_syslog)
-		openlog(p->tag != NULL ? p->tag : "onehop",
-		    LOG_NDELAY | LOG_PID,
-		    p->syslog_facility >= 0 ? p->syslog_facility : LOG_MAIL);
+	log->tag = p->tag != NULL ? p->tag : "onehop";
+	log->facility = p->syslog_facility >= 0 ? p->syslog_facility : LOG_MAIL;
+	log->syslog = -1;
+	if (p->syslog_facility >= 0 || p->automatic)
+		open_syslog(log);
 	return log;
 }
 
@@ -198,8 +228,8 @@ log_close(struct log *log)
 		return;
 	if (log->fd >= 0 && !log->standard_output)
 		close(log->fd);
-	if (log->use_syslog)
-		closelog();
+	if (log->syslog >= 0)
+		close(log->syslog);
 	free(log->path);
 	free(log->time_format);
 	free(log);
@@ -337,6 +367,18 @@ format_items(const struct log *log, struct buf *line,
 	}
 }
 
+/* Half a record is none, and the next one would go on in its line. */
+static void
+take_back(const struct log *log, const struct stat *before, ssize_t n)
+{
+	struct stat st;
+
+	if (S_ISREG(before->st_mode) && fstat(log->fd, &st) == 0 &&
+	    st.st_size == before->st_size + n &&
+	    ftruncate(log->fd, before->st_size) != 0)
+		log_warn("log file '%s' ends in half a record", log->path);
+}
+
 /*
  * O_APPEND makes one write(2) whole among others on a local file system; the
  * lock is for those where it does not, and is never waited for (a stopped
@@ -346,13 +388,47 @@ static void
 write_file(struct log *log, struct buf *line)
 {
 	bool locked = flock(log->fd, LOCK_EX | LOCK_NB) == 0;
-	ssize_t n = write(log->fd, buf_str(line), line->len);
+	struct stat before = { .st_mode = 0 };
+	ssize_t n;
 
-	if (n < 0 || (size_t)n != line->len)
+	if (!locked || fstat(log->fd, &before) != 0)
+		before.st_mode = 0;
+	n = write(log->fd, buf_str(line), line->len);
+	if (n < 0)
 		log_warn("cannot write log file '%s': %s", log->path,
-		    n < 0 ? strerror(errno) : "short write");
+		    strerror(errno));
+	else if ((size_t)n != line->len) {
+		take_back(log, &before, n);
+		log_warn("cannot write log file '%s': no room", log->path);
+	}
 	if (locked)
 		flock(log->fd, LOCK_UN);
+}
+
+/* One message, for which the daemon has a limited time. */
+static void
+write_syslog(struct log *log, const struct buf *items, int level)
+{
+	struct pollfd p = { .fd = log->syslog, .events = POLLOUT };
+	struct buf line = BUF_INIT(SIZE_MAX);
+	time_t now = time(NULL);
+	char stamp[32] = "";
+	struct tm tm;
+	ssize_t n;
+
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
+	buf_addf(&line, "<%d>%s %s[%ld]: %.*s", log->facility | level, stamp,
+	    log->tag, (long)getpid(), LOG_SYSLOG_MAX, buf_str(items));
+	/* What parts messages in a stream. */
+	if (log->syslog_stream)
+		buf_addc(&line, '\0');
+	n = send(log->syslog, line.data, line.len, MSG_NOSIGNAL);
+	if (n < 0 && errno == EAGAIN && poll(&p, 1, LOG_SYSLOG_MS) > 0)
+		n = send(log->syslog, line.data, line.len, MSG_NOSIGNAL);
+	if (n < 0)
+		log_warn("cannot write to syslog: %s", strerror(errno));
+	buf_free(&line);
 }
 
 void
@@ -370,14 +446,13 @@ log_record(struct log *log, const struct log_item *items, size_t count,
 		write_file(log, &line);
 		buf_clear(&line);
 	}
-	if (log->use_syslog) {
+	if (log->syslog >= 0) {
 		if (log->format == LOG_JSON)
 			buf_addc(&line, '{');
 		format_items(log, &line, items, count);
 		if (log->format == LOG_JSON)
 			buf_addc(&line, '}');
-		syslog(failed ? LOG_ERR : LOG_INFO, "%.*s", LOG_SYSLOG_MAX,
-		    buf_str(&line));
+		write_syslog(log, &line, failed ? LOG_ERR : LOG_INFO);
 	}
 	buf_free(&line);
 }
