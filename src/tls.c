@@ -24,6 +24,11 @@
 #define CHAIN_MAX (256 << 10)
 #define BINDING_MAX 256
 
+/* What one write to the stream may encrypt before it is sent, and how much
+   larger that can become in all: records and a reply to a KeyUpdate. */
+#define FLIGHT_MAX (128 << 10)
+#define FLIGHT_OVERHEAD (8 << 10)
+
 /* --- transport ----------------------------------------------------------- */
 
 /* Remembers the beginning: what does not speak TLS is told from it. */
@@ -46,13 +51,38 @@ pull(gnutls_transport_ptr_t ctx, void *bytes, size_t len)
 	return n;
 }
 
+/*
+ * GnuTLS pushes each record by itself; a flight of them is to be one write.
+ * What comes while records wait goes behind them.
+ */
+static ssize_t
+gather(struct tls *tls, const giovec_t *iov, int count)
+{
+	ssize_t n = 0;
+	int i;
+
+	for (i = 0; i < count; i++) {
+		if (!buf_add(&tls->sealed, iov[i].iov_base, iov[i].iov_len)) {
+			tls->system_error = ENOBUFS;
+			gnutls_transport_set_errno(tls->session, ENOBUFS);
+			return -1;
+		}
+		n += (ssize_t)iov[i].iov_len;
+	}
+	return n;
+}
+
 static ssize_t
 push(gnutls_transport_ptr_t ctx, const giovec_t *iov, int count)
 {
 	struct tls *tls = ctx;
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 		.msg_iovlen = (size_t)count };
-	ssize_t n = sendmsg(tls->fd, &m, MSG_NOSIGNAL);
+	ssize_t n;
+
+	if (tls->gathering || tls->sealed.len > 0)
+		return gather(tls, iov, count);
+	n = sendmsg(tls->fd, &m, MSG_NOSIGNAL);
 
 	if (n < 0) {
 		tls->system_error = errno;
@@ -116,6 +146,7 @@ layer_read(void *ctx, void *bytes, size_t len)
 	struct tls *tls = ctx;
 	ssize_t n;
 
+	tls->write_blocked = false;
 	do {
 		n = gnutls_record_recv(tls->session, bytes, len);
 	} while (
@@ -123,16 +154,72 @@ layer_read(void *ctx, void *bytes, size_t len)
 	return n >= 0 ? n : give_error(tls, n);
 }
 
+/* Encrypts a flight; how much of bytes is in it, or an error. */
+static ssize_t
+seal(struct tls *tls, const unsigned char *bytes, size_t len)
+{
+	size_t done = 0;
+	ssize_t n = 0;
+
+	if (len > FLIGHT_MAX)
+		len = FLIGHT_MAX;
+	tls->gathering = true;
+	while (done < len) {
+		n = gnutls_record_send(tls->session, bytes + done, len - done);
+		if (n > 0)
+			done += (size_t)n;
+		else if (n != GNUTLS_E_INTERRUPTED)
+			break;
+	}
+	tls->gathering = false;
+	return done > 0 ? (ssize_t)done : n;
+}
+
+/* Sends what is sealed; -1 with errno, when some of it is left. */
+static int
+send_sealed(struct tls *tls)
+{
+	ssize_t n;
+
+	while (tls->sealed_sent < tls->sealed.len) {
+		n = send(tls->fd, tls->sealed.data + tls->sealed_sent,
+		    tls->sealed.len - tls->sealed_sent, MSG_NOSIGNAL);
+		if (n < 0)
+			return -1;
+		tls->sealed_sent += (size_t)n;
+	}
+	/* Nothing to wipe: it was on the wire. */
+	tls->sealed.len = tls->sealed_sent = 0;
+	return 0;
+}
+
+/*
+ * What is sealed but not sent is not yet written: after EAGAIN the same bytes
+ * come again, and are not looked at before that.
+ */
 static ssize_t
 layer_write(void *ctx, const void *bytes, size_t len)
 {
 	struct tls *tls = ctx;
 	ssize_t n;
 
-	do {
-		n = gnutls_record_send(tls->session, bytes, len);
-	} while (n == GNUTLS_E_INTERRUPTED);
-	return n >= 0 ? n : give_error(tls, n);
+	if (tls->sealed_plain == 0) {
+		n = seal(tls, bytes, len);
+		if (n < 0)
+			return give_error(tls, n);
+		tls->sealed_plain = (size_t)n;
+	}
+	if (send_sealed(tls) != 0) {
+		tls->write_blocked = errno == EAGAIN || errno == EINTR;
+		if (tls->write_blocked)
+			return give_error(tls, GNUTLS_E_AGAIN);
+		tls->system_error = errno;
+		return give_error(tls, GNUTLS_E_PUSH_ERROR);
+	}
+	tls->write_blocked = false;
+	n = (ssize_t)tls->sealed_plain;
+	tls->sealed_plain = 0;
+	return n;
 }
 
 static short
@@ -140,6 +227,8 @@ layer_wants(void *ctx)
 {
 	struct tls *tls = ctx;
 
+	if (tls->write_blocked)
+		return POLLOUT;
 	return gnutls_record_get_direction(tls->session) != 0 ? POLLOUT :
 								POLLIN;
 }
@@ -342,7 +431,8 @@ check_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
 static void
 describe_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
 {
-	struct tls_cert list[TLS_PRESENTED_MAX], *read[TLS_PRESENTED_MAX];
+	struct tls_cert list[TLS_PRESENTED_MAX];
+	struct tls_cert *read[TLS_PRESENTED_MAX] = { NULL };
 	size_t count = 0;
 	unsigned int i;
 
@@ -656,6 +746,7 @@ tls_new(const struct tls_policy *policy, struct failure *f)
 	buf_init(&tls->info.chain, CHAIN_MAX);
 	buf_init(&tls->info.strict, CHAIN_MAX);
 	buf_init(&tls->info.binding, BINDING_MAX);
+	buf_init(&tls->sealed, FLIGHT_MAX + FLIGHT_OVERHEAD);
 	if (tls_setup(tls, f))
 		return tls;
 	tls_free(tls);
@@ -673,6 +764,7 @@ tls_free(struct tls *tls)
 	buf_free(&tls->info.chain);
 	buf_free(&tls->info.strict);
 	buf_free(&tls->info.binding);
+	buf_free(&tls->sealed);
 	free(tls);
 }
 

@@ -48,7 +48,12 @@ struct tls {
 	struct failure *failure; /* while tls_start() runs */
 	unsigned char first[TLS_FIRST_MAX];
 	size_t first_len;
-	int system_error; /* errno of the transport */
+	bool gathering;	     /* records go to sealed, not to the transport */
+	struct buf sealed;   /* records on their way */
+	size_t sealed_sent;  /* bytes of them that are gone */
+	size_t sealed_plain; /* what they hold of the stream's bytes */
+	bool write_blocked;  /* they wait for the transport */
+	int system_error;    /* errno of the transport */
 	const char *error;
 	struct tls_info info;
 };
