@@ -17,6 +17,10 @@
 /* First read: most messages are smaller. */
 #define FIRST_READ (8 << 10)
 
+/* A pipe of this size saves turns between its two ends; root apart, nobody may
+   have a larger one (/proc/sys/fs/pipe-max-size). */
+#define PIPE_WANTED (1 << 20)
+
 void
 message_store_init(struct message_store *s)
 {
@@ -182,8 +186,34 @@ read_memory(struct message_store *s, int fd, struct failure *f)
 	return 1;
 }
 
+/*
+ * What is in a pipe goes into the file without a copy of ours, as far as the
+ * system can do that; errors and the end are left to read(2).
+ */
+static void
+move_pipe(struct message_store *s, int fd)
+{
+#ifdef F_SETPIPE_SZ
+	size_t want;
+	ssize_t n;
+
+	fcntl(fd, F_SETPIPE_SZ, PIPE_WANTED);
+	do {
+		want = PIPE_WANTED;
+		if (s->max != 0 && want > s->max - s->size)
+			want = (size_t)(s->max - s->size);
+		n = want == 0 ? 0 : splice(fd, NULL, s->fd, NULL, want, 0);
+		if (n > 0)
+			s->size += (uint64_t)n;
+	} while (n > 0);
+#else
+	(void)s;
+	(void)fd;
+#endif
+}
+
 static bool
-read_stream(struct message_store *s, int fd, struct failure *f)
+read_stream(struct message_store *s, int fd, bool is_pipe, struct failure *f)
 {
 	unsigned char *window;
 	ssize_t n = read_memory(s, fd, f);
@@ -191,9 +221,12 @@ read_stream(struct message_store *s, int fd, struct failure *f)
 	if (n <= 0)
 		return n == 0;
 	window = mem_alloc(MESSAGE_WINDOW);
-	while ((n = read_some(fd, window, MESSAGE_WINDOW, f)) > 0)
+	while ((n = read_some(fd, window, MESSAGE_WINDOW, f)) > 0) {
 		if (!message_store_add(s, window, (size_t)n, f))
-			n = -1;
+			break;
+		if (is_pipe)
+			move_pipe(s, fd);
+	}
 	free(window);
 	return n == 0;
 }
@@ -233,7 +266,7 @@ take_file(struct message_store *s, int fd, const struct stat *st,
 
 	if (!S_ISREG(st->st_mode) || at < 0 ||
 	    st->st_size - at <= MESSAGE_MEMORY_MAX)
-		return read_stream(s, fd, f);
+		return read_stream(s, fd, S_ISFIFO(st->st_mode), f);
 	if (!check_max(s, (uint64_t)(st->st_size - at), f))
 		return false;
 	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
