@@ -79,6 +79,12 @@ serve_failure(struct server *s, const struct failure *f)
 		    enhanced, "%s", buf_str(&f->text));
 }
 
+int64_t
+serve_patience(const struct server *s)
+{
+	return (int64_t)config_number(s->config, KW_DATA_TIMEOUT) * 1000;
+}
+
 /* ---- commands ---- */
 
 enum verdict { GO_ON, SESSION_OVER, INPUT_BROKEN };
@@ -110,6 +116,7 @@ serve_reset(struct server *s)
 	s->received = 0;
 	memset(&s->mail, 0, sizeof(s->mail));
 	s->in_mail = s->in_bdat = s->too_large = s->malformed = false;
+	stream_set_deadline(s->in, 0);
 }
 
 static enum verdict
@@ -333,7 +340,7 @@ do_data(struct server *s, const char *arguments)
 		serve_reply(s, 501, "5.5.4", "DATA takes no argument");
 		return GO_ON;
 	}
-	if (s->in_bdat || s->rcpt_count == 0) {
+	if (s->in_bdat || s->named_count == 0) {
 		serve_reply(s, 503, "5.5.1", "no valid recipients");
 		return GO_ON;
 	}
@@ -493,7 +500,7 @@ flush_replies(struct server *s)
 {
 	if (stream_buffered(s->in) > 0 && stream_queued(s->out) < 4096)
 		return true;
-	stream_begin(s->out, SERVE_DATA_MS);
+	stream_begin(s->out, serve_patience(s));
 	return stream_flush(s->out, false) == STREAM_OK;
 }
 
@@ -503,9 +510,9 @@ serve_command(struct server *s, struct buf *line)
 	enum stream_result r;
 	bool too_long;
 
-	/* Whoever holds a connection to a service holds it from others. */
 	stream_begin(s->in,
-	    s->caller.is_socket ? SERVE_SOCKET_MS : SERVE_IDLE_MS);
+	    serve_patience(s) *
+		(s->caller.is_socket ? 1 : SERVE_PIPE_PATIENCE));
 	r = read_command(s, line, &too_long);
 	if (r == STREAM_TIMEOUT)
 		serve_reply(s, 421, "4.4.2", "%s idle for too long", s->name);
@@ -536,7 +543,7 @@ run_session(struct server *s)
 			v = SESSION_OVER;
 		}
 	}
-	stream_begin(s->out, SERVE_DATA_MS);
+	stream_begin(s->out, serve_patience(s));
 	stream_flush(s->out, false);
 	buf_free(&line);
 	return v;

@@ -43,6 +43,27 @@ acceptable(struct server *s, const struct failure *f)
 	return true;
 }
 
+/* Whoever drips a message stays within a limit, too. */
+static void
+limit_message(struct server *s)
+{
+	if (s->message == NULL)
+		stream_set_deadline(s->in, serve_deadline(s));
+}
+
+/* The next bytes of the message; who is silent for too long is told so. */
+static bool
+next_part(struct server *s, const unsigned char **p, size_t *len)
+{
+	enum stream_result r;
+
+	stream_begin(s->in, serve_patience(s));
+	r = stream_peek(s->in, p, len);
+	if (r == STREAM_TIMEOUT)
+		serve_reply(s, 421, "4.4.2", "the message takes too long");
+	return r == STREAM_OK;
+}
+
 /* Reads to the final dot; false when the input ends before it. */
 static bool
 read_dots(struct server *s, struct serve_dots *dots, struct failure *f)
@@ -51,10 +72,7 @@ read_dots(struct server *s, struct serve_dots *dots, struct failure *f)
 	const unsigned char *p;
 	size_t len;
 
-	while (!dots->done) {
-		stream_begin(s->in, SERVE_DATA_MS);
-		if (stream_peek(s->in, &p, &len) != STREAM_OK)
-			break;
+	while (!dots->done && next_part(s, &p, &len)) {
 		stream_skip(s->in, serve_dots_add(dots, p, len, &out));
 		store(s, buf_str(&out), out.len, f);
 		buf_clear(&out);
@@ -71,8 +89,9 @@ serve_data(struct server *s)
 	bool whole;
 
 	serve_reply(s, 354, NULL, "end with <CRLF>.<CRLF>");
-	stream_begin(s->out, SERVE_DATA_MS);
+	stream_begin(s->out, serve_patience(s));
 	stream_flush(s->out, false);
+	limit_message(s);
 	s->message = message_new();
 	serve_dots_init(&dots, s->line_lf);
 	whole = read_dots(s, &dots, &f);
@@ -106,8 +125,7 @@ read_chunk(struct server *s, uint64_t size, struct failure *f)
 	size_t len;
 
 	while (size > 0) {
-		stream_begin(s->in, SERVE_DATA_MS);
-		if (stream_peek(s->in, &p, &len) != STREAM_OK)
+		if (!next_part(s, &p, &len))
 			return false;
 		if (len > size)
 			len = (size_t)size;
@@ -131,13 +149,15 @@ serve_bdat(struct server *s, const char *arguments)
 		serve_reply(s, 501, "5.5.4", "BDAT size [LAST]");
 		return false;
 	}
-	if (s->message == NULL && s->rcpt_count > 0)
+	limit_message(s);
+	if (s->message == NULL && s->named_count > 0)
 		s->message = message_new();
 	s->in_bdat = s->message != NULL;
 	whole = read_chunk(s, size, &f);
 	if (!whole) {
 		serve_reset(s);
 	} else if (s->message == NULL) {
+		stream_set_deadline(s->in, 0);
 		serve_reply(s, 503, "5.5.1", "no valid recipients");
 	} else if (!acceptable(s, &f)) {
 		serve_reset(s);

@@ -22,12 +22,11 @@
 #define SERVE_LINE_MAX 4096
 /* RFC 5321 section 4.5.3.1.8 wants at least 100. */
 #define SERVE_RCPT_MAX 10000
-/* How long a client may be silent between commands: applications keep a
-   session open between messages.  And within a message. */
-#define SERVE_IDLE_MS (60 * 60 * 1000)
-/* RFC 5321 section 4.5.3.2.7: the least that a server on a socket waits. */
-#define SERVE_SOCKET_MS (5 * 60 * 1000)
-#define SERVE_DATA_MS (5 * 60 * 1000)
+/* An application keeps its session open between messages: so many times as
+   long as data_timeout, which is what a client on a socket gets: whoever holds
+   a connection to a service holds it from others.  Its default is what RFC
+   5321 section 4.5.3.2.7 wants. */
+#define SERVE_PIPE_PATIENCE 12
 /* Bad commands after which the session ends. */
 #define SERVE_ERRORS_MAX 50
 
@@ -77,6 +76,13 @@ struct server {
 	struct secret_vault vault;
 	bool chosen; /* the account is */
 };
+
+/* Milliseconds for the client's next bytes of a message, or to take ours; 0
+   when unlimited. */
+int64_t serve_patience(const struct server *s);
+
+/* When all of a message must have come, or have gone; 0: any time. */
+int64_t serve_deadline(const struct server *s);
 
 /* One reply line, flushed when the client has nothing more to say. */
 void serve_reply(struct server *s, int code, const char *enhanced,

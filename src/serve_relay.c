@@ -19,8 +19,8 @@ uses_files(const struct server *s)
 	return config_choice(s->config, KW_BACKEND) == BACKEND_FILES;
 }
 
-static int64_t
-new_deadline(const struct server *s)
+int64_t
+serve_deadline(const struct server *s)
 {
 	uint64_t limit = config_number(s->config, KW_DEADLINE);
 
@@ -45,7 +45,7 @@ reuse_relay(struct server *s)
 
 	if (s->relay == NULL)
 		return false;
-	relay_extend(s->relay, new_deadline(s));
+	relay_extend(s->relay, serve_deadline(s));
 	if (strcmp(s->relay_account, config_account(s->config)) == 0 &&
 	    smtp_usable(relay_smtp(s->relay)))
 		reply = smtp_command(relay_smtp(s->relay), "RSET", &ignored);
@@ -65,9 +65,10 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	p->config = s->config;
 	p->sender = sender;
 	p->vault = s->vault.used ? &s->vault : NULL;
-	p->deadline = new_deadline(s);
+	p->deadline = serve_deadline(s);
 	p->verbose = s->inv->verbose && !privilege_is_raised();
 	s->relay = relay_open(p, f);
+	p->sender = NULL; /* gone with this message */
 	if (s->relay == NULL)
 		return false;
 	s->relay_account = mem_strdup(config_account(s->config));
@@ -170,7 +171,8 @@ keep_rcpt(struct server *s, char *address, const char *notify,
 
 /*
  * One name may stand for several addresses: the first refusal is the answer,
- * else the last reply.
+ * else the last reply.  A name that was refused is no recipient of the
+ * client's, although the relay has taken some of what it stands for.
  */
 const struct smtp_reply *
 serve_add_rcpt(struct server *s, const char *address, const char *notify,
@@ -183,6 +185,8 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 
 	if (list == NULL)
 		return NULL;
+	if (!uses_files(s))
+		relay_extend(s->relay, serve_deadline(s));
 	for (i = 0; list[i] != NULL; i++) {
 		struct smtp_rcpt rcpt = { .address = list[i],
 			.notify = notify,
@@ -196,7 +200,7 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 		keep_rcpt(s, mem_strdup(list[i]), notify, orcpt);
 		named.count++;
 	}
-	if (named.count > 0) {
+	if (named.count > 0 && list[i] == NULL) {
 		s->named = mem_resize(s->named, s->named_count + 1,
 		    sizeof(*s->named));
 		s->named[s->named_count++] = named;
@@ -386,7 +390,7 @@ serve_send(struct server *s)
 	transport_result_init(&r, s->rcpt_count);
 	r.uid = s->caller.known ? (int64_t)s->caller.uid : -1;
 	if (!uses_files(s))
-		relay_extend(s->relay, new_deadline(s));
+		relay_extend(s->relay, serve_deadline(s));
 	if (message_parse(s->message, &r.failure) &&
 	    envelope_edit(&s->envelope, s->inv, s->config, s->message,
 		&r.failure) &&
