@@ -1,6 +1,10 @@
 """-bs: SMTP and LMTP on standard input and output, told by what arrives."""
 
+import email
+import email.policy
 import os
+import random
+import re
 import select
 import signal
 import socket
@@ -11,6 +15,7 @@ import pytest
 
 from fake.sink import Sink
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, binary
+from lib.server import wait_for
 
 HEADER = (b"From: a@b.example\r\nDate: Fri, 21 Nov 2025 10:00:00 +0000\r\n"
           b"Message-ID: <1@b.example>\r\n")
@@ -440,7 +445,11 @@ def test_an_inherited_socket(onehop, tmp_path):
             assert wire.readline().startswith(b"221 ")
         _, err = process.communicate(timeout=10)
     assert process.returncode == 0 and err == b"", err
-    assert sink.message == HEADER + b"\r\nx\r\n"
+    # A hop of its own, so it says so.
+    assert re.fullmatch(
+        rb"Received: \([^\r\n]*\)(?:\r\n)? by [^;]*\(onehop\)\s+with\s+SMTP;"
+        rb"[^\r]*\r\n(?:[ \t][^\r]*\r\n)*" + re.escape(HEADER + b"\r\nx\r\n"),
+        sink.message), sink.message
 
 
 def test_a_message_of_20_mb(onehop):
@@ -455,3 +464,494 @@ def test_a_message_of_20_mb(onehop):
         assert client.reply(60)[0] == 250
         client.quit()
     assert sink.message == HEADER + b"\r\n" + line * 270000
+
+
+# -- Who stays within a limit ------------------------------------------------
+
+def over_socket(onehop, config):
+    """A session whose input is a socket: that tells who calls."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        client = Client(onehop, config, stdin=theirs)
+    client.send = ours.sendall
+    return client, ours
+
+
+def silent_in_a_command(client):
+    del client
+
+
+def half_a_command(client):
+    client.send(b"NOO")
+
+
+def silent_in_the_message(client):
+    client.begin()
+    assert client.code("DATA") == 354
+    client.send(HEADER)
+
+
+def silent_in_a_chunk(client):
+    client.begin()
+    client.send(b"BDAT 100 LAST\r\nSubject: x")
+
+
+@pytest.mark.parametrize("start,status", [
+    (silent_in_a_command, 0), (half_a_command, 0),
+    (silent_in_the_message, 66), (silent_in_a_chunk, 66)])
+def test_a_silent_client_on_a_socket(onehop, start, status):
+    """data_timeout ends the session, with an answer, and nothing is sent."""
+    with Sink() as sink:
+        client, ours = over_socket(onehop, sink.config + "data_timeout 1\n")
+        with ours:
+            client.greet()
+            start(client)
+            begun = time.monotonic()
+            assert client.reply()[0] == 421
+            assert 0.5 < time.monotonic() - begun < 8
+            result = client.end()
+    assert result.status == status and not sink.messages, result
+
+
+@pytest.mark.parametrize("command,begun", [
+    (b"DATA\r\n", True), (b"BDAT 1000000 LAST\r\n", True),
+    (b"BDAT 1000000 LAST\r\n", False)])
+def test_a_dripping_client(onehop, command, begun):
+    """A byte now and then is no way around the deadline, be it of a message
+    or of what was refused already."""
+    with Sink() as sink:
+        client = Client(onehop, sink.config + "deadline 1\n")
+        client.greet()
+        if begun:
+            client.begin()
+        client.send(command)
+        if command.startswith(b"DATA"):
+            assert client.reply()[0] == 354
+        begun = time.monotonic()
+        while not select.select([client.process.stdout], [], [], 0.1)[0]:
+            client.send(b"x")
+            assert time.monotonic() - begun < 10
+        assert client.reply()[0] == 421
+        assert client.end().status == 66
+    assert not sink.messages
+
+
+def test_pipes_may_be_silent_longer(onehop):
+    """An application keeps its session between messages: twelve times
+    data_timeout, then there is an answer, too."""
+    with Sink() as sink:
+        client = Client(onehop, sink.config + "data_timeout 1\n")
+        client.greet()
+        begun = time.monotonic()
+        assert client.reply(20)[0] == 421
+        assert time.monotonic() - begun > 10
+        assert client.end().status == 0
+    assert not sink.connected
+
+
+def test_a_client_that_reads_nothing(onehop):
+    """Its replies fill the pipe; it is left when its time is over."""
+    with Sink() as sink:
+        process = onehop.start(["-bs"], config=sink.config
+                               + "data_timeout 1\n")
+        os.set_blocking(process.stdin.fileno(), False)
+        end = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                os.write(process.stdin.fileno(), b"HELP\r\n" * 1000)
+            except BlockingIOError:
+                time.sleep(0.05)
+            except BrokenPipeError:
+                break
+        assert process.wait(20) == 0
+        process.stdin.close()
+        process.stdin = None
+        onehop.finish(process)
+    assert not sink.connected
+
+
+def test_a_client_that_goes_away(onehop):
+    """Nobody reads the answers: no signal, no hang."""
+    with Sink() as sink:
+        client = session(onehop, sink)
+        client.begin()
+        client.process.stdout.close()
+        client.send(b"NOOP\r\n")
+        assert client.process.wait(20) == 0
+    assert not sink.messages
+
+
+# -- The relay's side --------------------------------------------------------
+
+@pytest.mark.parametrize("hello", ["EHLO c.example", "LHLO c.example"])
+def test_an_alias_that_is_refused_in_part(onehop, tmp_path, hello):
+    """The name is refused, so it is no recipient, and LMTP gives no answer
+    for it."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text("root: one@x.example, two@x.example\n")
+    with Sink(at={"RCPT 2": "550 5.1.1 no two"}) as sink:
+        client = Client(onehop, sink.config + f"aliases {aliases}\n")
+        client.greet(hello)
+        assert client.code("MAIL FROM:<a@b.example>") == 250
+        assert client.say("RCPT TO:<root>") == (550, ["5.1.1 no two"])
+        assert client.code("DATA") == 503
+        assert client.code(b"BDAT 3 LAST\r\nx\r\n") == 503
+        assert client.code("RCPT TO:<c@d.example>") == 250
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n") == (
+            250, ["2.0.0 queued as FAKE1"])
+        assert client.code("NOOP") == 250
+        client.quit()
+    assert sink.message == HEADER + b"\r\nx\r\n"
+
+
+def test_421_to_an_idle_connection(onehop):
+    """What the relay says before it closes is read, and a new connection
+    is made."""
+    bye = ["dialogue"]
+    with Sink(connections=2, script=bye) as sink:
+        client = session(onehop, sink)
+        client.begin()
+        assert client.data(HEADER + b"\r\none\r\n.\r\n")[0] == 250
+        first = sink.server.connections[0].sock
+        first.sendall(b"421 4.4.2 idle for too long\r\n")
+        first.shutdown(socket.SHUT_WR)
+        client.begin()
+        assert client.data(HEADER + b"\r\ntwo\r\n.\r\n")[0] == 250
+        client.quit()
+    assert len(sink.server.connections) == 2
+    assert [m[-5:] for m in sink.messages] == [b"one\r\n", b"two\r\n"]
+
+
+@pytest.mark.parametrize("state", ["RCPT", "DATA", "DOT"])
+def test_the_relay_closes_within_a_message(onehop, state):
+    """That message is refused for now; the next one goes."""
+    with Sink(connections=2, at={f"{state} 1": ["close"]}) as sink:
+        client = session(onehop, sink)
+        assert client.code("MAIL FROM:<a@b.example>") == 250
+        code = client.code("RCPT TO:<c@d.example>")
+        if state != "RCPT":
+            code, _ = client.data(HEADER + b"\r\none\r\n.\r\n")
+        assert code == 451
+        sink.server.settings["at"].clear()
+        assert client.code("RSET") == 250
+        client.begin()
+        assert client.data(HEADER + b"\r\ntwo\r\n.\r\n")[0] == 250
+        client.quit()
+    assert sink.messages[-1] == HEADER + b"\r\ntwo\r\n"
+    assert len(sink.server.connections) == 2
+
+
+def test_two_accounts_by_sender(onehop):
+    """The sender chooses the account, message by message."""
+    with Sink() as one, Sink(connections=2) as two:
+        client = Client(onehop, "account one\nfrom *@one.example\n"
+                        + one.config.replace("from sender@example.org\n", "")
+                        + "account two\nfrom *@two.example\n"
+                        + two.config.replace("from sender@example.org\n", "")
+                        + "account default : one\n")
+        client.greet()
+        for n, domain in enumerate(("two", "two", "one", "two")):
+            client.begin(sender=f"a@{domain}.example")
+            assert client.data(HEADER + b"\r\n%d\r\n.\r\n" % n)[0] == 250
+        client.quit()
+    assert [m[-3:] for m in two.messages] == [b"0\r\n", b"1\r\n", b"3\r\n"]
+    assert [m[-3:] for m in one.messages] == [b"2\r\n"]
+    assert len(two.server.connections) == 2
+
+
+LMTP = {"lmtp": True, "at": {"DOT 2": "452 4.2.2 full",
+                             "DOT 3": "550 5.2.1 gone"}}
+
+
+def test_lmtp_on_both_sides(onehop):
+    """Each recipient's own answer, in order."""
+    with Sink(**LMTP) as sink:
+        client = Client(onehop, sink.config + "protocol lmtp\n")
+        client.greet("LHLO x")
+        client.begin("x@d.example", "y@d.example", "z@d.example")
+        assert client.code("DATA") == 354
+        client.send(HEADER + b"\r\nx\r\n.\r\n")
+        assert [client.reply() for _ in range(3)] == [
+            (250, ["2.0.0 queued as FAKE1"]), (452, ["4.2.2 full"]),
+            (550, ["5.2.1 gone"])]
+        assert client.code("NOOP") == 250
+        client.quit()
+    assert sink.message == HEADER + b"\r\nx\r\n"
+
+
+@pytest.mark.parametrize("rcpts,code", [("x", 250), ("xy", 452),
+                                        ("xyz", 550)])
+def test_smtp_before_lmtp(onehop, rcpts, code):
+    """One answer for all: never 250 where somebody does not get it."""
+    with Sink(**LMTP) as sink:
+        client = Client(onehop, sink.config + "protocol lmtp\n")
+        client.greet()
+        client.begin(*(f"{r}@d.example" for r in rcpts))
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == code
+        assert client.code("NOOP") == 250
+        client.quit()
+
+
+@pytest.mark.parametrize("dot,code", [("250 2.0.0 kept", 250),
+                                      ("554 5.6.0 spam", 554)])
+def test_lmtp_before_smtp(onehop, dot, code):
+    """One answer of the relay's is everybody's."""
+    with Sink(at={"DOT": dot}) as sink:
+        client = Client(onehop, sink.config)
+        client.greet("LHLO x")
+        client.begin("x@d.example", "y@d.example")
+        assert client.code("DATA") == 354
+        client.send(HEADER + b"\r\nx\r\n.\r\n")
+        assert [client.reply()[0] for _ in range(2)] == [code, code]
+        assert client.code("NOOP") == 250
+        client.quit()
+
+
+def test_nothing_but_helo(onehop):
+    with Sink() as sink:
+        client = Client(onehop, sink.config)
+        code, lines = client.greet("HELO x")
+        assert code == 250 and len(lines) == 1
+        client.begin()
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+        client.quit()
+    assert sink.message == HEADER + b"\r\nx\r\n"
+
+
+EXTENSIONS = ["PIPELINING", "SIZE 100000", "8BITMIME", "SMTPUTF8", "DSN",
+              "CHUNKING"]
+
+
+def test_parameters_reach_the_relay(onehop):
+    with Sink(ehlo=EXTENSIONS) as sink:
+        client = session(onehop, sink)
+        assert client.code("MAIL FROM:<\u00e4@b.example> SMTPUTF8 "
+                           "BODY=8BITMIME RET=HDRS ENVID=id+2B1 SIZE=99"
+                           ) == 250
+        assert client.code("RCPT TO:<\u00f6@d.example> NOTIFY=SUCCESS,DELAY "
+                           "ORCPT=rfc822;o@d.example") == 250
+        assert client.data(HEADER + "Subject: \u00fc\r\n\r\nx\r\n.\r\n"
+                           .encode())[0] == 250
+        # What the relay can do is known now.
+        _, lines = client.say("EHLO again")
+        assert "DSN" in lines and "SMTPUTF8" in lines
+        client.quit()
+    (mail,) = [c for c in sink.commands if c.startswith("MAIL")]
+    (rcpt,) = [c for c in sink.commands if c.startswith("RCPT")]
+    assert mail.startswith("MAIL FROM:<\u00e4@b.example>".encode().decode(
+        "latin-1"))
+    assert {"SMTPUTF8", "BODY=8BITMIME", "RET=HDRS", "ENVID=id+2B1",
+            "SIZE=99"} <= set(mail.split()[2:])
+    assert {"NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;o@d.example"} \
+        <= set(rcpt.split()[2:])
+    assert "Subject: \u00fc".encode() in sink.message
+    sink.check()
+
+
+def test_a_relay_that_can_do_nothing(onehop):
+    """DSN is left out, UTF-8 in an address is refused, 8-bit is encoded."""
+    with Sink(ehlo=["SIZE"]) as sink:
+        client = session(onehop, sink)
+        assert client.code("MAIL FROM:<\u00e4@b.example> SMTPUTF8") // 100 == 5
+        assert client.code("MAIL FROM:<a@b.example> BODY=8BITMIME RET=FULL "
+                           "ENVID=x") == 250
+        assert client.code("RCPT TO:<c@d.example> NOTIFY=NEVER") == 250
+        text = "Gr\u00fc\u00dfe\r\n" * 30
+        assert client.data(HEADER + f"Subject: \u00fc\r\n\r\n{text}.\r\n"
+                           .encode())[0] == 250
+        client.quit()
+    (mail,) = [c for c in sink.commands if c.startswith("MAIL")]
+    assert not re.search("RET|ENVID|BODY|SMTPUTF8", mail)
+    assert "RCPT TO:<c@d.example>" in sink.commands
+    assert sink.message.isascii()
+    message = email.message_from_bytes(sink.message,
+                                       policy=email.policy.default)
+    assert message["Subject"] == "\u00fc"
+    assert message["Content-Transfer-Encoding"] == "quoted-printable"
+    assert message.get_payload(decode=True).decode() == text
+
+
+# -- Line ends and dots ------------------------------------------------------
+
+PIECES = [b".", b"..", b"\r\n", b"\r\n.", b"\r\n..\r\n", b"x", b"\x00",
+          "\u00df".encode(), b".x\r\n", b"\r\n\r\n", b" ", b"y" * 200]
+
+
+@pytest.mark.parametrize("how", ["DATA", "BDAT"])
+def test_random_messages_in_random_parts(onehop, how):
+    """What the client put in comes out, however it was cut up: 12 messages
+    of one session, cut at random and at the edges of buffers."""
+    seed = int(os.environ.get("ONEHOP_SEED", random.randrange(2 ** 32)))
+    print("ONEHOP_SEED", seed)
+    chance = random.Random(seed)
+    sent = []
+    with Sink(ehlo=["8BITMIME", chance.choice(["PIPELINING", "CHUNKING"])]
+              ) as sink:
+        client = session(onehop, sink)
+        for _ in range(12):
+            body = b"".join(chance.choices(PIECES, k=chance.randrange(400)))
+            body = body.replace(b"\x00", b"z")
+            edge = chance.choice([0, 4096, 8192, 16384, 32768, 65536])
+            if edge > len(HEADER):
+                body = b"e" * 70 + b"\r\n" + (b"f" * 70 + b"\r\n") * (
+                    (edge - len(HEADER)) // 72) + body
+            body = re.sub(rb"[^\r\n]{900}", rb"\g<0>\r\n", body)
+            message = HEADER + b"\r\n" + body + b"\r\n"
+            sent.append(message)
+            client.begin()
+            if how == "BDAT":
+                transmit_chunks(client, chance, message)
+            else:
+                assert client.code("DATA") == 354
+                stuffed = re.sub(rb"(?m)^\.", b"..", message)
+                for part in parts(chance, stuffed + b".\r\n"):
+                    client.send(part)
+                assert client.reply()[0] == 250
+        client.quit()
+    assert sink.messages == sent
+    sink.check()
+
+
+def parts(chance, data):
+    while data:
+        size = chance.choice([1, 2, 3, 100, 4095, 4096, 16384, 65536])
+        yield data[:size]
+        data = data[size:]
+
+
+def transmit_chunks(client, chance, message):
+    cut = chance.randrange(len(message))
+    assert client.code(b"BDAT %d\r\n" % cut + message[:cut]) == 250
+    rest = message[cut:]
+    client.send(b"BDAT %d LAST\r\n" % len(rest))
+    for part in parts(chance, rest):
+        client.send(part)
+    assert client.reply()[0] == 250
+
+
+# -- Real relays -------------------------------------------------------------
+
+REAL = [("postfix", "plain"), ("exim", "implicit"), ("dovecot", "starttls"),
+        ("dovecot", "lmtp")]
+
+
+@pytest.mark.parametrize("name,mode", REAL, ids=map("-".join, REAL))
+@pytest.mark.parametrize("hello", ["EHLO", "LHLO"])
+def test_real_relays(onehop, request, unique, name, mode, hello):
+    """Two messages over one connection, each to where it belongs."""
+    server = request.getfixturevalue(name)
+    client = Client(onehop, server.config(mode))
+    client.greet(f"{hello} client.example")
+    texts = {}
+    for n in "ab":
+        to = server.recipient(unique + n)
+        texts[to] = HEADER + f"To: {to}\r\n\r\n{n}\r\n.dot\r\n".encode()
+        client.begin(to)
+        assert client.data(re.sub(rb"(?m)^\.", b"..", texts[to])
+                           + b".\r\n")[0] == 250
+    result = client.quit()
+    assert result.status == 0 and result.stderr == b"", result
+    for to, text in texts.items():
+        stored = server.take(to)
+        assert stored.without_trace().replace(b"\r\n", b"\n") \
+            == text.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("hello,codes", [("LHLO", [250, 250]),
+                                         ("EHLO", [250])])
+def test_a_real_refusal_among_three(onehop, dovecot, unique, hello, codes):
+    """Dovecot's own words for who is not there; the others get it."""
+    good = [dovecot.recipient(unique + "a"), dovecot.recipient(
+        unique + "b").replace("alice", "bob")]
+    client = Client(onehop, dovecot.config("lmtp"))
+    client.greet(f"{hello} client.example")
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    assert client.code(f"RCPT TO:<{good[0]}>") == 250
+    code, lines = client.say(f"RCPT TO:<nobody+{unique}@example.org>")
+    assert code == 550 and "doesn't exist" in lines[0]
+    assert client.code(f"RCPT TO:<{good[1]}>") == 250
+    assert client.code("DATA") == 354
+    client.send(HEADER + b"\r\nx\r\n.\r\n")
+    assert [client.reply()[0] for _ in codes] == codes
+    assert client.code("NOOP") == 250
+    client.quit()
+    for to in good:
+        dovecot.take(to)
+
+
+def test_dsn_through_a_real_relay(onehop, postfix, onward, unique):
+    to = f"{unique}@onward.test"
+    client = Client(onehop, postfix.config("plain"))
+    client.greet()
+    assert client.code(f"MAIL FROM:<a@b.example> RET=HDRS ENVID={unique}"
+                       ) == 250
+    assert client.code(f"RCPT TO:<{to}> NOTIFY=FAILURE "
+                       f"ORCPT=rfc822;{to}") == 250
+    assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+    client.quit()
+    message = wait_for(lambda: [m for m in onward.messages
+                                if to in m.rcpt_options], "the message")[0]
+    assert {"RET=HDRS", f"ENVID={unique}"} <= set(message.mail_options)
+    assert "NOTIFY=FAILURE" in message.rcpt_options[to]
+
+
+def test_a_strict_relay_answers_for_itself(onehop, postfix, unique):
+    """reject_non_fqdn_*: with default_domain a bare name is none."""
+    config = postfix.config("plain-strict")
+    client = Client(onehop, config + "default_domain example.org\n")
+    client.greet()
+    client.begin(unique, sender="root")
+    assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+    client.quit()
+    assert postfix.take(f"{unique}@example.org").sender \
+        == b"root@example.org"
+
+
+def test_local_part_in_utf8_through_a_real_relay(onehop, postfix, unique):
+    to = f"{unique}\u00fc@example.org"
+    client = Client(onehop, postfix.config("plain"))
+    client.greet()
+    assert client.code("MAIL FROM:<a@b.example> SMTPUTF8") == 250
+    assert client.code(f"RCPT TO:<{to}>") == 250
+    assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+    client.quit()
+    postfix.take(to)
+
+
+# -- Chunks ------------------------------------------------------------------
+
+def test_chunks_that_are_no_message(onehop):
+    """Too large, given up, out of order: each has its answer, and the bytes
+    are never commands."""
+    with Sink() as sink:
+        client = Client(onehop, sink.config + "max_size 1000\n")
+        client.greet()
+        client.begin()
+        assert client.code(b"BDAT 2000\r\n" + b"QUIT\r\n" * 333 + b"\r\n"
+                           ) == 552
+        assert client.code(b"BDAT 6 LAST\r\nQUIT\r\n") == 503
+        client.begin()
+        assert client.code(b"BDAT 6\r\nQUIT\r\n") == 250
+        for bad in ("MAIL FROM:<x@y.example>", "RCPT TO:<x@y.example>",
+                    "DATA"):
+            assert client.code(bad) == 503
+        assert client.code("RSET") == 250
+        client.begin()
+        assert client.code(b"BDAT %d\r\n" % len(HEADER) + HEADER) == 250
+        assert client.code(b"BDAT 0 LAST\r\n") == 250
+        assert client.code("BDAT -1") == 501
+        assert client.end().status == 66
+    assert sink.messages == [HEADER + b"\r\n"]
+
+
+@pytest.mark.parametrize("cut", [b"BDAT 10 LAST\r\nx: y\r\n",
+                                 b"BDAT 6\r\nx: y\r\n"], ids=repr)
+def test_eof_in_chunks_sends_nothing(onehop, cut):
+    with Sink() as sink:
+        client = session(onehop, sink)
+        client.begin()
+        client.send(cut)
+        client.process.stdin.close()
+        client.process.stdin = None
+        assert client.end().status == 66
+    assert not sink.messages
