@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "buf.h"
+#include "check.h"
 #include "config.h"
 #include "deliver.h"
 #include "envelope.h"
@@ -103,14 +104,6 @@ inspect(const struct invocation *inv, struct config *c, struct failure *f)
 	}
 }
 
-/* What the options promise and this version cannot do yet: said, so that
-   nobody takes its silence for success. */
-static bool
-is_missing(const struct invocation *inv)
-{
-	return inv->mode == MODE_CHECK || inv->mode == MODE_TEST || inv->json;
-}
-
 static int
 run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 {
@@ -122,18 +115,19 @@ run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 		.settings = inv->settings,
 		.setting_count = inv->setting_count,
 	};
-	int status = answer(inv);
+	bool checks = inv->mode == MODE_CHECK || inv->mode == MODE_TEST;
 	struct config *c;
+	int status;
 
-	if (status >= 0)
-		return status;
-	if (is_missing(inv)) {
-		failure_set(f, FAIL_USAGE,
-		    "--check, --test, --configure and --json are not in this "
-		    "version");
-		failure_hint(f, "--serverinfo shows what the relay offers");
+	if (inv->json && !checks) {
+		failure_set(f, FAIL_USAGE, "--json is for --check and --test");
 		return fail(f);
 	}
+	status = answer(inv);
+	if (status >= 0)
+		return status;
+	if (checks)
+		return check(inv, &request);
 	c = config_load(&request, f);
 	if (c == NULL)
 		return fail(f);

@@ -271,6 +271,9 @@ explain_race(const struct race *r, const char *host, unsigned port,
 		    "port %u is filtered on the way, or the host is down; "
 		    "--check tries other ports",
 		    port);
+	else if (refused)
+		failure_hint(f,
+		    "nobody listens there: check 'host' and 'port'");
 	buf_free(&words);
 }
 

@@ -53,8 +53,9 @@ struct net_tries {
 
 /*
  * Tries every address of the host on every one of the ports, all at once and
- * for at most p->timeout: for --check.  No proxy, no Unix socket.  False when
- * there is no address, with f set as by net_connect().
+ * for at most p->timeout: for --check.  No ports: only the addresses.  No
+ * proxy, no Unix socket.  False when there is no address, with f set as by
+ * net_connect().
  */
 bool net_try_all(const struct net_params *p, const unsigned *ports,
     size_t count, struct net_tries *out, struct failure *f);

@@ -25,13 +25,22 @@ set_port(struct addrinfo *ai, unsigned port)
 		((struct sockaddr_in *)(void *)ai->ai_addr)->sin_port = n;
 }
 
-static void
-start(struct net_try *t, struct addrinfo *ai, unsigned port, const char *source)
+static struct net_try *
+add(struct net_tries *tries, struct addrinfo *ai, unsigned port)
 {
+	struct net_try *t = &tries->list[tries->count++];
+
 	set_port(ai, port);
 	t->port = port;
+	t->fd = -1;
 	net_name_address(ai->ai_addr, ai->ai_addrlen, t->address,
 	    sizeof(t->address));
+	return t;
+}
+
+static void
+start(struct net_try *t, const struct addrinfo *ai, const char *source)
+{
 	t->fd = net_start(ai, source);
 	t->error = t->fd < 0 ? errno : EINPROGRESS;
 }
@@ -92,7 +101,7 @@ net_try_all(const struct net_params *p, const unsigned *ports, size_t count,
 {
 	int64_t limit = p->timeout > 0 ? p->timeout : INT16_MAX;
 	int64_t begin = stream_now(), end = begin + limit;
-	struct addrinfo *list = net_resolve(p->host, ports[0], p->family, end,
+	struct addrinfo *list = net_resolve(p->host, p->port, p->family, end,
 	    f);
 	struct addrinfo *ai;
 	size_t addresses = 0, i;
@@ -104,10 +113,12 @@ net_try_all(const struct net_params *p, const unsigned *ports, size_t count,
 	out->list = mem_alloc(TRY_MAX * sizeof(*out->list));
 	begin = stream_now();
 	for (ai = list; ai != NULL && addresses < TRY_ADDRESSES_MAX;
-	     ai = ai->ai_next, addresses++)
+	     ai = ai->ai_next, addresses++) {
+		if (count == 0)
+			add(out, ai, p->port);
 		for (i = 0; i < count && out->count < TRY_MAX; i++)
-			start(&out->list[out->count++], ai, ports[i],
-			    p->source_ip);
+			start(add(out, ai, ports[i]), ai, p->source_ip);
+	}
 	freeaddrinfo(list);
 	end = begin + limit;
 	while (wait_for_any(out, begin, end))

@@ -357,6 +357,9 @@ connect_stream(struct relay *r, struct failure *f)
 	enter(r, RELAY_CONNECT);
 	relay_net_params(r->params->config, r->host, &p);
 	p.deadline = r->params->deadline;
+	if (r->params->impatient &&
+	    (p.timeout == 0 || p.timeout > RELAY_PATIENCE_MS))
+		p.timeout = RELAY_PATIENCE_MS;
 	fd = net_connect(&p, &r->peer, f);
 	if (fd < 0)
 		return false;

@@ -14,7 +14,7 @@ struct net_params;
 /* A server that has not greeted us by then may be waiting for us. */
 #define RELAY_SILENCE_MS 3000
 /* Nobody who only checks waits longer than this after that. */
-#define RELAY_PATIENCE_MS 6000
+#define RELAY_PATIENCE_MS 4000
 
 enum relay_speaks {
 	SPEAKS_NOTHING,	 /* nothing came, or the end of file */

@@ -1,0 +1,47 @@
+/*
+ * The inside of check: check.c (the order of things), check_config.c (what is
+ * known before anything is connected), check_ports.c (addresses and ports),
+ * check_send.c (--test).
+ */
+#ifndef CHECK_IMPL_H
+#define CHECK_IMPL_H
+
+#include "check_report.h"
+#include "net.h"
+#include "relay.h"
+#include "secret.h"
+
+struct config_request;
+struct invocation;
+
+struct check {
+	const struct invocation *inv;
+	struct config *config;
+	struct check_report report;
+	struct secret_vault vault;
+	struct relay_params params;
+	enum relay_phase phase;
+	struct relay *relay;
+	char *host; /* A-labels; NULL for a Unix socket */
+	struct failure failure;
+};
+
+/* Steps: false when nothing after them makes sense. */
+bool check_configuration(struct check *k, const struct config_request *request);
+bool check_secret(struct check *k);
+bool check_files(struct check *k);
+
+/* Whether the host's addresses are for us to look up and to connect to. */
+bool check_is_direct(const struct check *k);
+bool check_addresses(struct check *k);
+/* What the host's usual ports speak, when the configured one does not do. */
+void check_ports(struct check *k);
+
+/* Two messages to the address; the relay's final replies. */
+void check_send(struct check *k, const char *address);
+
+/* "250 2.1.0 fine"; free() it. */
+struct smtp_reply;
+char *check_reply_words(const struct smtp_reply *reply);
+
+#endif

@@ -1,0 +1,224 @@
+/* --test: two messages by the way that every message takes. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "address.h"
+#include "check_impl.h"
+#include "config.h"
+#include "deliver.h"
+#include "envelope.h"
+#include "hint.h"
+#include "invocation.h"
+#include "log.h"
+#include "message.h"
+#include "stream.h"
+#include "transport.h"
+
+#define TOKEN_BYTES 8
+#define TOKEN "%T"
+
+struct mailing {
+	struct check *check;
+	struct invocation inv;
+	struct log *log;
+	struct message *message;
+	struct envelope envelope;
+	struct transport_result result;
+};
+
+static bool
+write_message(struct mailing *m, const char *what, struct failure *f)
+{
+	char *text = mem_printf("Subject: Test of mail by onehop\n"
+				"Auto-Submitted: auto-generated\n"
+				"MIME-Version: 1.0\n"
+				"Content-Type: text/plain; charset=us-ascii\n"
+				"\n"
+				"This message was sent to see that mail "
+				"arrives, from %s.\n",
+	    what);
+	bool ok;
+
+	m->message = message_new();
+	ok = message_add(m->message, text, strlen(text), f) &&
+	    message_parse(m->message, f);
+	free(text);
+	return ok;
+}
+
+static enum fail_class
+result_class(const struct transport_result *r)
+{
+	enum fail_class class = r->failure.class;
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		class = outcome_worse(class, r->outcomes[i].class);
+	return class;
+}
+
+/* The first recipient that was not taken speaks for the message. */
+static void
+explain_outcome(const struct transport_result *r, struct failure *f)
+{
+	const char *hint;
+	size_t i;
+
+	if (r->failure.class != FAIL_NONE) {
+		failure_copy(f, &r->failure);
+		return;
+	}
+	for (i = 0; i < r->count; i++) {
+		const struct outcome *o = &r->outcomes[i];
+		const char *words = o->reply != NULL ? o->reply : "no reply";
+
+		if (o->class == FAIL_NONE)
+			continue;
+		failure_set(f, o->class, "server said: %s", words);
+		hint = hint_for_reply(o->code, words);
+		if (hint != NULL)
+			failure_hint(f, "%s", hint);
+		return;
+	}
+}
+
+static void
+transmit(struct mailing *m, struct failure *f)
+{
+	struct check *k = m->check;
+	struct transport_job job = {
+		.config = k->config,
+		.envelope = &m->envelope,
+		.message = m->message,
+		.verbose = k->params.verbose,
+		.deadline = k->params.deadline,
+		.vault = k->params.vault,
+	};
+	enum fail_class class;
+
+	transport_result_init(&m->result, m->envelope.count);
+	transport_send(&job, &m->result);
+	class = result_class(&m->result);
+	deliver_record(m->log, k->config, &m->envelope, m->message, &m->result,
+	    fail_name(class));
+	if (class != FAIL_NONE)
+		explain_outcome(&m->result, f);
+}
+
+static void
+report_reply(struct check_step *s, const struct mailing *m)
+{
+	const struct transport_result *r = &m->result;
+
+	check_text(s, "%s: ", m->envelope.sender);
+	if (r->reply_code > 0)
+		check_text(s, "server said: %d %s", r->reply_code, r->reply);
+	else
+		check_text(s, "stored");
+}
+
+static bool
+send_one(struct mailing *m, const char *name, const char *what)
+{
+	struct check *k = m->check;
+	struct check_step s;
+
+	check_begin(&s, name);
+	memset(&m->envelope, 0, sizeof(m->envelope));
+	transport_result_init(&m->result, 0);
+	if (write_message(m, what, &k->failure) &&
+	    envelope_build(&m->envelope, &m->inv, k->config, m->message,
+		&k->failure)) {
+		transport_result_free(&m->result);
+		transmit(m, &k->failure);
+	}
+	if (k->failure.class == FAIL_NONE)
+		report_reply(&s, m);
+	else {
+		if (m->envelope.sender != NULL)
+			failure_prefix(&k->failure, "%s: ", m->envelope.sender);
+		check_fail(&s, &k->failure);
+	}
+	transport_result_free(&m->result);
+	envelope_free(&m->envelope);
+	message_free(m->message);
+	return check_end(&k->report, &s);
+}
+
+/* noreply_from with a token for each %T; NULL with a failure. */
+static char *
+noreply_sender(const struct check *k, struct failure *f)
+{
+	static const char digits[] = "0123456789abcdef";
+	char token[2 * TOKEN_BYTES + 1] = "", *pattern, *at, *sender;
+	unsigned char bytes[TOKEN_BYTES];
+	struct buf out = BUF_INIT(4096);
+	const char *p;
+	size_t i;
+
+	pattern = config_expand(k->config, KW_NOREPLY_FROM, NULL, f);
+	if (pattern == NULL)
+		return NULL;
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		memset(bytes, (int)stream_now(), sizeof(bytes));
+	for (i = 0; i < sizeof(bytes); i++) {
+		token[2 * i] = digits[bytes[i] >> 4];
+		token[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	for (p = pattern; (at = strstr(p, TOKEN)) != NULL; p = at + 2) {
+		buf_add(&out, p, (size_t)(at - p));
+		buf_adds(&out, token);
+	}
+	buf_adds(&out, p);
+	sender = mem_strdup(buf_str(&out));
+	buf_free(&out);
+	free(pattern);
+	if (address_check(sender, f))
+		return sender;
+	failure_prefix(f,
+	    "%s: noreply_from: ", config_origin(k->config, KW_NOREPLY_FROM));
+	f->class = FAIL_CONFIG;
+	free(sender);
+	return NULL;
+}
+
+static void
+send_from_noreply(struct mailing *m)
+{
+	struct check *k = m->check;
+	struct check_step s;
+	char *sender;
+
+	if (config_string(k->config, KW_NOREPLY_FROM) == NULL)
+		return;
+	sender = noreply_sender(k, &k->failure);
+	if (sender == NULL) {
+		check_begin(&s, "message from noreply");
+		check_fail(&s, &k->failure);
+		check_end(&k->report, &s);
+		return;
+	}
+	m->inv.sender_given = true;
+	m->inv.sender = sender;
+	send_one(m, "message from noreply", "the address of noreply_from");
+	free(sender);
+}
+
+void
+check_send(struct check *k, const char *address)
+{
+	struct mailing m = { .check = k };
+
+	m.inv.personality = k->inv->personality;
+	m.inv.mode = MODE_DELIVER;
+	m.inv.sender_given = k->inv->sender_given;
+	m.inv.sender = k->inv->sender;
+	m.inv.full_name = k->inv->full_name;
+	m.inv.recipients = &address;
+	m.inv.recipient_count = 1;
+	m.log = deliver_open_log(k->config, k->inv);
+	send_one(&m, "message", "the usual sender");
+	send_from_noreply(&m);
+	log_close(m.log);
+}
