@@ -1097,7 +1097,7 @@ test_from_filled(void **state)
 		"From: =?utf-8?Q?J=C3=BC?= J. <root@d> (x)\n",
 		"From: root@web9z.example.net\n",
 		"From: A <a@b>\n",
-		"From: root@localhost\n",
+		"From: root@d\n",
 		"From: root, a@b\n",
 		"From: root\nFrom: www\n",
 		"From: G: root, www;\n",
