@@ -183,18 +183,33 @@ check_request(struct config *c, struct failure *f)
 	return true;
 }
 
-static void
-find_directories(struct config *c)
+static const struct directories *
+find_directories(const struct config *c)
 {
+	struct directories *d = c->directories;
 	const char *xdg = getenv("XDG_CONFIG_HOME");
 
-	if (c->request.privileged)
-		return;
-	c->home = identity_home(true);
+	if (d->known || c->request.privileged)
+		return d;
+	d->known = true;
+	d->home = identity_home(true);
 	if (xdg != NULL && xdg[0] == '/')
-		c->user_directory = mem_strdup(xdg);
-	else if (c->home != NULL)
-		c->user_directory = mem_printf("%s/.config", c->home);
+		d->user = mem_strdup(xdg);
+	else if (d->home != NULL)
+		d->user = mem_printf("%s/.config", d->home);
+	return d;
+}
+
+const char *
+config_home(const struct config *c)
+{
+	return find_directories(c)->home;
+}
+
+const char *
+config_user_directory(const struct config *c)
+{
+	return find_directories(c)->user;
 }
 
 struct config *
@@ -204,7 +219,7 @@ config_load(const struct config_request *r, struct failure *f)
 
 	c->request = *r;
 	c->directory = r->directory != NULL ? r->directory : SYSCONFDIR;
-	find_directories(c);
+	c->directories = mem_alloc(sizeof(*c->directories));
 	if (check_request(c, f) && config_read_environment(c, f) &&
 	    config_read_files(c, f))
 		return c;
@@ -232,8 +247,9 @@ config_free(struct config *c)
 	layer_clear(&c->effective);
 	free(c->accounts);
 	free(c->places);
-	free(c->home);
-	free(c->user_directory);
+	free(c->directories->home);
+	free(c->directories->user);
+	free(c->directories);
 	free(c->name);
 	free(c);
 }

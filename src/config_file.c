@@ -331,12 +331,20 @@ read_first(struct config *c, const char *const (*files)[2], size_t count,
 	return ok;
 }
 
+static bool
+read_user(struct config *c, struct failure *f)
+{
+	const char *home = config_home(c), *user = config_user_directory(c);
+	const char *const places[][2] = { { user, "onehop/config" },
+		{ home, ".onehoprc" }, { home, ".msmtprc" },
+		{ user, "msmtp/config" } };
+
+	return read_first(c, places, 4, RANK_USER, f);
+}
+
 bool
 config_read_files(struct config *c, struct failure *f)
 {
-	const char *const user[][2] = { { c->user_directory, "onehop/config" },
-		{ c->home, ".onehoprc" }, { c->home, ".msmtprc" },
-		{ c->user_directory, "msmtp/config" } };
 	const char *const system[][2] = { { c->directory, "onehop.conf" },
 		{ c->directory, "msmtprc" } };
 	bool found;
@@ -350,7 +358,7 @@ config_read_files(struct config *c, struct failure *f)
 	if (c->request.file != NULL) {
 		if (!read_one(c, c->request.file, RANK_USER, true, &found, f))
 			return false;
-	} else if (!read_first(c, user, 4, RANK_USER, f))
+	} else if (!read_user(c, f))
 		return false;
 	return read_first(c, system, 2, RANK_SYSTEM, f);
 }

@@ -83,10 +83,10 @@ expand_home(struct config *c, enum keyword_id id)
 	struct value *v = &c->effective.values[id];
 	char *path, *origin;
 
-	if (v->text == NULL || c->home == NULL ||
-	    strncmp(v->text, "~/", 2) != 0)
+	if (v->text == NULL || strncmp(v->text, "~/", 2) != 0 ||
+	    config_home(c) == NULL)
 		return;
-	path = mem_printf("%s%s", c->home, v->text + 1);
+	path = mem_printf("%s%s", config_home(c), v->text + 1);
 	origin = mem_strdup(v->origin);
 	value_assign(v, path, origin, v->rank);
 	free(path);

@@ -62,11 +62,18 @@ struct place {
 	bool denied; /* it is there, but not for us */
 };
 
+/* Where the user's files are; asked for only when one is wanted, as what
+   answers may be a directory server. */
+struct directories {
+	bool known;
+	char *home; /* or NULL */
+	char *user; /* $XDG_CONFIG_HOME or ~/.config, or NULL */
+};
+
 struct config {
 	struct config_request request;
 	const char *directory; /* SYSCONFDIR */
-	char *home;	       /* or NULL */
-	char *user_directory;  /* $XDG_CONFIG_HOME or ~/.config, or NULL */
+	struct directories *directories;
 	struct account *accounts;
 	size_t account_count;
 	struct place *places;
@@ -83,6 +90,12 @@ struct config {
 	bool restricted; /* no secret but what its own file holds */
 	bool withheld;	 /* a password that is not for this host */
 };
+
+/* config.c */
+
+/* NULL when there is none, and always in privileged mode. */
+const char *config_home(const struct config *c);
+const char *config_user_directory(const struct config *c);
 
 /* config_file.c */
 

@@ -42,7 +42,7 @@ config_list_places(const struct config *c, struct failure *f)
 		    c->places[i].trouble != NULL ? c->places[i].trouble :
 			c->places[i].found	 ? "was read" :
 						   "not there");
-	if (c->home == NULL && !c->request.privileged)
+	if (!c->request.privileged && config_home(c) == NULL)
 		failure_detail(f,
 		    "  no file of the user: there is no home directory");
 }

@@ -148,14 +148,15 @@ static enum secret_result
 from_secrets_files(struct search *s)
 {
 	const struct config *c = s->config;
-	const char *chosen = config_string(c, KW_SECRETS_FILE);
+	const char *chosen = config_string(c, KW_SECRETS_FILE), *user;
 	enum secret_result result = SECRET_ABSENT;
 	char *path;
 
 	if (chosen != NULL)
 		return from_secrets_file(s, chosen, belongs_to_root(chosen));
-	if (c->user_directory != NULL) {
-		path = mem_printf("%s/onehop/secrets", c->user_directory);
+	user = config_user_directory(c);
+	if (user != NULL) {
+		path = mem_printf("%s/onehop/secrets", user);
 		if (is_denied(path) && access(path, F_OK) == -1)
 			note(s, path, "its directory cannot be entered");
 		else
@@ -258,7 +259,7 @@ from_netrc(struct search *s)
 
 	if (s->config->request.privileged)
 		return SECRET_ABSENT;
-	result = from_netrc_at(s, s->config->home, ".netrc");
+	result = from_netrc_at(s, config_home(s->config), ".netrc");
 	if (result == SECRET_ABSENT)
 		result = from_netrc_at(s, s->config->directory, "netrc");
 	return result;
@@ -292,15 +293,15 @@ static void
 not_found(struct search *s)
 {
 	const struct config *c = s->config;
+	const char *user = config_user_directory(c);
 	char *system;
 
 	failure_set(s->failure, FAIL_CONFIG,
 	    "there is no password for user '%s' at '%s'", s->user, s->host);
 	failure_hint(s->failure, "add the line '%s %s = PASSWORD' to %s%s",
-	    s->host, s->user,
-	    c->user_directory != NULL ? c->user_directory : c->directory,
-	    c->user_directory != NULL ? "/onehop/secrets (mode 0600)" :
-					"/onehop-secrets.conf");
+	    s->host, s->user, user != NULL ? user : c->directory,
+	    user != NULL ? "/onehop/secrets (mode 0600)" :
+			   "/onehop-secrets.conf");
 	system = mem_printf("%s/onehop-secrets.conf", c->directory);
 	if (is_denied(system) && privilege_lost() != NULL)
 		failure_hint(s->failure, "%s", privilege_lost());
