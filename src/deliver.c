@@ -351,6 +351,28 @@ prepare(struct delivery *d, bool stdin_closed)
 	return true;
 }
 
+/*
+ * What is still needed once there is a connection.  Another account may need
+ * anything, and so may a key in a token; refused recipients and `may` need
+ * another connection, for which a password command would run again.
+ */
+static enum sandbox_level
+level(const struct delivery *d)
+{
+	const struct config *c = d->config;
+	const char *key = config_string(c, KW_TLS_KEY_FILE);
+
+	if (config_string(c, KW_FALLBACK) != NULL ||
+	    (key != NULL && strncmp(key, "pkcs11:", 7) == 0))
+		return SANDBOX_NONE;
+	if (d->envelope.count == 1 && config_tls(c) != TLS_MAY)
+		return SANDBOX_LAST;
+	if (config_string(c, KW_PASSWORDEVAL) != NULL ||
+	    config_flag(c, KW_KEYRING))
+		return SANDBOX_NONE;
+	return SANDBOX_AGAIN;
+}
+
 static void
 attempt(struct delivery *d)
 {
@@ -364,6 +386,7 @@ attempt(struct delivery *d)
 		.verbose = d->inv->verbose && !privilege_is_raised(),
 		.deadline = d->deadline,
 		.vault = d->vault.used ? &d->vault : NULL,
+		.confine = level(d),
 	};
 
 	transport_result_free(&d->result);

@@ -12,6 +12,7 @@
 #include "net.h"
 #include "outcome.h"
 #include "relay.h"
+#include "sandbox.h"
 #include "sasl.h"
 #include "smtp.h"
 #include "stream.h"
@@ -35,6 +36,7 @@ info_version(void)
 #else
 	printf("Keyring: not built in\n");
 #endif
+	printf("Sandbox: %s\n", sandbox_describe());
 	printf("System configuration: %s/onehop.conf, %s/msmtprc\n", SYSCONFDIR,
 	    SYSCONFDIR);
 	printf("System secrets: %s/onehop-secrets.conf\n", SYSCONFDIR);

@@ -420,13 +420,29 @@ expect_greeting(struct relay *r, struct failure *f)
 	    relay_probe_ask(fd, r->port, f);
 }
 
+/* Files are read and names looked up: nothing that the server says from here
+   on finds more than its own connection. */
+static void
+confine(const struct relay *r)
+{
+	const struct config *c = r->params->config;
+	unsigned ports[2] = { r->port, r->port };
+
+	if (config_string(c, KW_PROXY_HOST) != NULL)
+		ports[1] = (unsigned)config_number(c, KW_PROXY_PORT);
+	sandbox_enter(r->params->confine, ports, 2);
+}
+
 static bool
 greet(struct relay *r, struct failure *f)
 {
 	enter(r, RELAY_GREET);
 	set_smtp_params(r);
 	r->smtp = smtp_new(r->stream, &r->smtp_params);
-	return expect_greeting(r, f) && smtp_greet(r->smtp, f);
+	if (!expect_greeting(r, f))
+		return false;
+	confine(r);
+	return smtp_greet(r->smtp, f);
 }
 
 static bool
@@ -462,6 +478,8 @@ attempt(struct relay *r, struct failure *f)
 	if (!prepare_tls(r, f) || !connect_stream(r, f))
 		return false;
 	set_ehlo_literal(r);
+	if (r->mode == TLS_IMPLICIT)
+		confine(r);
 	ok = r->mode != TLS_IMPLICIT || handshake(r, r->stream, f);
 	start = stream_now();
 	ok = ok && greet(r, f) &&

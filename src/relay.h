@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sandbox.h"
 #include "smtp.h"
 
 struct config;
@@ -38,6 +39,7 @@ struct relay_params {
 	bool verbose;		    /* dialogue on stderr */
 	bool no_auth;		    /* greet only */
 	bool later_auth;	    /* relay_authenticate() is called */
+	enum sandbox_level confine; /* once there is a connection */
 	bool impatient; /* a server that is silent is asked what it speaks */
 	enum relay_phase *phase; /* written on the way, or NULL */
 };

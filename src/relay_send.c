@@ -242,6 +242,7 @@ deliver_once(struct delivery *d)
 		.config = job->config,
 		.sender = job->envelope->sender,
 		.vault = job->vault,
+		.confine = job->confine,
 		.deadline = job->deadline,
 		.verbose = job->verbose,
 	};

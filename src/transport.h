@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "outcome.h"
+#include "sandbox.h"
 
 struct config;
 struct envelope;
@@ -26,6 +27,7 @@ struct transport_job {
 	bool verbose;	  /* dialogue on stderr */
 	int64_t deadline; /* stream_now() scale; 0: none */
 	struct secret_vault *vault; /* the secret, or NULL: to be found */
+	enum sandbox_level confine; /* what may be given up while sending */
 };
 
 /* What is logged; strings owned here. */
