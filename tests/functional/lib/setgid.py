@@ -61,6 +61,17 @@ def build(sysconfdir):
     return program
 
 
+def build_keyring(path):
+    """onehop-keyring, which the program built for a directory looks for
+    there."""
+    words = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "libsecret-1"], check=True,
+        capture_output=True, text=True).stdout.split()
+    subprocess.run(["gcc", *WARNINGS, *_definitions(),
+                    TOP / "src" / "onehop-keyring.c", *words, "-o", path],
+                   check=True)
+
+
 class Installation:
     """DIRECTORY/bin/onehop, DIRECTORY/etc, and DIRECTORY/home for the caller,
     whose uid and gid are NOBODY's."""
