@@ -236,8 +236,11 @@ store(struct file *file, const struct transport_job *job,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (file->fd < 0)
 		return file_failed(&r->failure, "create a file in", r->host);
-	if (write_message(file, job, r) && commit(file, &r->failure))
+	if (write_message(file, job, r) && commit(file, &r->failure)) {
+		/* It is there: memory that runs out changes nothing. */
+		mem_set_exit(fail_status(FAIL_NONE));
 		return true;
+	}
 	unlinkat(file->dir, file->temporary, 0);
 	return false;
 }
@@ -259,6 +262,7 @@ files_send(const struct transport_job *job, struct transport_result *r)
 
 	r->host = mem_strdup(config_string(job->config, KW_FILES_PATH));
 	r->complete = true; /* no other destination is tried */
+	mem_set_exit(fail_status(FAIL_TEMP));
 	ok = store(&file, job, r);
 	if (ok) {
 		r->reply = mem_printf("stored as %s", file.final);

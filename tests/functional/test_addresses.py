@@ -4,10 +4,10 @@ is found quickly (RFC 8305), and nothing takes longer than was allowed."""
 import pytest
 
 from fake.sink import MESSAGE, Sink
-from lib import namespace
-from lib.namespace import DEAD4, DEAD6, LIVE4, LIVE6
+from lib import deadnet
+from lib.deadnet import DEAD4, DEAD6, LIVE4, LIVE6
 
-pytestmark = pytest.mark.skipif(not namespace.available(),
+pytestmark = pytest.mark.skipif(not deadnet.available(),
                                 reason="no network namespaces here")
 
 CONFIG = ("host relay.example\nport {port}\ntls off\nfrom a@example.org\n"
@@ -19,7 +19,7 @@ SLACK = 1.5
 
 @pytest.fixture(scope="module")
 def network():
-    with namespace.Network() as net:
+    with deadnet.Network() as net:
         yield net
 
 

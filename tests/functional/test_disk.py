@@ -12,12 +12,12 @@ import subprocess
 import pytest
 
 from fake.sink import MESSAGE, Sink
-from lib import inject, namespace
+from lib import deadnet, inject
 from lib import onehop as program
 
 needs_strace = pytest.mark.skipif(not inject.available(),
                                   reason="strace may not trace here")
-needs_mounts = pytest.mark.skipif(not namespace.available(),
+needs_mounts = pytest.mark.skipif(not deadnet.available(),
                                   reason="no mount namespaces here")
 
 TAIL = b"the last line of a message that is whole\n"
@@ -293,7 +293,7 @@ def test_syslog(kind, onehop, tmp_path):
                      "PATH": os.environ["PATH"]})
         if kind == "listening":
             assert re.fullmatch(
-                rb"<22>\w{3} [ \d]\d \d\d:\d\d:\d\d onehop\[\d+\]: "
+                rb"<14>\w{3} [ \d]\d \d\d:\d\d:\d\d onehop\[\d+\]: "
                 rb"host=.*exitcode=EX_OK.*", server.recv(65536))
     assert done.returncode == 0 and len(sink.messages) == 1, done
     assert done.stderr.count(b"\n") == (kind == "full")

@@ -1,0 +1,139 @@
+"""The program without sanitizers, which go badly with strange memory limits,
+other allocators and bare roots, and a library that makes allocations fail."""
+
+import atexit
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from .onehop import TOP
+
+DEFINES = ["-D_GNU_SOURCE", "-DHAVE_EXPLICIT_BZERO", "-DHAVE_CLOSE_RANGE",
+           '-DPACKAGE_VERSION="test"', '-DSYSCONFDIR="/nonexistent"',
+           '-DLIBEXECDIR="/nonexistent"']
+
+
+@functools.cache
+def directory():
+    """Where what is made here lies until the end."""
+    path = tempfile.mkdtemp(prefix="onehop-plain-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    pathlib.Path(path).chmod(0o755)
+    return pathlib.Path(path)
+
+
+@functools.cache
+def binary():
+    """$ONEHOP_PLAIN, the build with clang when it is no older than the
+    sources, or one made here."""
+    named = os.environ.get("ONEHOP_PLAIN")
+    if named:
+        return pathlib.Path(named).resolve()
+    sources = sorted((TOP / "src").glob("*.[ch]"))
+    built = TOP / "build" / "clang" / "onehop"
+    if built.exists() and all(path.stat().st_mtime < built.stat().st_mtime
+                              for path in sources):
+        return built
+    target = directory() / "onehop"
+    subprocess.run(
+        ["gcc", "-std=c17", "-O1", *DEFINES, f"-I{TOP}/src",
+         f"-I{TOP}/compat",
+         *(str(path) for path in sources
+           if path.suffix == ".c" and path.name != "onehop-keyring.c"),
+         "-lgnutls", "-lidn2", "-lpthread", "-o", str(target)], check=True)
+    return target
+
+
+# Fails allocation number $TORTURE after the call of umask() with which the
+# program begins (what libraries do before main() is theirs), and says so in
+# the file $TORTURE_MARK. Not counted are those of libraries that end the
+# process without memory: the C library's for itself (nss_database.c), GNU MP's
+# and libtasn1's.
+FAILING = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static long left = -1;
+
+mode_t
+umask(mode_t mask)
+{
+	const char *n = getenv("TORTURE");
+
+	left = n != NULL ? atol(n) : -1;
+	return (mode_t)syscall(SYS_umask, mask);
+}
+
+static int
+fails(void *caller)
+{
+	const char *mark;
+	Dl_info from;
+	int fd;
+
+	if (left <= 0)
+		return 0;
+	if (dladdr(caller, &from) != 0 &&
+	    (strstr(from.dli_fname, "/libc.so") != NULL ||
+	    strstr(from.dli_fname, "/libgmp.so") != NULL ||
+	    strstr(from.dli_fname, "/libtasn1.so") != NULL))
+		return 0;
+	if (--left > 0)
+		return 0;
+	left = -1;
+	mark = getenv("TORTURE_MARK");
+	fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	errno = ENOMEM;
+	return 1;
+}
+
+void *
+malloc(size_t size)
+{
+	static void *(*real)(size_t);
+
+	if (real == NULL)
+		real = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
+	return fails(__builtin_return_address(0)) ? NULL : real(size);
+}
+
+void *
+realloc(void *p, size_t size)
+{
+	static void *(*real)(void *, size_t);
+
+	if (real == NULL)
+		real = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
+	return fails(__builtin_return_address(0)) ? NULL : real(p, size);
+}
+
+void *__libc_calloc(size_t, size_t);
+
+void *
+calloc(size_t count, size_t size)
+{
+	return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+}
+"""
+
+
+@functools.cache
+def failing_allocator():
+    """A library for LD_PRELOAD."""
+    target = directory() / "failing.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o",
+                    str(target), "-ldl"], input=FAILING, text=True,
+                   check=True)
+    return target
