@@ -101,7 +101,13 @@ def run_tortured(argv, number, mark):
         timeout=30, env={**program.MINIMAL_ENV,
                          "LD_PRELOAD": str(plain.failing_allocator()),
                          "TORTURE": str(number), "TORTURE_MARK": str(mark)})
-    return done, mark.exists()
+    return done, mark.read_text() if mark.exists() else ""
+
+
+def theirs(done, who):
+    """The C library's name service, libtasn1 and GNU MP end the process when
+    they have no memory: no success, but no status of ours."""
+    return done.returncode < 0 and ".so" in who
 
 
 def count_allocations(argv, mark):
@@ -134,10 +140,13 @@ def test_every_allocation_fails_once(backend, onehop, relay, pki, tmp_path):
         where = f"allocation {number} of {count}"
         if backend == "files":
             stored = list((tmp_path / "out").glob("*.eml"))
-            assert done.returncode in CLASSES, f"{where}: {done}"
+            assert done.returncode in CLASSES or theirs(done, reached), \
+                f"{where}: {done}"
             assert (done.returncode == 0) == (len(stored) == 1), \
                 f"{where}: {done}"
+        elif theirs(done, reached):
+            assert len(relay.messages) == before, where
         else:
             judge(done.returncode, done.stderr, before, relay, where)
-        failed += reached and done.returncode != 0
+        failed += bool(reached) and done.returncode > 0
     assert failed > 20
