@@ -1,0 +1,428 @@
+"""Where a password must not be, and what every start does first.
+
+The cases of cases/*.toml look for theirs in all that the program says; here
+are the sources of a password, the system's log, and what others see of a
+process."""
+
+import base64
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+import pytest
+
+from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
+from lib.sink import Dialogue, Sink
+
+PASSWORD = "sesame-Xyzzy-0123456789"
+USER = "alice@example.org"
+MESSAGE = b"Subject: x\n\nbody\n"
+UID = 54321
+
+
+def forms(password):
+    """What a password looks like on the way."""
+    return [text.rstrip("=")[:-1].encode() for text in (
+        password + "=", base64.b64encode(password.encode()).decode(),
+        base64.b64encode(f"\0{USER}\0{password}".encode()).decode(),
+        password.encode().hex() + "=")]
+
+
+def no_secret(*texts):
+    for text in texts:
+        for secret in forms(PASSWORD):
+            assert secret not in text, text
+
+
+# -- every source, every failure ---------------------------------------------
+
+class Source:
+    """Lines of a configuration, variables, and files, for one password."""
+
+    def __init__(self, directory, text):
+        self.directory, self.text = directory, text
+
+    def file(self, name, text, mode=0o600):
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def password(self):
+        return [f"password {self.text}"], {}
+
+    def passwordeval(self):
+        path = self.file("pw", self.text)
+        return [f"passwordeval cat {path}"], {}
+
+    def secrets_file(self):
+        path = self.file("secrets", f"127.0.0.1 {USER} = {self.text}\n")
+        return [f"secrets_file {path}"], {}
+
+    def variable(self):
+        return [], {"ONEHOP_PASSWORD": self.text}
+
+    def variable_file(self):
+        return [], {"ONEHOP_PASSWORD_FILE": str(self.file("pw", self.text))}
+
+    def credentials(self):
+        path = self.file("cred/smtp_password", self.text)
+        return [], {"CREDENTIALS_DIRECTORY": str(path.parent)}
+
+    def netrc(self):
+        path = self.file(".netrc", f"machine 127.0.0.1 login {USER} "
+                         f"password {self.text}\n")
+        return [], {"HOME": str(path.parent)}
+
+    def open_file(self):
+        path = self.file("secrets", f"127.0.0.1 {USER} = {self.text}\n",
+                         0o644)
+        return [f"secrets_file {path}"], {}
+
+    def broken_file(self):
+        path = self.file("secrets", f"127.0.0.1 {USER} {self.text}\n"
+                         f"{self.text}\n")
+        return [f"secrets_file {path}"], {}
+
+    def two_lines(self):
+        path = self.file("pw", f"{self.text}\n{self.text}\n")
+        return [], {"ONEHOP_PASSWORD_FILE": str(path)}
+
+    def misspelt(self):
+        return [f"passwort {self.text}", f"pass word {self.text}"], {}
+
+    def failing_command(self):
+        return [f"passwordeval printf {self.text[:8]}'{self.text[8:]}'; "
+                "exit 3"], {}
+
+    def huge(self):
+        return [], {"ONEHOP_PASSWORD_FILE": str(self.file(
+            "pw", self.text * 1000))}
+
+
+SOURCES = [name for name in vars(Source) if not name.startswith("_")
+           and name != "file"]
+FAILURES = {
+    "right": {},
+    "wrong password": {"auth": {"PLAIN": (USER, "other"),
+                                "LOGIN": (USER, "other")}},
+    "no AUTH": {"auth": None},
+    "unknown AUTH": {"auth": {"X-NONE": ()}},
+    "expired certificate": {"cert": "expired"},
+    "no TLS": {"tls": None},
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_source_shows_it(source, failure, onehop, pki, tmp_path):
+    how = {"tls": "implicit", "auth": {"PLAIN": (USER, PASSWORD),
+                                       "LOGIN": (USER, PASSWORD)},
+           **FAILURES[failure]}
+    lines, env = getattr(Source(tmp_path, PASSWORD), source)()
+    log = tmp_path / "log"
+    with Sink(pki, **how) as sink:
+        config = sink.config(f"user {USER}", f"logfile {log}", *lines,
+                             tls="implicit", trust=how["tls"] is not None)
+        for option in ("-v", "--debug", "--dump", "--pretend"):
+            result = onehop.run([option, "a@example.net"], MESSAGE, env=env,
+                                config=config)
+            shown = result.stdout + result.stderr
+            # The command is part of the configuration.
+            if source != "failing_command" or option in ("-v", "--debug"):
+                no_secret(shown, log.read_bytes() if log.exists() else b"")
+        if failure == "right" and source in SOURCES[:7]:
+            assert len(sink.messages) == 2, result
+        else:
+            assert not sink.messages
+
+
+def test_an_option_with_a_password(onehop):
+    """There is none, and what was typed is not repeated."""
+    for argv in (["--password", PASSWORD], [f"--password={PASSWORD}"]):
+        result = onehop.run([*argv, "a@example.net"], MESSAGE,
+                            config="host relay.example\n")
+        assert result.status != 0
+        no_secret(result.stdout, result.stderr)
+
+
+# -- the system's log ---------------------------------------------------------
+
+def test_syslog_does_not_have_it(pki, tmp_path):
+    """Row 185, with a /dev/log of our own."""
+    if subprocess.run(["unshare", "-m", "true"], check=False,
+                      capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    directory = tempfile.mkdtemp(prefix="onehop-dev-")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log, \
+            Sink(pki, tls="implicit",
+                 auth={"PLAIN": (USER, "other")}) as sink:
+        log.bind(f"{directory}/log")
+        log.settimeout(10)
+        for name in ("null", "urandom"):
+            with open(f"{directory}/{name}", "wb"):
+                pass
+        config = tmp_path / "onehop.conf"
+        config.write_text(sink.config(f"user {USER}", f"password {PASSWORD}",
+                                      "syslog LOG_MAIL"))
+        config.chmod(0o600)
+        script = (f"mount --bind /dev/null {directory}/null && "
+                  f"mount --bind /dev/urandom {directory}/urandom && "
+                  f"mount --rbind {directory} /dev && "
+                  f"exec {binary()} -C {config} a@example.net")
+        process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**MINIMAL_ENV, **SANITIZER_ENV,
+                 "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})
+        result = Onehop.finish(None, process, MESSAGE, 30)
+        assert result.status == 77, result
+        record = log.recv(65536)
+    shutil.rmtree(directory)
+    assert b"exitcode=EX_NOPERM" in record
+    no_secret(record, result.stderr)
+
+
+# -- what others see of the process --------------------------------------------
+
+class SlowDialogue(Dialogue):
+    """Has the whole message, and keeps its answer back."""
+
+    def store(self, data):
+        self.sink.arrived.set()
+        assert self.sink.gate.wait(20)
+        super().store(data)
+
+
+@pytest.fixture
+def slow(pki):
+    """A relay that stops at the final dot."""
+    with Sink(pki, tls="implicit",
+              auth={"PLAIN": (USER, PASSWORD)}) as sink:
+        sink._listener.RequestHandlerClass = SlowDialogue
+        sink.arrived, sink.gate = threading.Event(), threading.Event()
+        yield sink
+        sink.gate.set()
+
+
+@pytest.fixture
+def open_place():
+    """A directory of UID's."""
+    if os.geteuid() != 0:
+        pytest.skip("other users need root")
+    with tempfile.TemporaryDirectory(prefix="onehop-open-") as name:
+        shutil.copy(binary(), f"{name}/onehop")
+        os.chown(name, UID, UID)
+        yield name
+
+
+def stalled(place, sink, *lines, count=1, **how):
+    """A run of UID's that waits for the reply to its message."""
+    config = f"{place}/onehop.conf"
+    with open(config, "w", encoding="ascii") as file:
+        file.write(sink.config(f"user {USER}", *lines))
+    os.chmod(config, 0o600)
+    os.chown(config, UID, UID)
+    process = subprocess.Popen(
+        [f"{place}/onehop", "-C", config,
+         *(f"a{i}@example.net" for i in range(count))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, user=UID, group=UID, extra_groups=[],
+        cwd=place, env={**MINIMAL_ENV, **SANITIZER_ENV}, **how)
+    process.stdin.write(MESSAGE)
+    process.stdin.close()
+    process.stdin = None
+    assert sink.arrived.wait(20), process.stderr.read()
+    return process
+
+
+def finished(process, sink):
+    sink.gate.set()
+    result = Onehop.finish(None, process, None, 30)
+    assert result.status == 0, result
+    return result
+
+
+def proc(process, name):
+    with open(f"/proc/{process.pid}/{name}", "rb") as file:
+        return file.read()
+
+
+def status(process):
+    return dict(line.split(":\t", 1) for line in
+                proc(process, "status").decode().splitlines()
+                if ":\t" in line)
+
+
+@pytest.mark.parametrize("source", ["password", "passwordeval",
+                                    "secrets_file"])
+def test_184_neither_arguments_nor_environment(source, open_place, slow,
+                                               tmp_path):
+    lines = {"password": f"password {PASSWORD}",
+             "passwordeval": f"passwordeval cat {open_place}/pw",
+             "secrets_file": f"secrets_file {open_place}/pw"}[source]
+    text = PASSWORD if source == "passwordeval" else \
+        f"127.0.0.1 {USER} = {PASSWORD}\n"
+    with open(f"{open_place}/pw", "w", encoding="ascii") as file:
+        file.write(text)
+    os.chmod(f"{open_place}/pw", 0o600)
+    os.chown(f"{open_place}/pw", UID, UID)
+    process = stalled(open_place, slow, lines)
+    no_secret(proc(process, "cmdline"), proc(process, "environ"))
+    finished(process, slow)
+
+
+def test_hidden_once_it_has_a_secret(open_place, slow):
+    """Without setgid, too: the same user cannot read its memory."""
+    process = stalled(open_place, slow, f"password {PASSWORD}")
+    peek = subprocess.run(
+        ["cat", f"/proc/{process.pid}/environ", f"/proc/{process.pid}/maps"],
+        user=UID, group=UID, extra_groups=[], capture_output=True,
+        check=False)
+    assert peek.stdout == b"" and peek.returncode != 0
+    core = next(line for line in proc(process, "limits").splitlines()
+                if b"core file" in line).split()
+    assert core[4:6] == [b"0", b"0"]
+    finished(process, slow)
+
+
+@pytest.mark.parametrize("lines, count, confined", [
+    ([], 1, True), ([], 2, True),
+    (["fallback other", "account other", "host relay.example"], 1, False),
+    (["passwordeval echo " + PASSWORD], 1, True),
+    (["passwordeval echo " + PASSWORD], 2, False)])
+def test_the_sandbox_is_in_force(lines, count, confined, open_place, slow):
+    """As far as the outside can tell."""
+    version = subprocess.run([binary(), "--version"], capture_output=True,
+                             text=True, check=True,
+                             env={**MINIMAL_ENV, **SANITIZER_ENV}).stdout
+    (words,) = [line for line in version.splitlines()
+                if line.startswith("Sandbox: ")]
+    if words.startswith("Sandbox: none"):
+        pytest.skip(words)
+    if not any("passwordeval" in line for line in lines):
+        lines = [f"password {PASSWORD}", *lines]
+    process = stalled(open_place, slow, *lines, count=count)
+    assert (status(process)["NoNewPrivs"] == "1") == confined
+    finished(process, slow)
+
+
+# -- what every start does first ------------------------------------------------
+
+@pytest.mark.parametrize("closed", range(8))
+def test_descriptors_that_are_closed(closed, onehop):
+    which = [fd for fd in range(3) if closed & 1 << fd]
+
+    def close():
+        for fd in which:
+            os.close(fd)
+
+    with Sink() as sink:
+        process = subprocess.Popen(
+            [binary(), "-C", onehop.write_config(sink.config()),
+             "a@example.net"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=close, env={**MINIMAL_ENV, **SANITIZER_ENV})
+        result = onehop.finish(process, MESSAGE)
+    assert result.status == (66 if 0 in which else 0), result
+    assert len(sink.messages) == (0 if 0 in which else 1)
+
+
+def test_surroundings_that_are_put_right(open_place, slow):
+    """Descriptors, mask, timers, signals, limits."""
+    trap = f"{open_place}/trap"
+    with open(trap, "wb") as file:
+        fd = file.fileno()
+
+        def spoil():
+            for number in range(3, 60):
+                if number != fd:
+                    os.dup2(fd, number)
+            for number in range(3, 60):
+                os.set_inheritable(number, True)
+            os.umask(0)
+            signal.setitimer(signal.ITIMER_REAL, 3)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.01)
+            signal.setitimer(signal.ITIMER_PROF, 0.01)
+            signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+            for one in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+                signal.signal(one, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE,
+                               (resource.RLIM_INFINITY,) * 2)
+
+        process = stalled(open_place, slow, f"password {PASSWORD}",
+                          f"logfile {open_place}/log", close_fds=False,
+                          preexec_fn=spoil)
+    links = [os.readlink(f"/proc/{process.pid}/fd/{number}")
+             for number in os.listdir(f"/proc/{process.pid}/fd")]
+    assert trap not in links and len(links) < 10, links
+    state = status(process)
+    assert int(state["SigBlk"], 16) == 0
+    ignored = int(state["SigIgn"], 16)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        assert ignored >> number - 1 & 1, number
+    assert int(state["Umask"], 8) == 0o077
+    finished(process, slow)
+    assert os.stat(f"{open_place}/log").st_mode & 0o777 == 0o600
+    assert os.stat(trap).st_size == 0
+
+
+def test_children_get_the_allow_list(onehop, tmp_path):
+    """Row 156; the variables as the kernel hands them over."""
+    with Sink(auth={"PLAIN": (USER, PASSWORD)}) as sink:
+        result = onehop.run(
+            ["a@example.net"], MESSAGE, config=sink.config(
+                f"user {USER}", "auth plain",
+                f"passwordeval cat /proc/$$/environ > {tmp_path}/env; "
+                f"ls -l /proc/$$/fd > {tmp_path}/fd; echo {PASSWORD}"),
+            env={"ONEHOP_DEADLINE": "99", "EMAIL_HOST_PASSWORD": "x",
+                 "CREDENTIALS_DIRECTORY": "/x", "SSLKEYLOGFILE": "/x",
+                 "LD_PRELOAD": "", "SSL_CERT_FILE": "/x", "HOME": "/h",
+                 "LC_TIME": "C", "GNUTLS_DEBUG_LEVEL": "9"})
+    assert result.status == 0, result
+    names = {entry.split(b"=")[0].decode() for entry in
+             (tmp_path / "env").read_bytes().split(b"\0") if entry}
+    assert names == {"HOME", "LC_TIME", "PATH"}
+    assert "socket" not in (tmp_path / "fd").read_text()
+
+
+@pytest.mark.parametrize("which", ["stdout", "stderr"])
+def test_nobody_reads_what_it_says(which, onehop):
+    """SIGPIPE: the message is sent all the same."""
+    with Sink() as sink:
+        ours, theirs = os.pipe()
+        os.close(ours)
+        process = subprocess.Popen(
+            [binary(), "-v", "-C", onehop.write_config(
+                sink.config("logfile -")), "a@example.net"],
+            stdin=subprocess.PIPE, env={**MINIMAL_ENV, **SANITIZER_ENV},
+            stdout=theirs if which == "stdout" else subprocess.PIPE,
+            stderr=theirs if which == "stderr" else subprocess.PIPE)
+        process.communicate(MESSAGE, timeout=20)
+        os.close(theirs)
+    assert process.returncode == 0 and len(sink.messages) == 1
+
+
+# -- AppArmor ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("path", [
+    TOP / "etc" / "usr.bin.onehop", TOP / "build/asan/usr.bin.onehop"],
+    ids=["shipped", "built"])
+def test_the_profile_is_parsed(path):
+    if not path.exists():
+        pytest.skip("make has not written it")
+    done = subprocess.run(
+        ["apparmor_parser", "-Q", "-K", "-T", str(path)],
+        env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}, capture_output=True,
+        text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = path.read_text()
+    assert "/onehop-secrets.conf r," in text
+    if "build" in str(path.parent):
+        assert f"{path.parent}/etc/onehop.conf r," in text
