@@ -388,15 +388,6 @@ def test_log_of_a_server_is_not_in_the_dialogue(onehop):
     assert "exitcode=EX_OK" in result.err
 
 
-@pytest.mark.parametrize("argv", [["--check"], ["--check=a@b.example"],
-                                  ["--test=a@b.example"], ["--json"],
-                                  ["--configure=a@b.example"]], ids=" ".join)
-def test_what_is_not_there_yet_says_so(argv, onehop):
-    result = onehop.run([*argv, "--host=relay.example"])
-    assert result.status == 64 and "version" in result.err
-    assert result.out == ""
-
-
 # --- examples ----------------------------------------------------------------
 
 def is_environment(text):

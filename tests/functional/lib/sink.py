@@ -268,7 +268,7 @@ class Sink:
 
     def __init__(self, pki=None, tls=None, cert="good", prepare=None,
                  extensions=EXTENSIONS, auth=None, refuse=None,
-                 lmtp=False, host="127.0.0.1"):
+                 lmtp=False, host="127.0.0.1", port=0):
         self.pki = pki
         self.tls = tls
         self.extensions = extensions
@@ -283,7 +283,7 @@ class Sink:
         if prepare:
             prepare(self.context)
         listener = _Listener6 if ":" in host else _Listener
-        self._listener = listener((host, 0), Dialogue)
+        self._listener = listener((host, port), Dialogue)
         self._listener.sink = self
         self.port = self._listener.server_address[1]
         self._thread = threading.Thread(
