@@ -232,7 +232,7 @@ do_mail(struct server *s, const char *arguments)
 {
 	const struct smtp_reply *reply = NULL;
 	struct failure f = FAILURE_INIT;
-	struct serve_path path;
+	struct serve_path path = { 0 };
 
 	if (s->in_mail) {
 		serve_reply(s, 503, "5.5.1", "MAIL was given already");
@@ -317,7 +317,7 @@ add_rcpt(struct server *s, const struct serve_path *path)
 static enum verdict
 do_rcpt(struct server *s, const char *arguments)
 {
-	struct serve_path path;
+	struct serve_path path = { 0 };
 
 	if (!s->in_mail || s->in_bdat) {
 		serve_reply(s, 503, "5.5.1", "MAIL comes first");
