@@ -162,12 +162,9 @@ same_first_label(const char *a, const char *b)
 	return (*a == '\0' || *a == '.') && (*b == '\0' || *b == '.');
 }
 
-/*
- * Whether the domain is a name of this host.  Asked only where it matters,
- * and the hosts file is read only for names that begin like the host's.
- */
-static bool
-is_this_host(struct envelope_job *j, const char *domain)
+/* The hosts file is read only for names that begin like the host's. */
+bool
+envelope_is_this_host(struct envelope_job *j, const char *domain)
 {
 	char *fqdn;
 	bool same;
@@ -200,7 +197,7 @@ is_local(struct envelope_job *j, const char *spec)
 	if (config_string(j->c, KW_ALIASES) == NULL &&
 	    recipient_domain(j) == NULL)
 		return false;
-	return is_this_host(j, domain);
+	return envelope_is_this_host(j, domain);
 }
 
 /*

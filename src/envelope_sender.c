@@ -96,6 +96,14 @@ parse_sender(const char *text, struct failure *f)
 	return spec;
 }
 
+/* Outside, every host is localhost, and none has a name without a dot. */
+static bool
+means_nothing(struct envelope_job *j, const char *spec, const char *domain)
+{
+	return envelope_is_unqualified(spec) ||
+	    (strchr(domain, '.') == NULL && envelope_is_this_host(j, domain));
+}
+
 char *
 envelope_complete(struct envelope_job *j, const char *spec)
 {
@@ -103,9 +111,8 @@ envelope_complete(struct envelope_job *j, const char *spec)
 
 	if (domain == NULL)
 		return mem_printf("%s@%s", spec, envelope_domain(j));
-	/* Outside, every host is localhost. */
-	if (envelope_is_unqualified(spec) &&
-	    config_is_set(j->c, KW_DEFAULT_DOMAIN))
+	if (config_is_set(j->c, KW_DEFAULT_DOMAIN) &&
+	    means_nothing(j, spec, domain))
 		return mem_printf("%.*s@%s", (int)(domain - 1 - spec), spec,
 		    envelope_domain(j));
 	return NULL;
