@@ -918,6 +918,21 @@ def test_local_part_in_utf8_through_a_real_relay(onehop, postfix, unique):
     postfix.take(to)
 
 
+def test_too_many_recipients(onehop, tmp_path):
+    """The limit has an answer of its own, before and behind bad syntax."""
+    client = Client(onehop, f"backend files\nfiles_path {tmp_path}/out\n")
+    client.greet()
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    for at in range(0, 10000, 500):
+        client.send(b"".join(b"RCPT TO:<r%d@d.example>\r\n" % n
+                             for n in range(at, at + 500)))
+        assert {client.reply()[0] for _ in range(500)} == {250}
+    assert client.code("RCPT TO:<one@more.example>") == 452
+    assert client.code("RCPT nonsense") == 452
+    assert client.code("NOOP") == 250
+    client.quit()
+
+
 # -- Chunks ------------------------------------------------------------------
 
 def test_chunks_that_are_no_message(onehop):
