@@ -240,10 +240,11 @@ command(struct check *k, const char *name, const char *line)
 }
 
 static bool
-name_sender(struct check *k, const char *sender)
+name_sender(struct check *k, const struct envelope *e)
 {
-	struct smtp_mail mail = { .from = sender };
-	char *what = mem_printf("%s: ", sender);
+	struct smtp_mail mail = { .from = e->sender, .utf8 = e->utf8 };
+	char *what = mem_printf("%s: ",
+	    e->sender[0] != '\0' ? e->sender : "<>");
 	bool ok = judge_reply(k, "mail", what, SMTP_MAIL,
 	    smtp_mail(relay_smtp(k->relay), &mail, &k->failure));
 
@@ -285,7 +286,7 @@ check_address(struct check *k, const char *address)
 		check_fail(&s, &k->failure);
 		check_end(&k->report, &s);
 	} else {
-		if (name_sender(k, e.sender))
+		if (name_sender(k, &e))
 			name_recipients(k, list);
 		command(k, "rset", "RSET");
 		envelope_free_map(list);
@@ -300,11 +301,8 @@ check_relay(struct check *k)
 {
 	if (!check_secret(k))
 		return;
-	if (!check_addresses(k)) {
-		if (k->report.class == FAIL_TEMP)
-			check_ports(k);
+	if (!check_addresses(k))
 		return;
-	}
 	if (!open_relay(k) || !log_in(k))
 		return;
 	if (k->inv->mode_argument != NULL)

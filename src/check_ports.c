@@ -126,15 +126,26 @@ check_addresses(struct check *k)
 	if (!net_is_literal(k->host) && !look_up(k, &count))
 		return false;
 	/* A single one is connected in a moment. */
-	return count < 2 || connect_each(k);
+	if (count < 2 || connect_each(k))
+		return true;
+	check_ports(k);
+	return false;
 }
 
 /* --- ports ---------------------------------------------------------------- */
 
-static bool
-is_tls_port(unsigned port)
+static enum relay_manners
+manners_for(unsigned port)
 {
-	return port == 465 || port == 2465;
+	switch (port) {
+	case 465:
+	case 2465:
+		return RELAY_TLS_FIRST;
+	case 25:
+		return RELAY_WAIT;
+	default:
+		return RELAY_EITHER;
+	}
 }
 
 /* What the best try for a port came to. */
@@ -157,7 +168,7 @@ describe_port(struct check_step *s, const struct net_tries *tries,
 		check_detail(s, "port %u: %s", port, try_words(best));
 		return;
 	}
-	speaks = relay_probe_talk(best->fd, is_tls_port(port));
+	speaks = relay_probe_talk(best->fd, manners_for(port));
 	check_detail(s, "port %u: open, %s", port, relay_speaks_words(speaks));
 }
 

@@ -75,8 +75,8 @@ check_begin(struct check_step *s, const char *name)
 	s->name = name;
 	buf_init(&s->text, FAILURE_MAX);
 	buf_init(&s->hint, FAILURE_MAX);
-	buf_init(&s->detail, FAILURE_MAX);
-	buf_init(&s->warnings, FAILURE_MAX);
+	buf_init(&s->detail, SIZE_MAX);
+	buf_init(&s->warnings, SIZE_MAX);
 }
 
 void

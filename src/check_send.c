@@ -92,11 +92,13 @@ transmit(struct mailing *m, struct failure *f)
 		.envelope = &m->envelope,
 		.message = m->message,
 		.verbose = k->params.verbose,
-		.deadline = k->params.deadline,
 		.vault = k->params.vault,
 	};
+	uint64_t limit = config_number(k->config, KW_DEADLINE);
 	enum fail_class class;
 
+	if (limit > 0)
+		job.deadline = stream_now() + (int64_t)limit * 1000;
 	transport_result_init(&m->result, m->envelope.count);
 	transport_send(&job, &m->result);
 	class = result_class(&m->result);

@@ -242,12 +242,14 @@ static bool
 handshake(struct relay *r, struct stream *s, struct failure *f)
 {
 	const struct config *c = r->params->config;
+	int64_t ms = (int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000;
 	int64_t start = stream_now();
 	const struct tls_info *info;
 
 	enter(r, RELAY_TLS);
-	if (!tls_start(r->tls, s,
-		(int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000, f)) {
+	if (r->params->impatient && (ms == 0 || ms > RELAY_HANDSHAKE_MS))
+		ms = RELAY_HANDSHAKE_MS;
+	if (!tls_start(r->tls, s, ms, f)) {
 		r->handshake_failed = true;
 		return false;
 	}
@@ -405,9 +407,13 @@ expect_greeting(struct relay *r, struct failure *f)
 {
 	const struct relay_params *rp = r->params;
 	uint64_t limit = config_number(rp->config, KW_REPLY_TIMEOUT);
+	int64_t left = stream_left(r->stream);
 	int fd = stream_fd(r->stream);
 	struct net_params p;
 
+	/* Where time is short, waiting for the greeting is all there is. */
+	if (left >= 0 && left <= RELAY_SILENCE_MS + RELAY_PROBE_MS)
+		return true;
 	if (r->mode == TLS_IMPLICIT || net_is_path(r->host) || r->port == 25 ||
 	    (limit > 0 && limit * 1000 <= RELAY_SILENCE_MS) ||
 	    relay_probe_wait(fd, RELAY_SILENCE_MS))

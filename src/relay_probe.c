@@ -13,9 +13,11 @@
 #include "text.h"
 
 /* For connecting, and for each answer. */
-#define PROBE_MS 2000
+#define PROBE_MS (RELAY_PROBE_MS / 3)
 /* For a greeting on a port that is expected to give one. */
 #define GREETING_MS 1500
+/* Postfix's postscreen waits six seconds for those who cannot. */
+#define GREETING_LONG_MS 7000
 #define PROBE_MAX 4096
 
 /*
@@ -139,14 +141,17 @@ recognise(int fd, struct buf *in)
 }
 
 enum relay_speaks
-relay_probe_talk(int fd, bool tls_first)
+relay_probe_talk(int fd, enum relay_manners manners)
 {
+	static const int64_t wait[] = { [RELAY_TLS_FIRST] = 0,
+		[RELAY_EITHER] = GREETING_MS,
+		[RELAY_WAIT] = GREETING_LONG_MS };
 	/* Ends the request line that a server of HTTP waits for. */
 	static const char blank[] = "\r\n\r\n";
 	struct buf in = BUF_INIT(PROBE_MAX);
 	enum relay_speaks speaks;
 
-	if (tls_first || !take(fd, &in, GREETING_MS)) {
+	if (!take(fd, &in, wait[manners]) && manners != RELAY_WAIT) {
 		put(fd, client_hello, sizeof(client_hello));
 		if (!take(fd, &in, PROBE_MS)) {
 			put(fd, blank, sizeof(blank) - 1);
@@ -205,7 +210,7 @@ relay_probe_explain(const struct net_params *p, struct failure *f)
 	fd = net_connect(&probe, &peer, &ignored);
 	failure_free(&ignored);
 	if (fd >= 0) {
-		speaks = relay_probe_talk(fd, true);
+		speaks = relay_probe_talk(fd, RELAY_TLS_FIRST);
 		close(fd);
 	}
 	return explain(speaks, p->port, f);
@@ -214,7 +219,7 @@ relay_probe_explain(const struct net_params *p, struct failure *f)
 bool
 relay_probe_ask(int fd, unsigned port, struct failure *f)
 {
-	if (explain(relay_probe_talk(fd, true), port, f)) {
+	if (explain(relay_probe_talk(fd, RELAY_TLS_FIRST), port, f)) {
 		failure_set(f, FAIL_TEMP,
 		    "greeting: none came, and no answer to TLS or HTTP");
 		failure_hint(f, "check 'host' and 'port'");

@@ -13,8 +13,11 @@ struct net_params;
 
 /* A server that has not greeted us by then may be waiting for us. */
 #define RELAY_SILENCE_MS 3000
+/* What finding out may take after that: a connection and two questions. */
+#define RELAY_PROBE_MS 6000
 /* Nobody who only checks waits longer than this after that. */
 #define RELAY_PATIENCE_MS 4000
+#define RELAY_HANDSHAKE_MS 10000
 
 enum relay_speaks {
 	SPEAKS_NOTHING,	 /* nothing came, or the end of file */
@@ -28,11 +31,14 @@ enum relay_speaks {
 /* Whether input, or an end, comes within ms. */
 bool relay_probe_wait(int fd, int64_t ms);
 
-/*
- * Talks to what is connected, for a few seconds at most; tls_first does not
- * wait for a greeting before it begins TLS.
- */
-enum relay_speaks relay_probe_talk(int fd, bool tls_first);
+enum relay_manners {
+	RELAY_TLS_FIRST, /* begin TLS, expect no greeting */
+	RELAY_EITHER,	 /* begin TLS when no greeting comes */
+	RELAY_WAIT	 /* wait longer, and never speak first */
+};
+
+/* Talks to what is connected, for a few seconds at most. */
+enum relay_speaks relay_probe_talk(int fd, enum relay_manners manners);
 
 /* "TLS from the first byte ('tls implicit')" */
 const char *relay_speaks_words(enum relay_speaks speaks);
