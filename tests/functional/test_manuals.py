@@ -203,6 +203,7 @@ SAMPLES = {
     "ntlmdomain": "X", "from": "a@b.example", "from_full_name": "A B",
     "default_domain": "b.example", "local_domains": "c.example",
     "aliases": "/tmp/aliases", "maildomain": "d.example",
+    "allow_senders": "33:*@b.example",
     "logfile": "/tmp/log", "logfile_time_format": "none", "syslog": "off",
 }
 
