@@ -4,6 +4,7 @@
 """
 
 import itertools
+import os
 import pathlib
 import platform
 import statistics
@@ -318,8 +319,8 @@ def main():
     place = Place(sys.argv[1])
     table = Table()
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, "
-          f"{subprocess.getoutput('nproc')} processors; median (range)\n",
-          flush=True)
+          f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; "
+          "median (range)\n", flush=True)
     sink = Sink(place, "pipelining", "chunking")
     measure_small(place, sink, table)
     measure_bulk(place, sink, table)
