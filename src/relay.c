@@ -418,7 +418,9 @@ expect_greeting(struct relay *r, struct failure *f)
 	    (limit > 0 && limit * 1000 <= RELAY_SILENCE_MS) ||
 	    relay_probe_wait(fd, RELAY_SILENCE_MS))
 		return true;
-	relay_net_params(rp->config, r->host, &p);
+	/* The same address again, and no other name to be looked up. */
+	relay_net_params(rp->config,
+	    r->peer.address[0] != '\0' ? r->peer.address : r->host, &p);
 	p.deadline = rp->deadline;
 	if (!relay_probe_explain(&p, f))
 		return false;
