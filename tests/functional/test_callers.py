@@ -470,6 +470,27 @@ def test_nodemailer_says_that_it_failed(refusing):
     assert nodemailer(refusing) == b"failed\n"
 
 
+NODE_ERROR = r"""
+const { Readable } = require('stream');
+const text = new Readable({read() {}});
+text.push('half of it\n'.repeat(10000));
+setTimeout(() => text.destroy(new Error('the disk is gone')), 300);
+require('nodemailer').createTransport(
+    {sendmail: true, path: process.argv[1]}).sendMail(
+    {from: 'me@x.example', to: 'to@x.example', subject: 'x', text},
+    error => console.log(error ? 'failed: ' + error.message : 'sent'));
+"""
+
+
+def test_nodemailer_kills_when_its_stream_fails(installed):
+    """SIGINT in the middle of the message: nobody gets half of it."""
+    need("node")
+    done = installed.run("node", "-e", NODE_ERROR, str(installed.sendmail),
+                         env={"NODE_PATH": str(MODULES)})
+    assert done.stdout == b"failed: the disk is gone\n"
+    assert not installed.sink.connected
+
+
 def test_swaks_through_a_pipe(installed):
     """A client of SMTP that talks to -bs."""
     need("swaks")

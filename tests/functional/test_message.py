@@ -14,7 +14,7 @@ import tty
 import pytest
 
 from fake.sink import HEADER, MESSAGE, Sink, crlf, deliver, delivered, refused
-from lib.onehop import CLOSED
+from lib.onehop import CLOSED, binary
 
 WIRE_HEADER = crlf(HEADER)
 
@@ -502,6 +502,149 @@ def test_latin1_is_not_declared_as_utf8(onehop):
     sink.message.decode("ascii")
 
 
+# -- the same at random, read by somebody else ------------------------------
+
+@pytest.fixture
+def chance():
+    """ONEHOP_SEED=N repeats a run that failed."""
+    seed = int(os.environ.get("ONEHOP_SEED", random.randrange(2 ** 32)))
+    print("ONEHOP_SEED", seed)
+    return random.Random(seed)
+
+
+OCTETS = [b"=", b"=3D", b" ", b" \n", b"\t\n", b"\n", b"\n.", b"\nFrom ", b"_",
+          b"?", b"\0", b"\xff", "ß".encode(), "🎉".encode(), b"word ",
+          b"x" * 75, b"y" * 1100, b"\x7f", b"\x1b[2J", b"\n--\n"]
+
+
+def test_random_bytes_as_quoted_printable(onehop, chance):
+    """What Python decodes is what was given, whatever it is, and wherever a
+    buffer of ours ends."""
+    for _ in range(8):
+        pieces = chance.choices(OCTETS, k=chance.choice([1, 30, 3000]))
+        body = b"\xe9" + b"".join(pieces)
+        if not body.endswith(b"\n"):
+            body += b"\n"
+        message = sent(onehop, MIME_8BIT + body, sink={"ehlo": []})
+        parsed = email.message_from_bytes(message)
+        assert parsed["Content-Transfer-Encoding"] == "quoted-printable"
+        assert parsed.get_payload(decode=True) == crlf(body)
+        text = message.split(b"\r\n\r\n", 1)[1]
+        assert re.fullmatch(rb"[\t\r\n\x20-\x7e]*", text)
+        assert not re.search(rb"[ \t]\r\n", text)
+        assert max(map(len, lines(text))) <= 76
+
+
+RUNES = ["a", "Z", "0", " ", "  ", "ü", "ß", "é", "日本", "🎉", "\u05d0", "\u0301",
+         "=?", "?=", "=", "_", "?", '"', "\\", "(", ")", "<",
+         ">", "@", ",", ";", ":", ".", "longwordwithoutablank", "ﬀ"]
+
+
+def test_random_subjects(onehop, chance):
+    """RFC 2047, read by Python's email package."""
+    texts = [" ".join(["ü" + "".join(chance.choices(
+        RUNES, k=chance.choice([1, 5, 40, 200]))).strip() + "."
+    ]) for _ in range(30)]
+    fields = "".join(f"X-{n}: {text}\n" for n, text in enumerate(texts))
+    message = sent(onehop, HEADER + fields.encode() + b"\nx\n",
+                   sink={"ehlo": ["8BITMIME"]})
+    header = message.split(b"\r\n\r\n")[0]
+    assert re.fullmatch(rb"[\t\r\n\x20-\x7e]*", header)
+    raw = email.message_from_bytes(message)
+    for n, text in enumerate(texts):
+        assert decoded(raw[f"X-{n}"].encode()) == text
+    for word in re.findall(rb"=\?utf-8\?[qb]\?[^?]*\?=", header, re.I):
+        assert len(word) <= 75
+    assert max(map(len, lines(header))) <= 78
+
+
+def test_an_encoded_word_among_raw_text(onehop):
+    """It is read as one before, so it is one afterwards."""
+    text = "ü =?utf-8?q?=C3=A9?= ß"
+    raw = header_of(onehop, f"Subject: {text}\n".encode(),
+                    sink={"ehlo": []})
+    assert decoded(raw[len(b"Subject: "):].rstrip()) == "ü é ß"
+
+
+def test_random_display_names(onehop, chance):
+    names = ["ä" + "".join(chance.choices(
+        [r for r in RUNES if r not in ('"', "\\")],
+        k=chance.choice([1, 6, 50]))) + "z" for _ in range(20)]
+    field = "To: " + ",\n ".join(f'"{name}" <u{n}@x.example>'
+                                 for n, name in enumerate(names))
+    message = sent(onehop, HEADER + field.encode() + b"\n\nx\n",
+                   sink={"ehlo": []})
+    message.decode("ascii")
+    parsed = email.message_from_bytes(message, policy=email.policy.default)
+    assert [a.addr_spec for a in parsed["To"].addresses] \
+        == [f"u{n}@x.example" for n in range(20)]
+    # Python 3.11 shows white space between encoded words of a name.
+    raw = re.split(r"\s<u\d+@x\.example>,?\s*",
+                   email.message_from_bytes(message)["To"])
+    shown = [decoded(part.encode()) for part in raw if part]
+    assert shown == names
+
+
+def test_every_prefix_of_a_message(onehop):
+    """Threats row 141: a message may end anywhere; 1000 of them in one
+    session, as chunks."""
+    whole = (b"From a@b\nReceived: x\n\tby y\nFrom: Joe <joe@example.org>\n"
+             b"To: a@example.net,\n b@example.net\nBcc: c@example.net\n"
+             + "Subject: Größe\r\nDate: x\n\n.body\r\n..\n\r".encode()
+             + b"Line =\xe9 \n" * 90)[:1000]
+    with Sink() as sink:
+        process = onehop.start(["-bs"], config=sink.config)
+        talk = b"EHLO x\r\n" + b"".join(
+            b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
+            b"BDAT %d LAST\r\n" % end + whole[:end]
+            for end in range(len(whole))) + b"QUIT\r\n"
+        result = onehop.finish(process, talk, timeout=60)
+    assert result.status == 0 and result.stderr == b"", result
+    codes = re.findall(rb"(?m)^(\d\d\d) ", result.stdout)
+    assert codes == [b"220", *[b"250"] * (3 * len(whole) + 1), b"221"]
+    assert len(sink.messages) == len(whole)
+    sink.check()
+
+
+# -- how much memory --------------------------------------------------------
+
+# A process starts with the peak of the one that it was forked from: this one
+# is small.
+LAUNCH = """import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)"""
+
+
+def peak(onehop, stdin, **how):
+    """Kilobytes that the program needed at most."""
+    with Sink(**how) as sink:
+        result = onehop.run(
+            ["-IS", "-c", LAUNCH, str(binary()), "-C",
+             onehop.write_config(sink.config), "r@example.net"], stdin=stdin,
+            program="/usr/bin/python3",
+            env={"ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=1"})
+    assert result.status == 0, result
+    return int(result.stdout), sink.message
+
+
+@pytest.mark.parametrize("line,offered", [
+    (b"a line of text\n", ["8BITMIME"]), (b"x", ["8BITMIME"]),
+    ("größe\n".encode(), [])], ids=["lines", "one line", "8-bit"])
+def test_memory_does_not_grow_with_the_message(onehop, tmp_path, line,
+                                               offered):
+    """Threats rows 115, 116: also where all of it is re-encoded."""
+    used = {}
+    for size in (2 << 20, 24 << 20):
+        path = tmp_path / "message"
+        path.write_bytes(HEADER + b"\n" + line * (size // len(line)) + b"\n")
+        with path.open("rb") as file:
+            used[size], message = peak(onehop, file, ehlo=offered)
+        assert len(message) >= size
+    small, large = used.values()
+    assert large - small < 8192, used
+
+
 # -- fields that are added and removed --------------------------------------
 
 def test_missing_fields_are_added(onehop):
@@ -718,6 +861,34 @@ def test_twenty_thousand_recipients_in_one_field(onehop):
     wanted = [f"user{n}@x.example" for n in range(20000)]
     fields = b"Bcc: " + ",\n ".join(wanted).encode() + b"\n"
     assert recipients(onehop, fields) == wanted
+
+
+def test_a_hundred_thousand_recipients_in_one_field(onehop):
+    """Threats row 132: the time is linear."""
+    wanted = [f"user{n}@example-of-a-domain.example" for n in range(100000)]
+    stdin = b"To: " + ",\n ".join(wanted).encode() + b"\n\nx\n"
+    result = onehop.run(["--pretend", "-t"], stdin=stdin, timeout=20,
+                        config="host 127.0.0.1\nfrom a@b.example\n")
+    assert result.status == 0
+    assert re.findall("(?m)^# recipient: (.*)$", result.out) == wanted
+
+
+REAL = ["postfix", "exim", "dovecot"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_nothing_is_smuggled_past_real_servers(onehop, request, unique, name):
+    """Threats row 119: one message, to one recipient, all of it."""
+    server = request.getfixturevalue(name)
+    to, evil = (server.recipient(unique + x) for x in "ae")
+    inside = EVIL.replace(b"evil@example.net", evil.encode())
+    body = b"".join(b"text" + end + inside for end in SMUGGLE) + b"end\n"
+    result = onehop.run([to], stdin=HEADER + b"\n" + body, config=server.config(
+        "lmtp" if name == "dovecot" else "plain"))
+    assert result.status == 0, result
+    stored = server.take(to).without_trace().replace(b"\r\n", b"\n")
+    assert stored == HEADER + b"\n" + re.sub(rb"\r\n|\r", b"\n", body)
+    assert not server.find(evil)
 
 
 def test_b8bitmime_declares_it(onehop):

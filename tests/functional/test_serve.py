@@ -315,7 +315,8 @@ def test_injection_through_rcpt(onehop):
         client = session(onehop, sink)
         assert client.code("MAIL FROM:<a@b.example>") == 250
         for bad in ("<>", "<a@b> RCPT TO:<c@d>", "<a@b>x", '<"a\\" b"@c>',
-                    "<a@b..c>", "<a@>"):
+                    "<a@b..c>", "<a@>", "<a@b.example>\rRSET",
+                    "<a@b.example\r>", "<a\0@b.example>"):
             assert client.code(f"RCPT TO:{bad}") // 100 == 5, bad
         client.quit()
     assert not sink.recipients
