@@ -156,7 +156,7 @@ open_relay(struct check *k)
 	p->config = k->config;
 	p->vault = k->vault.used ? &k->vault : NULL;
 	p->verbose = k->inv->verbose && !privilege_is_raised();
-	p->later_auth = p->impatient = true;
+	p->describe = p->later_auth = p->impatient = true;
 	p->phase = &k->phase;
 	if (limit > 0)
 		p->deadline = stream_now() + (int64_t)limit * 1000;

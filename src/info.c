@@ -107,6 +107,7 @@ open_relay(struct relay_params *p, const struct invocation *inv,
 	memset(p, 0, sizeof(*p));
 	p->config = c;
 	p->verbose = inv->verbose;
+	p->describe = true;
 	p->no_auth = !auth;
 	if (limit > 0)
 		p->deadline = stream_now() + (int64_t)limit * 1000;

@@ -195,6 +195,7 @@ set_tls_policy(struct relay *r)
 
 	memset(p, 0, sizeof(*p));
 	p->verify = config_tls_verify(c);
+	p->describe = r->params->describe;
 	p->host = r->host;
 	p->host_override = config_string(c, KW_TLS_HOST_OVERRIDE);
 	p->priority = config_string(c, KW_TLS_PRIORITIES);

@@ -37,6 +37,7 @@ struct relay_params {
 	struct secret_vault *vault; /* the secret, or NULL: to be found */
 	int64_t deadline;	    /* stream_now() scale; 0: none */
 	bool verbose;		    /* dialogue on stderr */
+	bool describe;		    /* relay_tls() tells about the chain */
 	bool no_auth;		    /* greet only */
 	bool later_auth;	    /* relay_authenticate() is called */
 	enum sandbox_level confine; /* once there is a connection */

@@ -469,7 +469,8 @@ verify(gnutls_session_t session)
 		    tls->id.name);
 		return GNUTLS_E_CERTIFICATE_ERROR;
 	}
-	describe_chain(tls, certs, n);
+	if (tls->policy->describe)
+		describe_chain(tls, certs, n);
 	if (!tls->policy->verify)
 		return 0;
 	if (tls->fingerprint_len > 0)

@@ -42,6 +42,8 @@ struct tls_policy {
 	const char *pins;	 /* blank- or comma-separated SPKI SHA-256,
 				    "sha256:" optional, base64 or hex; any one
 				    match replaces chain and name */
+
+	bool describe; /* tls_info tells about the chain */
 };
 
 struct tls_info {
@@ -51,6 +53,7 @@ struct tls_info {
 	const char *trust;	  /* words for the trust source; or NULL */
 	const char *binding_type; /* channel binding, or NULL */
 	struct buf binding;
+	/* Of the chain, where the policy asks for them. */
 	struct buf chain;  /* lines for --serverinfo: per certificate
 				subject, issuer, validity, fingerprints */
 	struct buf strict; /* lines: what strict clients refuse in the chain,

@@ -212,6 +212,7 @@ new_scene(void)
 	s->inter = certs_ca("Test Intermediate");
 	s->leaf = certs_leaf(HOST);
 	s->policy.verify = true;
+	s->policy.describe = true;
 	s->policy.host = HOST;
 	s->policy.trust_file = NULL;
 	s->server.priority = TLS13;
