@@ -325,6 +325,23 @@ check_exposure(const struct config *c, struct failure *f)
 	return true;
 }
 
+/* A key that is pinned and then not looked at would be believed in. */
+static bool
+check_pinned(const struct config *c, struct failure *f)
+{
+	bool pin = config_string(c, KW_TLS_PIN) != NULL;
+
+	if ((!pin && config_string(c, KW_TLS_FINGERPRINT) == NULL) ||
+	    config_tls(c) == TLS_NONE || config_tls_verify(c))
+		return true;
+	failure_set(f, FAIL_CONFIG,
+	    "%s: %s needs a certificate that is verified",
+	    config_origin(c, pin ? KW_TLS_PIN : KW_TLS_FINGERPRINT),
+	    pin ? "tls_pin" : "tls_fingerprint");
+	failure_hint(f, "leave out 'tls_certcheck off' and 'tls may'");
+	return false;
+}
+
 static bool
 check_relay(const struct config *c, struct failure *f)
 {
@@ -336,7 +353,8 @@ check_relay(const struct config *c, struct failure *f)
 		    "%s: tls_cert_file and tls_key_file need each other",
 		    config_origin(c,
 			cert ? KW_TLS_CERT_FILE : KW_TLS_KEY_FILE));
-	return check_trust_options(c, f) && check_exposure(c, f);
+	return check_pinned(c, f) && check_trust_options(c, f) &&
+	    check_exposure(c, f);
 }
 
 static bool

@@ -493,9 +493,13 @@ send_message(struct delivery *d)
 	if (class == FAIL_NONE)
 		mem_set_exit(fail_status(FAIL_NONE));
 	record(d);
-	while (class != FAIL_NONE && choose_fallback(d)) {
+	/* One other account, whose own fallback is not followed: a circle of
+	   them would never end. */
+	if (class != FAIL_NONE && choose_fallback(d)) {
 		attempt(d);
 		class = result_class(&d->result);
+		if (class == FAIL_NONE)
+			mem_set_exit(fail_status(FAIL_NONE));
 		record(d);
 	}
 	if (d->result.failure.class != FAIL_NONE)

@@ -258,6 +258,9 @@ is_pin(const char *word, size_t len)
 	if (len > 7 && text_case_prefix(word, "sha256:")) {
 		word += 7;
 		len -= 7;
+	} else if (len > 8 && text_case_prefix(word, "sha256//")) {
+		word += 8;
+		len -= 8;
 	}
 	text = mem_strndup(word, len);
 	ok = text_hex_decode(&raw, text) && raw.len == 32;
@@ -376,14 +379,14 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_HOST] = { .name = "host", .check = check_host,
 	    .allowed = HOSTS ", or the path of a socket", .argument = "HOST",
 	    .doc = "the relay: name, address, or path of a socket" },
-	[KW_PORT] = { .name = "port", .type = KEYWORD_NUMBER, .low = 1,
-	    .high = 65535, .argument = "PORT",
+	[KW_PORT] = { .name = "port", .type = KEYWORD_NUMBER, .flags = TRUST,
+	    .low = 1, .high = 65535, .argument = "PORT",
 	    .doc = "its port (25; 465 with implicit TLS)" },
 	[KW_SOCKET] = { .name = "socket", .type = KEYWORD_PATH,
 	    .flags = TRUST, .check = check_path, .allowed = PATHS,
 	    .argument = "PATH", .doc = "Unix socket of the relay" },
 	[KW_PROTOCOL] = { .name = "protocol", .type = KEYWORD_CHOICE,
-	    .choices = protocols, .initial = "smtp", .argument = "PROTOCOL",
+	    .flags = TRUST, .choices = protocols, .initial = "smtp", .argument = "PROTOCOL",
 	    .doc = "smtp or lmtp" },
 	[KW_IP_FAMILY] = { .name = "ip_family", .type = KEYWORD_CHOICE,
 	    .choices = families, .synonyms = family_synonyms, .initial = "any",

@@ -62,7 +62,7 @@ write_stderr(struct buf *line)
 void
 log_warn(const char *format, ...)
 {
-	struct buf raw = BUF_INIT(LOG_RECORD_MAX), line = BUF_INIT(SIZE_MAX);
+	struct buf raw = BUF_INIT(SIZE_MAX), line = BUF_INIT(SIZE_MAX);
 	va_list ap;
 
 	va_start(ap, format);

@@ -240,6 +240,10 @@ index_header(struct message *m, struct failure *f)
 	m->facts.header_8bit = text_has_8bit(at, left);
 	m->facts.header_utf8 = m->facts.header_8bit && text_is_utf8(at, left);
 	for (; left > 0; at += len, left -= len) {
+		if (m->count == MESSAGE_FIELDS_MAX)
+			return failure_set(f, FAIL_DATA,
+			    "the header of the message has over %d fields",
+			    MESSAGE_FIELDS_MAX);
 		len = field_length(at, left, &m->facts.header_long);
 		index_field(m, at, len);
 	}

@@ -22,6 +22,8 @@ struct message;
 #define MESSAGE_MEMORY_MAX (1 << 20)
 /* The header is indexed in memory: a larger one is refused. */
 #define MESSAGE_HEADER_MAX (32 << 20)
+/* The index of its fields takes several times their bytes. */
+#define MESSAGE_FIELDS_MAX 1000000
 
 struct message *message_new(void);
 void message_free(struct message *m);

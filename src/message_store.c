@@ -346,15 +346,14 @@ load(struct message *m)
 	struct message_reader *r = &m->reader;
 	const struct message_store *s = &m->store;
 	uint64_t left = s->size - r->offset;
+	size_t want = left > MESSAGE_WINDOW ? MESSAGE_WINDOW : (size_t)left;
 	ssize_t n = (ssize_t)left;
 
 	if (s->fd < 0) {
 		r->span.at = s->memory.data + r->offset;
 	} else {
-		if (left > MESSAGE_WINDOW)
-			n = MESSAGE_WINDOW;
 		do
-			n = pread(s->fd, s->window, (size_t)n,
+			n = pread(s->fd, s->window, want,
 			    (off_t)(s->begin + r->offset));
 		while (n < 0 && errno == EINTR);
 		if (n == 0)

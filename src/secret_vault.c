@@ -55,9 +55,10 @@ secret_fetch(struct secret_vault *v, struct buf *out, struct failure *f)
 void
 secret_vault_free(struct secret_vault *v)
 {
-	if (!v->used)
+	if (!v->used && v->fd[0] == v->fd[1])
 		return;
 	close(v->fd[0]);
 	close(v->fd[1]);
+	v->fd[0] = v->fd[1] = 0;
 	v->used = false;
 }

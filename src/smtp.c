@@ -221,6 +221,11 @@ smtp_expect_silence(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
 {
 	char *words;
 
+	/* Late replies of a conversation that was given up must not be taken
+	   for answers to new commands. */
+	if (smtp->broken)
+		return failure_set(f, FAIL_TEMP, "%s: the connection is lost",
+		    phase_names[phase]);
 	if (!stream_has_input(smtp->stream))
 		return true;
 	if (!smtp_read(smtp, phase, smtp->params->reply_timeout, f))
@@ -355,17 +360,12 @@ smtp_greet(struct smtp *smtp, struct failure *f)
 {
 	if (!read_banner(smtp, f) || !say_hello(smtp, f))
 		return false;
-	if (smtp->tls || smtp->params->starttls == SMTP_STARTTLS_NEVER)
-		return true;
-	return start_tls(smtp, f);
-}
-
-bool
-smtp_start(struct smtp *smtp, struct failure *f)
-{
-	if (!smtp_greet(smtp, f))
+	if (!smtp->tls && smtp->params->starttls != SMTP_STARTTLS_NEVER &&
+	    !start_tls(smtp, f))
 		return false;
-	return smtp->params->credentials == NULL || smtp_authenticate(smtp, f);
+	/* What was refused on the way, and could be done without. */
+	failure_clear(f);
+	return true;
 }
 
 const struct smtp_reply *

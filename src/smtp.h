@@ -127,12 +127,9 @@ struct smtp *smtp_new(struct stream *s, const struct smtp_params *p);
 void smtp_free(struct smtp *smtp);
 
 /*
- * Banner, EHLO (HELO where neither TLS nor AUTH is needed), STARTTLS, AUTH.
+ * Banner, EHLO (HELO where neither TLS nor AUTH is needed), STARTTLS when due.
  * The failure's text begins with the phase and ends with the server's words.
  */
-bool smtp_start(struct smtp *smtp, struct failure *f);
-
-/* Banner and EHLO only (and STARTTLS when due): --serverinfo, --check. */
 bool smtp_greet(struct smtp *smtp, struct failure *f);
 
 /* AUTH, after smtp_greet(); the credentials are there. */

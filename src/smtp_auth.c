@@ -257,8 +257,10 @@ smtp_authenticate(struct smtp *smtp, struct failure *f)
 	   once: more would look like guessing to the server. */
 	for (tries = 0; tries < 2 && set != 0; tries++) {
 		m = sasl_best(set, p->credentials->binding_type != NULL);
-		if (run_exchange(smtp, m, f))
+		if (run_exchange(smtp, m, f)) {
+			failure_clear(f);
 			return true;
+		}
 		if (!mechanism_refused(smtp))
 			return false;
 		set &= ~(unsigned)m;

@@ -249,15 +249,36 @@ refusal_class(enum smtp_phase phase, const struct smtp_reply *r)
 	return refused[phase];
 }
 
+/*
+ * Which 2xx means that the command was done.  221 after the end of data is
+ * the answer to QUIT: the one that was due never came.
+ */
+static enum fail_class
+success_class(enum smtp_phase phase, int code)
+{
+	switch (phase) {
+	case SMTP_STARTTLS:
+		return code == 220 ? FAIL_NONE : FAIL_TEMP;
+	case SMTP_DATA:
+		return FAIL_PROTOCOL;
+	case SMTP_BODY:
+		if (code == 221)
+			return FAIL_UNKNOWN;
+		return code / 10 == 25 ? FAIL_NONE : FAIL_PROTOCOL;
+	case SMTP_MAIL:
+	case SMTP_RCPT:
+		return code / 10 == 25 ? FAIL_NONE : FAIL_PROTOCOL;
+	default:
+		return FAIL_NONE;
+	}
+}
+
 enum fail_class
 smtp_reply_class(enum smtp_phase phase, const struct smtp_reply *r)
 {
 	switch (r->code / 100) {
 	case 2:
-		if (phase == SMTP_DATA ||
-		    (phase == SMTP_STARTTLS && r->code != 220))
-			break;
-		return FAIL_NONE;
+		return success_class(phase, r->code);
 	case 3:
 		if (phase == SMTP_DATA && r->code == 354)
 			return FAIL_NONE;

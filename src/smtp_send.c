@@ -279,7 +279,10 @@ flush(struct transaction *t)
 	if (r == STREAM_OK)
 		return true;
 	/* The server may have said why before it closed. */
-	if (r == STREAM_ERROR && stream_has_input(smtp->stream))
+	if (r == STREAM_ERROR && t->taken < t->due && !collect(t))
+		return false;
+	if (r == STREAM_ERROR && t->taken >= t->due &&
+	    stream_has_input(smtp->stream))
 		return premature(t);
 	smtp->broken = true;
 	return failure_set(t->f, FAIL_TEMP, "sending the message: %s",
@@ -342,7 +345,12 @@ put_quit(struct transaction *t)
 static bool
 flush_last(struct transaction *t)
 {
-	if (!collect(t) || !flush(t))
+	if (!collect(t))
+		return false;
+	/* Not even the beginning of a reply. */
+	if (t->taken >= t->due && stream_buffered(t->smtp->stream) > 0)
+		return premature(t);
+	if (!flush(t))
 		return false;
 	t->complete = t->smtp->complete = true;
 	return true;
@@ -644,12 +652,17 @@ smtp_send(struct smtp *smtp, const struct smtp_mail *mail,
 	    (t.refused || t.accepted == 0 ||
 		(mail->partial_reject && t.rejected != FAIL_NONE))) {
 		abandon(&t);
+		smtp->complete = false; /* refused before the message was */
 		if (!t.refused)
 			settle(&t, t.rejected, 0,
 			    "not sent: another recipient was refused");
 	} else if (ok && send_message(&t)) {
 		read_final(&t);
 	}
+	/* The message went along, and the connection ended before the answers
+	   to its envelope came. */
+	if (!ok && t.complete && !t.refused)
+		unknown_status(&t);
 	/* A line that could not be made leaves others queued behind. */
 	if (!ok && stream_queued(smtp->stream) > 0)
 		smtp->broken = true;

@@ -224,7 +224,8 @@ run_session(struct session *t)
 	pthread_create(&thread, NULL, serve, &t->script);
 	stream = stream_new(fds[0]);
 	smtp = smtp_new(stream, &t->params);
-	t->started = smtp_start(smtp, &t->f);
+	t->started = smtp_greet(smtp, &t->f) &&
+	    (t->params.credentials == NULL || smtp_authenticate(smtp, &t->f));
 	if (t->started)
 		t->sent = smtp_send(smtp, &t->mail, t->rcpts, t->count, &source,
 		    &t->f);
