@@ -222,6 +222,13 @@ secure_mode(const struct config *c)
 							     TLS_STARTTLS;
 }
 
+static bool
+is_pinned(const struct config *c)
+{
+	return config_string(c, KW_TLS_PIN) != NULL ||
+	    config_string(c, KW_TLS_FINGERPRINT) != NULL;
+}
+
 static int
 automatic_mode(const struct config *c)
 {
@@ -231,7 +238,7 @@ automatic_mode(const struct config *c)
 	if (config_string(c, KW_SOCKET) != NULL)
 		return TLS_NONE;
 	/* A port that speaks TLS from its first byte has no STARTTLS. */
-	if (c->mechanisms != 0 || secure == TLS_IMPLICIT)
+	if (c->mechanisms != 0 || secure == TLS_IMPLICIT || is_pinned(c))
 		return secure;
 	if (is_local(c) || port == NULL || strcmp(port, PORT_SMTP) == 0)
 		return TLS_MAY;
@@ -331,8 +338,7 @@ check_pinned(const struct config *c, struct failure *f)
 {
 	bool pin = config_string(c, KW_TLS_PIN) != NULL;
 
-	if ((!pin && config_string(c, KW_TLS_FINGERPRINT) == NULL) ||
-	    config_tls(c) == TLS_NONE || config_tls_verify(c))
+	if (!is_pinned(c) || config_tls(c) == TLS_NONE || config_tls_verify(c))
 		return true;
 	failure_set(f, FAIL_CONFIG,
 	    "%s: %s needs a certificate that is verified",

@@ -656,6 +656,8 @@ handshake(struct tls *tls, struct stream *s, struct failure *f)
 				return fail_timeout(tls, f);
 		} else if (gnutls_error_is_fatal(r) != 0)
 			break;
+		else if (stream_left(s) == 0)
+			return fail_timeout(tls, f);
 	}
 	gnutls_alert_send_appropriate(tls->session, r);
 	return fail_handshake(tls, r, f);

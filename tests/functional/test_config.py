@@ -919,6 +919,21 @@ def test_every_field_that_tells_the_sender_gets_a_domain(onehop):
         b"Reply-To: Admin <root@y.example>"]
 
 
+@pytest.mark.parametrize("line", ["tls_certcheck off", "tls may"])
+def test_a_pin_that_would_not_be_looked_at(onehop, line):
+    refused(onehop, 78, words=["tls_pin", "verified"],
+            config=f"tls starttls\ntls_pin sha256:{'ab' * 32}\n{line}\n")
+
+
+def test_a_circle_of_fallbacks_ends(onehop, tmp_path):
+    log = tmp_path / "log"
+    result = onehop.run(["-a", "a", "rcpt@example.net"], stdin=MESSAGE, config=(
+        f"defaults\nhost 127.0.0.1\nport 1\ntls off\nfrom a@b.example\n"
+        f"logfile {log}\naccount a\nfallback b\naccount b\nfallback a\n"))
+    assert result.status == 75, result
+    assert len(log.read_text().splitlines()) == 2
+
+
 def test_from_policy_keep_touches_no_field(onehop):
     stdin = (b"From: root\nSender: root\nReply-To: root\nDate: x\n"
              b"Message-ID: <1@x>\n\nhi\n")
