@@ -13,6 +13,7 @@
 #include "idn.h"
 #include "invocation.h"
 #include "privilege.h"
+#include "sandbox.h"
 
 /* "mode 0640, owner root, group mail" and who can read a file. */
 static char *
@@ -125,6 +126,7 @@ check_configuration(struct check *k, const struct config_request *request)
 		check_fail(&s, &k->failure);
 	if (k->config != NULL)
 		list_files(k, &s);
+	check_detail(&s, "sandbox while sending: %s", sandbox_describe());
 	return check_end(&k->report, &s);
 }
 

@@ -29,7 +29,8 @@ configure(const struct invocation *inv)
 	struct failure f = FAILURE_INIT;
 	int status = 0;
 
-	if (setup_account(inv->mode_argument, &text, &f))
+	/* It needs no password, and talks to a name server. */
+	if (privilege_drop(&f) && setup_account(inv->mode_argument, &text, &f))
 		fputs(buf_str(&text), stdout);
 	else
 		status = fail(&f);

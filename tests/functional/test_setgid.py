@@ -368,6 +368,32 @@ def test_158_no_password_in_memory_while_sending(where, place, relay):
         released(place, relay, process)
 
 
+@pytest.mark.parametrize("line", ["secrets_file @/pw", "passwordeval cat @/pw"])
+def test_158_nor_without_setgid(line, place, relay):
+    """Unless it is in the configuration, which stays."""
+    plain = place.install(0o755, "plain")
+    configure(place, relay)
+    words = PASSWORD if "eval" in line else f"127.0.0.1 {USER} = {PASSWORD}\n"
+    (place.home / "conf").write_text(relay.config(
+        f"user {USER}", line.replace("@", str(place.home))))
+    (place.home / "pw").write_text(words)
+    for name in ("conf", "pw"):
+        os.chown(place.home / name, NOBODY, NOBODY)
+        (place.home / name).chmod(0o600)
+    relay.stall()
+    process = place.start(["-C", str(place.home / "conf"), "a@example.net"],
+                          program=plain)
+    process.stdin.write(MESSAGE)
+    process.stdin.close()
+    process.stdin = None
+    assert relay.arrived.wait(20), process.stderr.read()
+    try:
+        assert not [(line, secret) for line, text in memory_of(process.pid)
+                    for secret in SECRETS if secret in text]
+    finally:
+        released(place, relay, process)
+
+
 @pytest.mark.parametrize("closed", range(8))
 def test_159_descriptors_that_are_closed(closed, box, relay):
     which = [fd for fd in range(3) if closed & 1 << fd]
