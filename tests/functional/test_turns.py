@@ -149,6 +149,16 @@ def test_a_large_message_takes_few_writes(onehop, pki, words):
     assert len(trace.writes()) <= most
 
 
+@pytest.mark.parametrize("words", (CASES[0], CASES[1], CASES[-1]), ids=name)
+def test_a_slow_server_gets_every_byte(onehop, pki, words):
+    """Flights that the connection takes in parts."""
+    lines = [b"%07d .%s" % (n, LINE) for n in range(40000)]
+    server = send(onehop, pki, words + ("slow",), 1,
+                  HEADER + b"".join(line + b"\n" for line in lines))
+    body = b"".join(line + b"\r\n" for line in lines)
+    assert server.messages[0].endswith(b"\r\n\r\n" + body)
+
+
 @pytest.mark.parametrize("words", (CASES[0], CASES[-1]), ids=name)
 def test_nothing_is_looked_up_that_is_known(onehop, pki, words):
     """Sender, host and EHLO name are complete: no resolver, no users."""

@@ -19,7 +19,7 @@ PATIENCE = 20
 
 class TurnServer:
     """Takes one connection. Words: "implicit" or "starttls" for TLS, else
-    none; "pipelining"; "chunking"."""
+    none; "pipelining"; "chunking"; "slow" to take little at a time."""
 
     def __init__(self, pki, *words):
         self.words = words
@@ -34,6 +34,9 @@ class TurnServer:
                                       pki.cert("good").key)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(PATIENCE)
+        if "slow" in words:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
+                                      4096)
         self.port = self._listener.getsockname()[1]
         self._socket = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
