@@ -42,17 +42,21 @@ copy_lines(struct buf *to, const struct buf *from)
 static void
 report_connect(struct check *k)
 {
-	const struct net_peer *peer = relay_peer(k->relay);
 	char *name = relay_name(k->config);
 	struct check_step s;
 
-	check_begin(&s, "connect");
-	check_text(&s, "%s", name);
-	if (peer->address[0] != '\0')
-		check_text(&s, " at %s", peer->address);
-	check_text(&s, " in %lld ms",
-	    (long long)relay_times(k->relay)->connect);
-	check_end(&k->report, &s);
+	if (!k->connected) {
+		check_begin(&s, "connect");
+		check_text(&s, "%s", name);
+		if (k->relay != NULL &&
+		    relay_peer(k->relay)->address[0] != '\0')
+			check_text(&s, " at %s", relay_peer(k->relay)->address);
+		if (k->relay != NULL)
+			check_text(&s, " in %lld ms",
+			    (long long)relay_times(k->relay)->connect);
+		check_end(&k->report, &s);
+	}
+	k->connected = true;
 	free(name);
 }
 
@@ -140,6 +144,8 @@ report_failure(struct check *k)
 	bool suspect = is_port_suspect(k);
 	struct check_step s;
 
+	if (k->phase > RELAY_CONNECT)
+		report_connect(k);
 	check_begin(&s, names[k->phase]);
 	check_fail(&s, &k->failure);
 	check_end(&k->report, &s);

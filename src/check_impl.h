@@ -21,6 +21,7 @@ struct check {
 	struct secret_vault vault;
 	struct relay_params params;
 	enum relay_phase phase;
+	bool connected; /* step "connect" is done */
 	struct relay *relay;
 	char *host; /* A-labels; NULL for a Unix socket */
 	struct failure failure;

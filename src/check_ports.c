@@ -113,6 +113,7 @@ connect_each(struct check *k)
 		    "not every address can be connected; "
 		    "'ip_family' leaves out those of one kind");
 	net_tries_free(&tries);
+	k->connected = true;
 	return check_end(&k->report, &s);
 }
 

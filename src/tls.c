@@ -497,6 +497,8 @@ static const struct {
 	{ "554", "it speaks SMTP without TLS here", NULL },
 	{ "250", "it sent more in clear after its answer to STARTTLS", NULL },
 	{ "HTTP", "it speaks HTTP", "check 'host' and 'port'" },
+	{ "<!DOCTYPE HTML", "it speaks HTTP", "check 'host' and 'port'" },
+	{ "<html", "it speaks HTTP", "check 'host' and 'port'" },
 	{ "+OK", "it speaks POP3", "check 'host' and 'port'" },
 	{ "* ", "it speaks IMAP", "check 'host' and 'port'" },
 	{ "SSH-", "it speaks SSH", "check 'host' and 'port'" },
@@ -526,7 +528,8 @@ read_rest(struct tls *tls)
 static bool
 fail_plain(struct tls *tls, struct failure *f)
 {
-	const char *words = "it does not speak TLS here", *hint = NULL;
+	const char *words = "it speaks something else";
+	const char *hint = "check 'host' and 'port'";
 	struct buf said = BUF_INIT(TLS_FIRST_MAX);
 	size_t i, len;
 

@@ -381,8 +381,8 @@ def test_http(tls, onehop, pki):
         report = wrong(onehop, pki, web.port, tls)
         assert report.status == 75, report.result.out
         assert f"port {web.port}: open, HTTP" in report.step("ports")
-    if tls != "implicit":
-        assert "HTTP" in report.step("greeting")
+    assert report.names[2:4] == ["connect", report.failed[0]]
+    assert "HTTP" in report.step(report.failed[0])
     assert report.seconds < SECONDS
 
 
@@ -565,6 +565,7 @@ def test_each_address(onehop, network, pki):
     assert report.status == 0, report.result.out
     assert "127.0.0.1" in report.step("resolve")
     assert "::1" in report.step("resolve")
+    assert report.names.count("connect") == 1
     assert "::1: connected in" in report.step("connect")
     assert "127.0.0.1: Connection refused" in report.step("connect")
     assert report.warnings("connect")
