@@ -156,15 +156,6 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 	return GO_ON;
 }
 
-static bool
-is_xtext(const char *value)
-{
-	for (; *value != '\0'; value++)
-		if (*value < '!' || *value > '~' || *value == '=')
-			return false;
-	return true;
-}
-
 /* One parameter of MAIL (RFC 1870, 6152, 6531, 3461, 8689, 4954). */
 static bool
 mail_param(struct server *s, const struct serve_param *p)
@@ -194,7 +185,7 @@ mail_param(struct server *s, const struct serve_param *p)
 	if (strcmp(p->key, "ENVID") == 0) {
 		free(s->envid);
 		s->envid = mem_strdup(value);
-		return p->value != NULL && is_xtext(value);
+		return p->value != NULL && serve_is_xtext(value);
 	}
 	/* Who authenticated to whom is not ours to vouch for: ignored. */
 	return strcmp(p->key, "AUTH") == 0;
@@ -260,7 +251,8 @@ do_mail(struct server *s, const char *arguments)
 }
 
 static const char *
-rcpt_param(const struct serve_path *path, const char *key, bool *fine)
+rcpt_param(const struct serve_path *path, const char *key,
+    bool (*is_right)(const char *value), bool *fine)
 {
 	const char *value = NULL;
 	size_t i;
@@ -268,7 +260,7 @@ rcpt_param(const struct serve_path *path, const char *key, bool *fine)
 	for (i = 0; i < path->count; i++)
 		if (strcmp(path->params[i].key, key) == 0) {
 			value = path->params[i].value;
-			*fine = *fine && value != NULL && is_xtext(value);
+			*fine = *fine && value != NULL && is_right(value);
 		}
 	return value;
 }
@@ -292,8 +284,8 @@ add_rcpt(struct server *s, const struct serve_path *path)
 	const struct smtp_reply *reply;
 	struct failure f = FAILURE_INIT;
 	bool fine = rcpt_params_known(path);
-	const char *notify = rcpt_param(path, "NOTIFY", &fine);
-	const char *orcpt = rcpt_param(path, "ORCPT", &fine);
+	const char *notify = rcpt_param(path, "NOTIFY", serve_is_notify, &fine);
+	const char *orcpt = rcpt_param(path, "ORCPT", serve_is_orcpt, &fine);
 
 	if (!fine) {
 		serve_reply(s, 555, "5.5.4", "parameter not understood");

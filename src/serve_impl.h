@@ -113,6 +113,11 @@ bool serve_parse_path(const char *text, const char *word,
     struct serve_path *out);
 void serve_free_path(struct serve_path *p);
 
+/* Values of ENVID, NOTIFY and ORCPT (RFC 3461 sections 4 and 5). */
+bool serve_is_xtext(const char *value);
+bool serve_is_notify(const char *value);
+bool serve_is_orcpt(const char *value);
+
 /*
  * Dot-unstuffing (RFC 5321 section 4.5.2).  Only CRLF "." CRLF ends a
  * message; a client that ends its commands with LF alone may end lines so.

@@ -105,6 +105,44 @@ serve_free_path(struct serve_path *p)
 	memset(p, 0, sizeof(*p));
 }
 
+bool
+serve_is_xtext(const char *value)
+{
+	for (; *value != '\0'; value++)
+		if (*value < '!' || *value > '~' || *value == '=')
+			return false;
+	return true;
+}
+
+bool
+serve_is_notify(const char *value)
+{
+	static const char *const events[] = { "SUCCESS", "FAILURE", "DELAY" };
+	size_t len, i;
+
+	if (text_casecmp(value, "NEVER") == 0)
+		return true;
+	for (;; value += len + 1) {
+		len = strcspn(value, ",");
+		for (i = 0; i < 3; i++)
+			if (text_case_equal(value, len, events[i]))
+				break;
+		if (i == 3)
+			return false;
+		if (value[len] == '\0')
+			return true;
+	}
+}
+
+bool
+serve_is_orcpt(const char *value)
+{
+	const char *semicolon = strchr(value, ';');
+
+	return semicolon != NULL && semicolon != value &&
+	    semicolon[1] != '\0' && serve_is_xtext(value);
+}
+
 enum dots_state { LINE_START, IN_LINE, AFTER_CR, AFTER_DOT, AFTER_DOT_CR };
 
 void
