@@ -7,6 +7,7 @@ import random
 import re
 import select
 import signal
+import smtplib
 import socket
 import subprocess
 import time
@@ -320,6 +321,62 @@ def test_injection_through_rcpt(onehop):
             assert client.code(f"RCPT TO:{bad}") // 100 == 5, bad
         client.quit()
     assert not sink.recipients
+
+
+@pytest.mark.parametrize("value,fine", [
+    ("NOTIFY=NEVER", True), ("NOTIFY=success,Delay,FAILURE", True),
+    ("NOTIFY=", False), ("NOTIFY", False), ("NOTIFY=BOGUS", False),
+    ("NOTIFY=SUCCESS,", False), ("NOTIFY=NEVER,DELAY", False),
+    ("ORCPT=rfc822;a+40b@c.example", True), ("ORCPT=rfc822", False),
+    ("ORCPT=;a", False), ("ORCPT=rfc822;", False), ("X=1", False)])
+def test_parameters_of_rcpt(onehop, tmp_path, value, fine):
+    """RFC 3461: refused here, whatever the relay would make of it."""
+    client = Client(onehop, f"backend files\nfiles_path {tmp_path}/out\n")
+    client.greet()
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    assert client.code(f"RCPT TO:<c@d.example> {value}") \
+        == (250 if fine else 555)
+    client.quit()
+
+
+def test_requiretls_that_cannot_be_had(onehop):
+    with Sink(ehlo=["REQUIRETLS"]) as sink:
+        client = session(onehop, sink)
+        code, _ = client.say("MAIL FROM:<a@b.example> REQUIRETLS")
+        assert code // 100 == 5
+        client.quit()
+    assert not any(c.startswith("MAIL") for c in sink.commands)
+
+
+@pytest.mark.parametrize("message,code,body", [
+    (HEADER + b"Subject: a\0b\r\n\r\nx\r\n", 554, None),
+    (b"\0\r\n", 250, b"\0\r\n"),
+    (b"", 250, b""),
+    (b"\r\n", 250, b""),
+    (HEADER + b"\r\n" + b"z" * 1000000 + b"\r\n", 250,
+     b"z" * 1000000 + b"\r\n"),
+    (HEADER + b"\r\na\0b\x1b[2J\x7f\r\n", 250, b"a\0b\x1b[2J\x7f\r\n"),
+    (HEADER + b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; "
+     b"boundary=x\r\n\r\n--x\r\n\r\na\0b\r\n--x--\r\n", 554, None),
+    (HEADER + b"\r\na\rb\r\n", 554, None),
+    (HEADER + b"\r\na\nb\r\n", 554, None)], ids=range(9))
+def test_messages_that_are_odd(onehop, message, code, body):
+    """Each has an answer, the session stays in step, and what was refused
+    is nowhere."""
+    with Sink() as sink:
+        client = session(onehop, sink)
+        client.begin()
+        assert client.data(message + b".\r\n")[0] == code
+        assert client.code("NOOP") == 250
+        client.begin()
+        assert client.data(HEADER + b"\r\nlast\r\n.\r\n")[0] == 250
+        client.quit()
+    *odd, last = sink.messages
+    assert last == HEADER + b"\r\nlast\r\n"
+    assert len(odd) == (body is not None)
+    for stored in odd:
+        assert email.message_from_bytes(stored).get_payload(
+            decode=True) == body
 
 
 def test_too_many_errors_end_the_session(onehop):
@@ -772,6 +829,45 @@ def test_a_relay_that_can_do_nothing(onehop):
     assert message.get_payload(decode=True).decode() == text
 
 
+class Wire(smtplib.SMTP):
+    """Python's client, on a socket that is there already."""
+
+    def __init__(self, sock):
+        super().__init__(local_hostname="client.example", timeout=20)
+        self.sock = sock
+        code, _ = self.getreply()
+        assert code == 220
+
+
+@pytest.mark.parametrize("hello", ["ehlo", "helo", "lhlo"])
+def test_pythons_client_on_a_socket(onehop, hello):
+    """smtplib: pipelined by nobody, with extensions where they are offered,
+    over one descriptor for both ways."""
+    with Sink(at={"RCPT 2": "550 5.1.1 no"}) as sink:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            process = subprocess.Popen(
+                ["onehop", "-C", onehop.write_config(sink.config), "-bs"],
+                executable=str(binary()), stdin=theirs, stdout=theirs,
+                stderr=subprocess.PIPE, env={**MINIMAL_ENV, **SANITIZER_ENV})
+            theirs.close()
+            wire = Wire(ours)
+            if hello == "lhlo":
+                wire.ehlo_msg = "lhlo"
+            assert (wire.helo if hello == "helo" else wire.ehlo)()[0] == 250
+            refused = wire.sendmail(
+                "me@b.example", ["x@d.example", "bad@d.example"],
+                HEADER + b"\r\none\r\n.\r\n..two\r\n")
+            assert refused == {"bad@d.example": (550, b"5.1.1 no")}
+            assert wire.noop()[0] == 250 and wire.rset()[0] == 250
+            assert wire.quit()[0] == 221
+        assert process.communicate(timeout=20) == (None, b"")
+    assert process.returncode == 0
+    assert sink.message.endswith(HEADER + b"\r\none\r\n.\r\n..two\r\n")
+    protocol = {"ehlo": b"ESMTP", "helo": b"SMTP", "lhlo": b"LMTP"}[hello]
+    assert b" with " + protocol + b";" in sink.message.replace(b"\r\n", b"")
+
+
 # -- Line ends and dots ------------------------------------------------------
 
 PIECES = [b".", b"..", b"\r\n", b"\r\n.", b"\r\n..\r\n", b"x", b"\x00",
@@ -971,3 +1067,42 @@ def test_eof_in_chunks_sends_nothing(onehop, cut):
         client.process.stdin = None
         assert client.end().status == 66
     assert not sink.messages
+
+
+def test_late_replies_are_not_taken_for_others(onehop):
+    """A relay that answers too late is given up: what it says then must not
+    be taken for the answer to another command."""
+    late = [{"drip": "250 2.1.5 late\r\n", "seconds": 0.2}]
+    with Sink(connections=2, at={"RCPT 1": late}) as sink:
+        client = Client(onehop, sink.config + "reply_timeout 1\n")
+        client.greet()
+        assert client.code("MAIL FROM:<a@b.example>") == 250
+        assert client.code("RCPT TO:<x@d.example>") == 451
+        time.sleep(3)
+        assert client.code("RCPT TO:<y@d.example>") == 451
+        assert client.code("DATA") == 503
+        assert client.code("RSET") == 250
+        client.process.stdin.close()
+        client.process.stdin = None
+        client.end()
+    assert not sink.messages
+
+
+def test_too_many_recipients(onehop):
+    with Sink() as sink:
+        client = session(onehop, sink)
+        assert client.code("MAIL FROM:<a@b.example>") == 250
+        client.send(b"".join(b"RCPT TO:<r%d@d.example>\r\n" % n
+                             for n in range(10001)))
+        codes = [client.reply(60)[0] for _ in range(10001)]
+        assert codes == [250] * 10000 + [452]
+        client.quit()
+
+
+def test_a_relay_that_knows_only_helo(onehop):
+    with Sink(at={"EHLO": "502 5.5.1 what"}) as sink:
+        client = session(onehop, sink)
+        client.begin()
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+        assert client.quit().status == 0
+    assert sink.message == HEADER + b"\r\nx\r\n"
