@@ -33,9 +33,13 @@ def run(onehop, argv, stdin, options=(), limits="", timeout=30):
              *argv]
     if limits:
         words = ["sh", "-c", f'{limits}; exec "$@"', "sh", *words]
-    done = subprocess.run(words, input=stdin, capture_output=True,
-                          env=environment(), timeout=timeout, check=False,
-                          cwd=onehop.directory)
+    # How many reads a pipe takes is chance.
+    source = onehop.directory / "stdin"
+    source.write_bytes(stdin)
+    with open(source, "rb") as file:
+        done = subprocess.run(words, stdin=file, capture_output=True,
+                              env=environment(), timeout=timeout, check=False,
+                              cwd=onehop.directory)
     result = program.Result(words, done.returncode, done.stdout, done.stderr)
     program.check_sanitizers(result)
     return result, trace.read_text(errors="replace").splitlines()
