@@ -228,6 +228,23 @@ def test_debian_cron_with_a_list(stage):
     assert stage.sink.recipients == ["one@x.example", "two@x.example"]
 
 
+def test_debian_cron_with_aliases(top, postfix, unique):
+    """root is somebody, in the envelope and in To:."""
+    (top / "aliases").write_text(f"root: {unique}@example.org\n")
+    stage = Stage(top, postfix.config("plain-strict")
+                  + f"aliases {top}/aliases\ndefault_domain example.org\n")
+    try:
+        start_cron(stage, "root")
+        stored = postfix.take(f"{unique}@example.org")
+    finally:
+        stage.stop()
+    message = email.message_from_bytes(stored.data,
+                                       policy=email.policy.default)
+    assert stored.sender == b"sender@example.org"
+    assert address(message["To"]) == f"{unique}@example.org"
+    assert address(message["From"]) == "root@example.org"
+
+
 def test_debian_cron_before_a_strict_relay(strict, postfix, unique):
     start_cron(strict, unique)
     stored = postfix.take(f"{unique}@example.org")

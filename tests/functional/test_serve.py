@@ -699,6 +699,28 @@ def test_the_relay_closes_within_a_message(onehop, state):
     assert len(sink.server.connections) == 2
 
 
+@pytest.mark.parametrize("state", ["CONNECT", "MAIL", "RCPT", "DATA", "DOT"])
+def test_a_relay_that_falls_silent(onehop, state):
+    """Never a hang: the limits of the relay's side answer for it, and the
+    next message has a connection of its own."""
+    with Sink(connections=2, at={f"{state} 1": ["stall"]}) as sink:
+        client = Client(onehop, sink.config + "reply_timeout 1\n"
+                        "data_timeout 1\n")
+        client.greet()
+        code = client.code("MAIL FROM:<a@b.example>")
+        if state in ("RCPT", "DATA", "DOT"):
+            code = client.code("RCPT TO:<c@d.example>")
+        if state in ("DATA", "DOT"):
+            code, _ = client.data(HEADER + b"\r\none\r\n.\r\n")
+        assert code == 451
+        sink.server.settings["at"].clear()
+        assert client.code("RSET") == 250
+        client.begin()
+        assert client.data(HEADER + b"\r\ntwo\r\n.\r\n")[0] == 250
+        client.quit()
+    assert sink.messages[-1] == HEADER + b"\r\ntwo\r\n"
+
+
 def test_two_accounts_by_sender(onehop):
     """The sender chooses the account, message by message."""
     with Sink() as one, Sink(connections=2) as two:
