@@ -1,0 +1,180 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "caller.h"
+#include "outcome.h"
+#include "secret.h"
+
+static void
+test_words(void **unused)
+{
+	static const struct {
+		uid_t uid;
+		const char *word;
+		bool match;
+	} rows[] = {
+		{ 0, "0", true },
+		{ 0, "root", true },
+		{ 0, "*", true },
+		{ 33, "33", true },
+		{ 33, "3", false },
+		{ 33, "333", false },
+		{ 33, "10-40", true },
+		{ 33, "33-33", true },
+		{ 33, "34-40", false },
+		{ 33, "10-32", false },
+		{ 4294967294U, "4294967294", true },
+		{ 33, "root", false },
+		{ 33, "no-such-user", false },
+		{ 33, "", false },
+		{ 33, "33x", false },
+	};
+	struct caller who = { .known = true };
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		who.uid = rows[i].uid;
+		assert_int_equal(caller_matches(&who, rows[i].word,
+				     strlen(rows[i].word)),
+		    rows[i].match);
+	}
+}
+
+/* A list goes on behind a word. */
+static void
+test_words_have_a_length(void **unused)
+{
+	struct caller who = { .known = true, .uid = 33 };
+
+	(void)unused;
+	assert_true(caller_matches(&who, "33,44", 2));
+	assert_false(caller_matches(&who, "334", 1));
+}
+
+/* Who is not known has no uid, not even that of the memory's last user. */
+static void
+test_nobody_known(void **unused)
+{
+	struct caller who = { .known = false, .uid = 0 };
+
+	(void)unused;
+	assert_true(caller_matches(&who, "*", 1));
+	assert_false(caller_matches(&who, "0", 1));
+	assert_false(caller_matches(&who, "0-4294967295", 12));
+	assert_false(caller_matches(&who, "root", 4));
+}
+
+static void
+check_words(const struct caller *who, const char *expected)
+{
+	char *words = caller_words(who);
+
+	assert_string_equal(words, expected);
+	free(words);
+}
+
+static void
+test_descriptors(void **unused)
+{
+	struct caller who;
+	int fd[2], null;
+
+	(void)unused;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	caller_of(&who, fd[0]);
+	assert_true(who.is_socket);
+	assert_true(who.known);
+	assert_int_equal(who.uid, getuid());
+	close(fd[0]);
+	close(fd[1]);
+	null = open("/dev/null", O_RDONLY);
+	caller_of(&who, null);
+	assert_false(who.is_socket);
+	assert_true(who.known);
+	assert_int_equal(who.uid, getuid());
+	close(null);
+	/* Not connected: there is nobody. */
+	fd[0] = socket(AF_UNIX, SOCK_STREAM, 0);
+	caller_of(&who, fd[0]);
+	assert_true(who.is_socket);
+	assert_false(who.known);
+	check_words(&who, "(from unknown)");
+	close(fd[0]);
+}
+
+static void
+test_trace_words(void **unused)
+{
+	struct caller who = { .known = true, .uid = 4294967294U };
+
+	(void)unused;
+	check_words(&who, "(from uid 4294967294)");
+	who.known = false;
+	strcpy(who.address, "192.0.2.1");
+	check_words(&who, "(from [192.0.2.1])");
+	strcpy(who.address, "2001:db8::1");
+	check_words(&who, "(from [IPv6:2001:db8::1])");
+}
+
+/* ---- what waits in a pipe ---- */
+
+static void
+test_vault(void **unused)
+{
+	struct buf in = BUF_INIT(SECRET_MAX), out = BUF_INIT(SECRET_MAX);
+	struct secret_vault v = { 0 };
+	struct failure f = FAILURE_INIT;
+	size_t len, i;
+
+	(void)unused;
+	for (len = 0; len <= SECRET_MAX; len = len * 3 + 1) {
+		for (i = 0; i < len; i++)
+			buf_addc(&in, (int)(i * 7 % 256));
+		assert_true(secret_put_away(&v, &in, &f));
+		assert_int_equal(in.len, 0);
+		/* As often as there are connections. */
+		for (i = 0; i < 3; i++) {
+			assert_true(secret_fetch(&v, &out, &f));
+			assert_int_equal(out.len, len);
+			buf_clear(&out);
+		}
+		secret_vault_free(&v);
+	}
+	for (i = 0; i < SECRET_MAX; i++)
+		buf_addc(&in, 'x');
+	assert_true(secret_put_away(&v, &in, &f));
+	assert_true(secret_fetch(&v, &out, &f));
+	assert_int_equal(out.len, SECRET_MAX);
+	secret_vault_free(&v);
+	secret_vault_free(&v);
+	buf_free(&in);
+	buf_free(&out);
+	failure_free(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_words_have_a_length),
+		cmocka_unit_test(test_nobody_known),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_trace_words),
+		cmocka_unit_test(test_vault),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
