@@ -8,15 +8,15 @@
 #include "fuzz.h"
 #include "outcome.h"
 
+/* As one with raised privilege: no environment, no home, no files. */
 static struct config *
-new_config(void)
+new_config(struct failure *f)
 {
-	struct config *c = calloc(1, sizeof(*c));
+	struct config_request request = { .privileged = true,
+		.directory = "/nonexistent" };
+	struct config *c = config_load(&request, f);
 
 	CHECK(c != NULL);
-	/* No environment, no home. */
-	c->request.privileged = true;
-	c->directory = "/nonexistent";
 	return c;
 }
 
@@ -61,7 +61,7 @@ check_again(const struct config *c, struct failure *f)
 {
 	struct buf dump = BUF_INIT(SIZE_MAX), values = BUF_INIT(SIZE_MAX);
 	struct buf again = BUF_INIT(SIZE_MAX), same = BUF_INIT(SIZE_MAX);
-	struct config *other = new_config();
+	struct config *other = new_config(f);
 
 	config_dump(c, &dump);
 	values_of(&dump, &values);
@@ -82,7 +82,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct failure f = FAILURE_INIT;
-	struct config *c = new_config();
+	struct config *c = new_config(&f);
 	char *sender;
 
 	if (parse(c, (const char *)data, size, &f)) {

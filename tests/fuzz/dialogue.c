@@ -109,7 +109,8 @@ run(struct stream *s, const struct wire *w, const struct smtp_params *p,
 
 	outcome_init(&rcpts[0].outcome);
 	outcome_init(&rcpts[1].outcome);
-	if (smtp_start(smtp, &f))
+	if (smtp_greet(smtp, &f) &&
+	    (p->credentials == NULL || smtp_authenticate(smtp, &f)))
 		sent = smtp_send(smtp, &mail, rcpts, 2, &source, &f);
 	check_result(sent, smtp, w, rcpts, p);
 	CHECK(sent || f.class != FAIL_NONE ||

@@ -89,7 +89,7 @@ send_message(struct message *m, struct wire *w, struct failure *f)
 
 	w->patient = true;
 	outcome_init(&rcpt.outcome);
-	CHECK(smtp_start(smtp, f));
+	CHECK(smtp_greet(smtp, f));
 	CHECK(smtp_send(smtp, &mail, &rcpt, 1, &source, f));
 	outcome_free(&rcpt.outcome);
 	smtp_free(smtp);
