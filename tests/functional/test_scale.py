@@ -96,7 +96,8 @@ NONSENSE = {
     "open": b"(" * 1000000, "nested": b"(" * 1000000 + b")" * 1000000,
     "escaped": b"(\\" * 500000, "angle": b"<" * 1000000,
     "quotes": b'"' + b"\\\"" * 500000, "commas": b"," * 1000000,
-    "groups": b"a:" * 500000, "dots": b"a." * 500000, "brackets": b"[" * 1000000,
+    "groups": b"a:" * 500000, "dots": b"a." * 500000,
+    "brackets": b"[" * 1000000,
     "words": b"=?utf-8?q?" * 100000,
 }
 

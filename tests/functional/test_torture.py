@@ -97,8 +97,8 @@ def allocations(count):
 def run_tortured(argv, number, mark):
     mark.unlink(missing_ok=True)
     done = subprocess.run(
-        [str(plain.binary()), *argv], input=MESSAGE, capture_output=True, check=False,
-        timeout=30, env={**program.MINIMAL_ENV,
+        [str(plain.binary()), *argv], input=MESSAGE, capture_output=True,
+        check=False, timeout=30, env={**program.MINIMAL_ENV,
                          "LD_PRELOAD": str(plain.failing_allocator()),
                          "TORTURE": str(number), "TORTURE_MARK": str(mark)})
     return done, mark.read_text() if mark.exists() else ""
