@@ -690,8 +690,9 @@ open_session(struct tls *tls, struct failure *f)
 		r = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS,
 		    tls->id.name, strlen(tls->id.name));
 	if (r < 0)
-		return failure_set(f, FAIL_SOFTWARE, "GnuTLS: %s",
-		    gnutls_strerror(r));
+		return failure_set(f,
+		    r == GNUTLS_E_MEMORY_ERROR ? FAIL_TEMP : FAIL_SOFTWARE,
+		    "GnuTLS: %s", gnutls_strerror(r));
 	gnutls_session_set_ptr(tls->session, tls);
 	gnutls_session_set_verify_function(tls->session, verify);
 	gnutls_transport_set_ptr(tls->session, tls);
