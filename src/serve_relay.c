@@ -100,6 +100,18 @@ serve_use_privilege(struct server *s, struct failure *f)
 	return privilege_drop(f) && ok;
 }
 
+/* RFC 1870: what is larger than the relay says is not tried. */
+static bool
+fits_relay(const struct smtp_caps *caps, uint64_t size, struct failure *f)
+{
+	if ((caps->extensions & SMTP_EXT_SIZE) == 0 || caps->size_max == 0 ||
+	    size <= caps->size_max)
+		return true;
+	return failure_set(f, FAIL_DATA,
+	    "message of %llu bytes, the server takes %llu",
+	    (unsigned long long)size, (unsigned long long)caps->size_max);
+}
+
 /* Parameters of MAIL as far as the relay goes along. */
 static bool
 set_mail(struct server *s, struct failure *f)
@@ -121,7 +133,7 @@ set_mail(struct server *s, struct failure *f)
 	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL))
 		return failure_set(f, FAIL_REFUSED,
 		    "REQUIRETLS was asked for and cannot be had");
-	return true;
+	return fits_relay(caps, s->mail.size, f);
 }
 
 bool
@@ -235,6 +247,8 @@ send_to_relay(struct server *s, struct transport_result *r)
 	if (wire.warning != NULL)
 		transport_note(r, wire.warning);
 	r->size = s->mail.size = wire.size;
+	if (!fits_relay(caps, wire.size, &r->failure))
+		return;
 	final = smtp_data(smtp, &s->mail, s->rcpts, s->rcpt_count, &source,
 	    &r->failure);
 	if (final != NULL) {

@@ -58,6 +58,7 @@ class Stage:
     def __init__(self, top, config):
         self.top = top
         self.sysconf = system_directory()
+        self.made = not self.sysconf.exists()
         self.sysconf.mkdir(parents=True, exist_ok=True)
         shutil.copytree(self.sysconf, top / "sysconf", symlinks=True)
         for name in ("none", "bin", "sbin", "pam.d", "home", "tabs",
@@ -104,6 +105,8 @@ class Stage:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait(20)
+        if self.made:
+            self.sysconf.rmdir()
         output = self.output()
         self.log.close()
         assert not SANITIZER_REPORT.search(output), output.decode()

@@ -439,6 +439,26 @@ def test_size_limit(onehop):
     assert sink.messages == [HEADER + b"\r\nsmall\r\n"]
 
 
+def test_the_relays_size_limit(onehop):
+    """Declared or not, what the relay would not take is refused, and the
+    next one goes."""
+    with Sink(ehlo=["SIZE 1000", "8BITMIME"]) as sink:
+        client = session(onehop, sink)
+        for _ in range(2):
+            code, lines = client.say("MAIL FROM:<a@b.example> SIZE=5000")
+            assert code == 554 and "1000" in lines[0]
+            client.begin()
+            code, lines = client.data(
+                HEADER + b"\r\n" + b"x" * 900 + b"\r\n" + b"y" * 900
+                + b"\r\n.\r\n")
+            assert code == 554 and "1000" in lines[0]
+            client.begin()
+            assert client.data(HEADER + b"\r\nsmall\r\n.\r\n")[0] == 250
+        client.quit()
+    assert sink.messages == [HEADER + b"\r\nsmall\r\n"] * 2
+    assert sink.commands.count("DATA") == 2
+
+
 def test_a_bare_name_and_aliases(onehop, tmp_path):
     aliases = tmp_path / "aliases"
     aliases.write_text("root: one@x.example, two@x.example\n")
@@ -1094,7 +1114,7 @@ def test_eof_in_chunks_sends_nothing(onehop, cut):
 def test_late_replies_are_not_taken_for_others(onehop):
     """A relay that answers too late is given up: what it says then must not
     be taken for the answer to another command."""
-    late = [{"drip": "250 2.1.5 late\r\n", "seconds": 0.2}]
+    late = [{"drip": "250 2.1.5 late\r\n", "every": 0.2}]
     with Sink(connections=2, at={"RCPT 1": late}) as sink:
         client = Client(onehop, sink.config + "reply_timeout 1\n")
         client.greet()
