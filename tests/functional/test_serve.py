@@ -1134,9 +1134,12 @@ def test_too_many_recipients(onehop):
     with Sink() as sink:
         client = session(onehop, sink)
         assert client.code("MAIL FROM:<a@b.example>") == 250
-        client.send(b"".join(b"RCPT TO:<r%d@d.example>\r\n" % n
-                             for n in range(10001)))
-        codes = [client.reply(60)[0] for _ in range(10001)]
+        codes = []
+        for start in range(0, 10001, 73):
+            numbers = range(start, min(start + 73, 10001))
+            client.send(b"".join(b"RCPT TO:<r%d@d.example>\r\n" % n
+                                 for n in numbers))
+            codes += [client.reply(60)[0] for _ in numbers]
         assert codes == [250] * 10000 + [452]
         client.quit()
 
