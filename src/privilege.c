@@ -42,22 +42,36 @@ fill_descriptor(int fd)
 	return null == fd;
 }
 
+/* All three timers outlive exec(), and any of them would kill us: so would
+   one that has run out and whose signal is blocked, unless it is ignored. */
+static void
+reset_timers(void)
+{
+	static const struct {
+		int timer, signal;
+	} timers[] = { { ITIMER_REAL, SIGALRM }, { ITIMER_VIRTUAL, SIGVTALRM },
+		{ ITIMER_PROF, SIGPROF } };
+	struct itimerval never;
+	size_t i;
+
+	memset(&never, 0, sizeof(never));
+	for (i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
+		setitimer(timers[i].timer, &never, NULL);
+		signal(timers[i].signal, SIG_IGN);
+		signal(timers[i].signal, SIG_DFL);
+	}
+}
+
 static void
 reset_signals(void)
 {
-	struct itimerval never;
 	sigset_t none;
 
-	memset(&never, 0, sizeof(never));
-	/* All three outlive exec(), and any of them would kill us. */
-	setitimer(ITIMER_REAL, &never, NULL);
-	setitimer(ITIMER_VIRTUAL, &never, NULL);
-	setitimer(ITIMER_PROF, &never, NULL);
+	reset_timers();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	signal(SIGALRM, SIG_DFL);
 	/* Ignored, waitpid() would never tell a child's status. */
 	signal(SIGCHLD, SIG_DFL);
 }
