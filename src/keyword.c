@@ -273,16 +273,23 @@ is_pin(const char *word, size_t len)
 	return ok;
 }
 
+/* A copy of the value when every word of it is fine. */
 static char *
-check_pins(const char *value)
+check_words(const char *value, bool (*fine)(const char *word, size_t len))
 {
 	const char *p = value, *word;
 	size_t len;
 
 	while ((word = next_word(&p, &len)) != NULL)
-		if (!is_pin(word, len))
+		if (!fine(word, len))
 			return NULL;
 	return mem_strdup(value);
+}
+
+static char *
+check_pins(const char *value)
+{
+	return check_words(value, is_pin);
 }
 
 /* PEM text; on one line, as a file needs it, "\n" stands for a line end. */
@@ -334,28 +341,23 @@ is_caller(const char *word, size_t len)
 static char *
 check_uids(const char *value)
 {
-	const char *p = value, *word;
-	size_t len;
+	return check_words(value, is_caller);
+}
 
-	while ((word = next_word(&p, &len)) != NULL)
-		if (!is_caller(word, len))
-			return NULL;
-	return mem_strdup(value);
+/* WHO:ADDRESS */
+static bool
+is_sender_rule(const char *word, size_t len)
+{
+	const char *colon = memchr(word, ':', len);
+
+	return colon != NULL && is_caller(word, (size_t)(colon - word)) &&
+	    colon + 1 != word + len;
 }
 
 static char *
 check_senders(const char *value)
 {
-	const char *p = value, *word, *colon;
-	size_t len;
-
-	while ((word = next_word(&p, &len)) != NULL) {
-		colon = memchr(word, ':', len);
-		if (colon == NULL || !is_caller(word, (size_t)(colon - word)) ||
-		    colon + 1 == word + len)
-			return NULL;
-	}
-	return mem_strdup(value);
+	return check_words(value, is_sender_rule);
 }
 
 #define HOSTS "a host name or an IP address, without a scheme or a port"
