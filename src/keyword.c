@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "network.h"
 #include "outcome.h"
 #include "provider.h"
 #include "sasl.h"
@@ -360,6 +361,34 @@ check_senders(const char *value)
 	return check_words(value, is_sender_rule);
 }
 
+static bool
+is_place(const char *word, size_t len)
+{
+	struct network_place place;
+
+	return network_parse_place(word, len, &place);
+}
+
+static char *
+check_places(const char *value)
+{
+	return check_words(value, is_place);
+}
+
+static bool
+is_network(const char *word, size_t len)
+{
+	struct network network;
+
+	return network_parse(word, len, &network);
+}
+
+static char *
+check_networks(const char *value)
+{
+	return check_words(value, is_network);
+}
+
 #define HOSTS "a host name or an IP address, without a scheme or a port"
 #define WORDS "one word"
 #define DOMAINS "a domain"
@@ -577,6 +606,37 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_MAX_SIZE] = { .name = "max_size", .type = KEYWORD_NUMBER,
 	    .low = 0, .high = UINT64_C(1) << 50, .initial = "0",
 	    .argument = "BYTES", .doc = "largest message; 0: no limit" },
+
+	[KW_LISTEN] = { .name = "listen",
+	    .flags = KEYWORD_GUARDED | KEYWORD_NO_OPTION,
+	    .check = check_places, .initial = "25", .argument = "LIST",
+	    .allowed = "a list of ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT",
+	    .doc = "where to listen: ADDRESS:PORT ..." },
+	[KW_LISTEN_NETWORKS] = { .name = "listen_networks",
+	    .flags = KEYWORD_GUARDED, .check = check_networks,
+	    .initial = "127.0.0.0/8,::1", .argument = "LIST",
+	    .allowed = "a list of IP addresses and networks ADDRESS/BITS",
+	    .doc = "clients that may send to anywhere" },
+	[KW_LISTEN_CERT_FILE] = { .name = "listen_cert_file",
+	    .type = KEYWORD_PATH, .argument = "FILE",
+	    .doc = "our certificate for clients (STARTTLS)" },
+	[KW_LISTEN_KEY_FILE] = { .name = "listen_key_file",
+	    .type = KEYWORD_PATH, .argument = "FILE", .doc = "its key" },
+	[KW_LISTEN_CONNECTIONS] = { .name = "listen_connections",
+	    .type = KEYWORD_NUMBER, .low = 1, .high = 65536,
+	    .initial = "100", .argument = "NUMBER",
+	    .doc = "clients at a time" },
+	[KW_LISTEN_PER_CLIENT] = { .name = "listen_per_client",
+	    .type = KEYWORD_NUMBER, .low = 1, .high = 65536,
+	    .initial = "20", .argument = "NUMBER",
+	    .doc = "connections of one client address" },
+	[KW_LISTEN_MESSAGES] = { .name = "listen_messages",
+	    .type = KEYWORD_NUMBER, .low = 1, .high = UINT32_MAX,
+	    .initial = "1000", .argument = "NUMBER",
+	    .doc = "messages of one connection" },
+	[KW_LISTEN_TIMEOUT] = { .name = "listen_timeout",
+	    .type = KEYWORD_SECONDS, .high = SECONDS_MAX, .initial = "300",
+	    .argument = "SECONDS", .doc = "how long a client may be silent" },
 
 	[KW_LOGFILE] = { .name = "logfile", .type = KEYWORD_PATH,
 	    .flags = KEYWORD_GUARDED, .argument = "FILE",

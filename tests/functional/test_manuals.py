@@ -204,6 +204,7 @@ SAMPLES = {
     "default_domain": "b.example", "local_domains": "c.example",
     "aliases": "/tmp/aliases", "maildomain": "d.example",
     "allow_senders": "33:*@b.example",
+    "listen_cert_file": "/tmp/cert.pem", "listen_key_file": "/tmp/key.pem",
     "logfile": "/tmp/log", "logfile_time_format": "none", "syslog": "off",
 }
 

@@ -1,0 +1,55 @@
+/*
+ * network: IP addresses as the settings of the listener write them: networks
+ * of clients, and places to listen.  Pure.
+ */
+#ifndef NETWORK_H
+#define NETWORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sockaddr;
+
+/* Longest textual form, with its NUL: "[v6]:port" and some. */
+#define NETWORK_TEXT_MAX 64
+
+/* An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is an IPv4 one. */
+struct network_address {
+	int family; /* AF_INET, AF_INET6; AF_UNSPEC: none, in no network */
+	unsigned char bytes[16];
+};
+
+struct network {
+	struct network_address base;
+	unsigned bits; /* of the prefix (RFC 4632), (RFC 4291 2.3) */
+};
+
+/* The address of a peer. */
+void network_from_peer(struct network_address *out, const struct sockaddr *sa);
+
+bool network_equal(const struct network_address *a,
+    const struct network_address *b);
+
+/* "192.0.2.1", "10.0.0.0/8", "2001:db8::/32", "[2001:db8::]/32"; bits behind
+   the prefix do not count. */
+bool network_parse(const char *word, size_t len, struct network *out);
+
+bool network_contains(const struct network *n, const struct network_address *a);
+
+/* Over a list, separated by blanks and commas, whose words are networks. */
+bool network_list_contains(const char *list, const struct network_address *a);
+
+/* Whether a network of the list is everybody. */
+bool network_list_is_open(const char *list);
+
+/* A place to listen: an address, or all of both families. */
+struct network_place {
+	char address[NETWORK_TEXT_MAX]; /* literal; "": any */
+	unsigned port;			/* 0: the system's choice */
+};
+
+/* "192.0.2.1:25", "[2001:db8::1]:25", ":25", "25". */
+bool network_parse_place(const char *word, size_t len,
+    struct network_place *out);
+
+#endif

@@ -1,0 +1,159 @@
+#include <arpa/inet.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "network.h"
+
+static void
+peer(struct network_address *out, const char *text)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	struct sockaddr other = { .sa_family = AF_UNIX };
+
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		network_from_peer(out, (struct sockaddr *)&v4);
+	else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		network_from_peer(out, (struct sockaddr *)&v6);
+	else
+		network_from_peer(out, &other);
+}
+
+static const struct {
+	const char *list, *address;
+	int contained;
+} rows[] = {
+	{ "127.0.0.0/8,::1", "127.0.0.1", 1 },
+	{ "127.0.0.0/8,::1", "127.255.255.255", 1 },
+	{ "127.0.0.0/8,::1", "128.0.0.1", 0 },
+	{ "127.0.0.0/8,::1", "::1", 1 },
+	{ "127.0.0.0/8,::1", "::2", 0 },
+	{ "127.0.0.0/8,::1", "::ffff:127.0.0.1", 1 },
+	{ "127.0.0.0/8,::1", "::ffff:192.0.2.1", 0 },
+	/* The deprecated compatible form is no IPv4 address. */
+	{ "127.0.0.0/8,::1", "::127.0.0.1", 0 },
+	{ "192.0.2.1", "192.0.2.1", 1 },
+	{ "192.0.2.1", "192.0.2.2", 0 },
+	{ "192.0.2.130/25", "192.0.2.129", 1 },
+	{ "192.0.2.130/25", "192.0.2.127", 0 },
+	{ "10.0.0.0/9", "10.127.0.1", 1 },
+	{ "10.0.0.0/9", "10.128.0.1", 0 },
+	{ "0.0.0.0/0", "203.0.113.9", 1 },
+	{ "0.0.0.0/0", "::ffff:203.0.113.9", 1 },
+	{ "0.0.0.0/0", "2001:db8::1", 0 },
+	{ "::/0", "2001:db8::1", 1 },
+	{ "::/0", "203.0.113.9", 0 },
+	{ "::/0", "::ffff:203.0.113.9", 0 },
+	{ "[2001:db8::]/33", "2001:db8:7fff::1", 1 },
+	{ "[2001:db8::]/33", "2001:db8:8000::1", 0 },
+	{ "::ffff:10.0.0.0/104", "10.1.2.3", 1 },
+	{ "::ffff:10.0.0.0/104", "11.1.2.3", 0 },
+	{ "10.0.0.0/8", "unix", 0 },
+	{ "0.0.0.0/0,::/0", "unix", 0 },
+	{ "", "127.0.0.1", 0 },
+	{ " , ", "127.0.0.1", 0 },
+	/* What cannot be is nobody, and hides nothing behind it. */
+	{ "nonsense", "127.0.0.1", 0 },
+	{ "nonsense/0", "unix", 0 },
+	{ "10.0.0.0/99 127.0.0.1", "127.0.0.1", 1 },
+};
+
+static void
+test_lists(void **state)
+{
+	struct network_address a;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		peer(&a, rows[i].address);
+		if (network_list_contains(rows[i].list, &a) !=
+		    (rows[i].contained != 0))
+			fail_msg("'%s' and %s", rows[i].list, rows[i].address);
+	}
+}
+
+static void
+test_open(void **state)
+{
+	(void)state;
+	assert_true(network_list_is_open("127.0.0.1 0.0.0.0/0"));
+	assert_true(network_list_is_open("::/0"));
+	assert_true(network_list_is_open("::ffff:0.0.0.0/96"));
+	assert_false(network_list_is_open("0.0.0.0,0.0.0.0/1 nonsense"));
+	assert_false(network_list_is_open(""));
+}
+
+static void
+test_equal(void **state)
+{
+	struct network_address a, b;
+
+	(void)state;
+	peer(&a, "192.0.2.1");
+	peer(&b, "::ffff:192.0.2.1");
+	assert_true(network_equal(&a, &b));
+	peer(&b, "192.0.2.2");
+	assert_false(network_equal(&a, &b));
+}
+
+static const struct {
+	const char *word, *address; /* NULL: refused */
+	unsigned port;
+} places[] = {
+	{ "25", "", 25 },
+	{ ":2525", "", 2525 },
+	{ "0", "", 0 },
+	{ "127.0.0.1:25", "127.0.0.1", 25 },
+	{ "[::1]:25", "::1", 25 },
+	{ "[::]:65535", "::", 65535 },
+	{ "::1:25", NULL, 0 },
+	{ "[::1]", NULL, 0 },
+	{ "[127.0.0.1]:25", NULL, 0 },
+	{ "host:25", NULL, 0 },
+	{ "127.0.0.1:", NULL, 0 },
+	{ "127.0.0.1:smtp", NULL, 0 },
+	{ ":", NULL, 0 },
+	{ ":65536", NULL, 0 },
+	{ "-1", NULL, 0 },
+	{ "*:25", NULL, 0 },
+};
+
+static void
+test_places(void **state)
+{
+	struct network_place p;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const char *word = places[i].word;
+		bool ok = network_parse_place(word, strlen(word), &p);
+
+		if (ok != (places[i].address != NULL))
+			fail_msg("'%s'", word);
+		if (ok) {
+			assert_string_equal(p.address, places[i].address);
+			assert_int_equal(p.port, places[i].port);
+		}
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_places),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
