@@ -322,6 +322,16 @@ config_tls(const struct config *c)
 	return c->tls;
 }
 
+bool
+config_is_mx(const struct config *c)
+{
+	const char *host = config_string(c, KW_HOST);
+
+	return config_choice(c, KW_BACKEND) == BACKEND_RELAY &&
+	    config_string(c, KW_SOCKET) == NULL && host != NULL &&
+	    strcmp(host, KEYWORD_HOST_MX) == 0;
+}
+
 unsigned
 config_port(const struct config *c)
 {

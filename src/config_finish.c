@@ -178,6 +178,13 @@ finish_auth(struct config *c, struct failure *f)
 		c->named = true;
 		c->mechanisms = named_mechanisms(auth);
 	}
+	if (config_is_mx(c)) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: auth: with 'host mx' there is nobody to log in to",
+		    config_origin(c, user != NULL ? KW_USER : KW_AUTH));
+		failure_hint(f, "leave out 'auth' and 'user', or name a host");
+		return false;
+	}
 	if (user == NULL && c->mechanisms != SASL_EXTERNAL) {
 		failure_set(f, FAIL_CONFIG, "%s: auth: there is no user name",
 		    config_origin(c, KW_AUTH));
@@ -240,7 +247,8 @@ automatic_mode(const struct config *c)
 	/* A port that speaks TLS from its first byte has no STARTTLS. */
 	if (c->mechanisms != 0 || secure == TLS_IMPLICIT || is_pinned(c))
 		return secure;
-	if (is_local(c) || port == NULL || strcmp(port, PORT_SMTP) == 0)
+	if (is_local(c) || config_is_mx(c) || port == NULL ||
+	    strcmp(port, PORT_SMTP) == 0)
 		return TLS_MAY;
 	return secure;
 }
@@ -363,6 +371,17 @@ check_relay(const struct config *c, struct failure *f)
 	    check_exposure(c, f);
 }
 
+/* Strangers are met at the port that the DNS does not tell, with SMTP. */
+static bool
+check_mx(const struct config *c, struct failure *f)
+{
+	if (!config_is_mx(c) || config_choice(c, KW_PROTOCOL) == PROTOCOL_SMTP)
+		return true;
+	return failure_set(f, FAIL_CONFIG,
+	    "%s: 'host mx' needs 'protocol smtp'",
+	    config_origin(c, KW_PROTOCOL));
+}
+
 static bool
 finish_relay(struct config *c, struct failure *f)
 {
@@ -382,7 +401,7 @@ finish_relay(struct config *c, struct failure *f)
 		failure_hint(f, "set 'port' or 'socket'");
 		return false;
 	}
-	if (!finish_auth(c, f))
+	if (!check_mx(c, f) || !finish_auth(c, f))
 		return false;
 	finish_tls(c);
 	return check_relay(c, f);

@@ -99,10 +99,12 @@ check_host_name(const char *value)
 	return NULL;
 }
 
-/* Where a message may be sent: also the path of a Unix socket. */
+/* Where a message may be sent: also the path of a Unix socket, or "mx". */
 static char *
 check_host(const char *value)
 {
+	if (text_casecmp(value, KEYWORD_HOST_MX) == 0)
+		return mem_strdup(KEYWORD_HOST_MX);
 	return value[0] == '/' ? mem_strdup(value) : check_host_name(value);
 }
 
@@ -345,6 +347,31 @@ check_uids(const char *value)
 	return check_words(value, is_caller);
 }
 
+/* A domain, or "*." and one. */
+static bool
+is_domain_rule(const char *word, size_t len)
+{
+	char *text, *host;
+
+	if (len > 2 && word[0] == '*' && word[1] == '.') {
+		word += 2;
+		len -= 2;
+	}
+	text = mem_strndup(word, len);
+	host = strchr(text, '*') != NULL || is_literal(text) ?
+	    NULL :
+	    check_host_name(text);
+	free(text);
+	free(host);
+	return host != NULL;
+}
+
+static char *
+check_domains(const char *value)
+{
+	return check_words(value, is_domain_rule);
+}
+
 /* WHO:ADDRESS */
 static bool
 is_sender_rule(const char *word, size_t len)
@@ -408,8 +435,9 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .check = check_provider, .allowed = "one of ", .argument = "NAME",
 	    .doc = "settings of a known relay: gmail, ses:REGION" },
 	[KW_HOST] = { .name = "host", .check = check_host,
-	    .allowed = HOSTS ", or the path of a socket", .argument = "HOST",
-	    .doc = "the relay: name, address, or path of a socket" },
+	    .allowed = HOSTS ", the path of a socket, or mx",
+	    .argument = "HOST",
+	    .doc = "relay: name, address, socket path; or mx" },
 	[KW_PORT] = { .name = "port", .type = KEYWORD_NUMBER, .flags = TRUST,
 	    .low = 1, .high = 65535, .argument = "PORT",
 	    .doc = "its port (25; 465 with implicit TLS)" },
@@ -548,6 +576,10 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .doc = "completes names without a domain" },
 	[KW_LOCAL_DOMAINS] = { .name = "local_domains", .argument = "DOMAINS",
 	    .doc = "domains whose names go through aliases" },
+	[KW_RELAY_DOMAINS] = { .name = "relay_domains",
+	    .check = check_domains, .argument = "DOMAINS",
+	    .allowed = "domains, or *. in front of one",
+	    .doc = "domains that we are a secondary MX for" },
 	[KW_ALIASES] = { .name = "aliases", .type = KEYWORD_PATH,
 	    .argument = "FILE", .doc = "aliases of local names" },
 	[KW_AUTO_FROM] = { .name = "auto_from", .type = KEYWORD_BOOL,

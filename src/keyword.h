@@ -91,6 +91,7 @@ enum keyword_id {
 	KW_FROM_POLICY,
 	KW_DEFAULT_DOMAIN,
 	KW_LOCAL_DOMAINS,
+	KW_RELAY_DOMAINS,
 	KW_ALIASES,
 	KW_AUTO_FROM,
 	KW_MAILDOMAIN,
@@ -163,6 +164,9 @@ int keyword_find(const char *name, size_t len);
  */
 char *keyword_canonical(enum keyword_id id, const char *value, bool *unset,
     struct failure *f);
+
+/* `host` that names no relay: the MX hosts of each recipient's domain. */
+#define KEYWORD_HOST_MX "mx"
 
 /* Values of the CHOICE keywords, in the order of their rows. */
 enum { BACKEND_RELAY, BACKEND_FILES };

@@ -24,7 +24,8 @@
 
 struct relay {
 	const struct relay_params *params;
-	char *host; /* A-labels, or a path */
+	char *host;   /* A-labels, or a path */
+	char *lookup; /* the same as it is looked up */
 	unsigned port;
 	int mode; /* TLS_NONE ... TLS_IMPLICIT */
 	char *ehlo_name;
@@ -60,6 +61,16 @@ relay_name(const struct config *c)
 	if (net_is_path(host))
 		return mem_strdup(host);
 	return mem_printf("%s:%u", host, config_port(c));
+}
+
+char *
+relay_peer_name(const struct relay *r)
+{
+	const struct relay_hop *hop = r->params->hop;
+
+	if (hop == NULL)
+		return relay_name(r->params->config);
+	return mem_printf("%s:%u", hop->host, hop->port);
 }
 
 void
@@ -114,16 +125,24 @@ relay_tls_words(const struct relay *r)
 static bool
 set_host(struct relay *r, struct failure *f)
 {
+	const struct relay_hop *hop = r->params->hop;
 	const char *host = configured_host(r->params->config), *why;
 
-	if (net_is_path(host) || net_is_literal(host)) {
+	if (hop != NULL)
+		host = hop->host;
+	if (net_is_path(host) || net_is_literal(host))
 		r->host = mem_strdup(host);
-		return true;
-	}
-	r->host = idn_to_ascii(host, &why);
+	else
+		r->host = idn_to_ascii(host, &why);
 	if (r->host == NULL)
 		return failure_set(f, FAIL_CONFIG,
 		    "host '%s' is not a valid name: %s", host, why);
+	/* A name of the DNS is whole: no search list completes it. */
+	if (hop != NULL && !net_is_literal(host) &&
+	    config_string(r->params->config, KW_PROXY_HOST) == NULL)
+		r->lookup = mem_printf("%s.", r->host);
+	else
+		r->lookup = mem_strdup(r->host);
 	return true;
 }
 
@@ -187,6 +206,14 @@ set_ehlo_literal(struct relay *r)
 		r->ehlo_name = mem_printf("[%s]", r->peer.local);
 }
 
+/* What names the relay's certificate, or shows one to it, is no stranger's. */
+static void
+keep_to_stranger(struct tls_policy *p)
+{
+	p->host_override = p->fingerprint = p->pins = NULL;
+	p->key_file = p->cert_file = NULL;
+}
+
 static void
 set_tls_policy(struct relay *r)
 {
@@ -194,7 +221,8 @@ set_tls_policy(struct relay *r)
 	struct tls_policy *p = &r->policy;
 
 	memset(p, 0, sizeof(*p));
-	p->verify = config_tls_verify(c);
+	p->verify = config_flag(c, KW_TLS_CERTCHECK) &&
+	    (r->mode == TLS_STARTTLS || r->mode == TLS_IMPLICIT);
 	p->describe = r->params->describe;
 	p->host = r->host;
 	p->host_override = config_string(c, KW_TLS_HOST_OVERRIDE);
@@ -210,6 +238,8 @@ set_tls_policy(struct relay *r)
 	p->cert_file = config_string(c, KW_TLS_CERT_FILE);
 	p->fingerprint = config_string(c, KW_TLS_FINGERPRINT);
 	p->pins = config_string(c, KW_TLS_PIN);
+	if (r->params->hop != NULL && !config_is_mx(c))
+		keep_to_stranger(p);
 	if (p->key_file != NULL && strncmp(p->key_file, "pkcs11:", 7) == 0)
 		p->key_pin = config_string(c, KW_PASSWORD);
 }
@@ -225,7 +255,8 @@ fetch_secret(struct relay *r, struct failure *f)
 	bool named;
 	unsigned set = config_mechanisms(p->config, &named);
 
-	if (p->no_auth || (set & ~(unsigned)SASL_EXTERNAL) == 0)
+	if (p->no_auth || p->hop != NULL ||
+	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
 		return true;
 	if (p->vault != NULL)
 		return secret_fetch(p->vault, &r->secret, f);
@@ -300,7 +331,7 @@ set_smtp_params(struct relay *r)
 	p->reply_timeout = (int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000;
 	p->data_timeout = (int64_t)config_number(c, KW_DATA_TIMEOUT) * 1000;
 	p->mechanisms = config_mechanisms(c, &p->named);
-	if (p->mechanisms == 0 || r->params->no_auth)
+	if (p->mechanisms == 0 || r->params->no_auth || r->params->hop != NULL)
 		return;
 	r->credentials.user = config_string(c, KW_USER);
 	r->credentials.password = &r->secret;
@@ -358,7 +389,8 @@ connect_stream(struct relay *r, struct failure *f)
 	int fd;
 
 	enter(r, RELAY_CONNECT);
-	relay_net_params(r->params->config, r->host, &p);
+	relay_net_params(r->params->config, r->lookup, &p);
+	p.port = r->port;
 	p.deadline = r->params->deadline;
 	if (r->params->impatient &&
 	    (p.timeout == 0 || p.timeout > RELAY_PATIENCE_MS))
@@ -422,6 +454,7 @@ expect_greeting(struct relay *r, struct failure *f)
 	/* The same address again, and no other name to be looked up. */
 	relay_net_params(rp->config,
 	    r->peer.address[0] != '\0' ? r->peer.address : r->host, &p);
+	p.port = r->port;
 	p.deadline = rp->deadline;
 	if (!relay_probe_explain(&p, f))
 		return false;
@@ -430,16 +463,21 @@ expect_greeting(struct relay *r, struct failure *f)
 }
 
 /* Files are read and names looked up: nothing that the server says from here
-   on finds more than its own connection. */
+   on finds more than its own connection, and those to the other next hops. */
 static void
 confine(const struct relay *r)
 {
 	const struct config *c = r->params->config;
-	unsigned ports[2] = { r->port, r->port };
+	unsigned ports[4] = { r->port };
+	size_t n = 1;
 
 	if (config_string(c, KW_PROXY_HOST) != NULL)
-		ports[1] = (unsigned)config_number(c, KW_PROXY_PORT);
-	sandbox_enter(r->params->confine, ports, 2);
+		ports[n++] = (unsigned)config_number(c, KW_PROXY_PORT);
+	if (config_string(c, KW_SOCKET) == NULL)
+		ports[n++] = config_port(c);
+	if (config_string(c, KW_RELAY_DOMAINS) != NULL)
+		ports[n++] = RELAY_PORT_MX;
+	sandbox_enter(r->params->confine, ports, n);
 }
 
 static bool
@@ -470,7 +508,7 @@ authenticate(struct relay *r, struct failure *f)
 static void
 prefix_name(const struct relay *r, struct failure *f)
 {
-	char *name = relay_name(r->params->config);
+	char *name = relay_peer_name(r);
 
 	failure_prefix(f, "'%s': ", name);
 	free(name);
@@ -520,8 +558,8 @@ relay_open(const struct relay_params *p, struct failure *f)
 	r->times = (struct relay_times){ -1, -1, -1 };
 	buf_init(&r->secret, SECRET_MAX);
 	failure_clear(f);
-	r->port = config_port(p->config);
-	r->mode = config_tls(p->config);
+	r->port = p->hop != NULL ? p->hop->port : config_port(p->config);
+	r->mode = p->hop != NULL ? p->hop->tls : config_tls(p->config);
 	ok = set_host(r, f) && set_ehlo_name(r, f) && fetch_secret(r, f) &&
 	    attempt(r, f);
 	/* `may` promises delivery, not secrecy: once more in clear. */
@@ -549,6 +587,7 @@ relay_close(struct relay *r)
 	disconnect(r);
 	buf_free(&r->secret);
 	free(r->host);
+	free(r->lookup);
 	free(r->ehlo_name);
 	free(r);
 }

@@ -1,7 +1,8 @@
 /*
- * relay: a connection to the relay that the configuration names: address,
- * TLS, authentication.  For one message (relay_send() in transport.h), for
- * --serverinfo and --check, and for a server in front that sends several.
+ * relay: a connection to the relay that the configuration names, or to another
+ * next hop: address, TLS, authentication.  For one message (relay_send() in
+ * transport.h), for --serverinfo and --check, and for a server in front that
+ * sends several.
  */
 #ifndef RELAY_H
 #define RELAY_H
@@ -21,6 +22,9 @@ struct relay;
 struct secret_vault;
 struct tls_info;
 
+/* Where a mail host of a domain is met (RFC 5321 section 4.5.4.2). */
+#define RELAY_PORT_MX 25
+
 /* How far a connection has come. */
 enum relay_phase {
 	RELAY_PREPARE, /* names, password, trust: nothing is connected yet */
@@ -31,8 +35,19 @@ enum relay_phase {
 	RELAY_READY
 };
 
+/*
+ * A next hop beside the one configured: it gets no credentials, and what was
+ * configured about the relay's certificate means it only with `host mx`.
+ */
+struct relay_hop {
+	const char *host; /* A-labels, or an IP literal */
+	unsigned port;
+	int tls; /* TLS_NONE ... TLS_IMPLICIT */
+};
+
 struct relay_params {
 	const struct config *config;
+	const struct relay_hop *hop; /* NULL: as configured */
 	const char *sender; /* envelope sender, for the EHLO name; or NULL */
 	struct secret_vault *vault; /* the secret, or NULL: to be found */
 	int64_t deadline;	    /* stream_now() scale; 0: none */
@@ -70,8 +85,10 @@ const struct tls_info *relay_tls(const struct relay *r);
 void relay_net_params(const struct config *c, const char *host,
     struct net_params *p);
 
-/* "HOST:PORT" or the socket's path; free() it. */
+/* "HOST:PORT" or the socket's path, as configured, and of a connection;
+   free() it. */
 char *relay_name(const struct config *c);
+char *relay_peer_name(const struct relay *r);
 /* "off", "TLS1.3 verified", "TLS1.2 unverified"; free() it. */
 char *relay_tls_words(const struct relay *r);
 

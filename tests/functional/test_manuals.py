@@ -202,6 +202,7 @@ SAMPLES = {
     "password": "secret", "passwordeval": "true", "secrets_file": "/tmp/s",
     "ntlmdomain": "X", "from": "a@b.example", "from_full_name": "A B",
     "default_domain": "b.example", "local_domains": "c.example",
+    "relay_domains": "*.d.example",
     "aliases": "/tmp/aliases", "maildomain": "d.example",
     "allow_senders": "33:*@b.example",
     "listen_cert_file": "/tmp/cert.pem", "listen_key_file": "/tmp/key.pem",
