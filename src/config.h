@@ -96,6 +96,13 @@ bool config_secret(const struct config *c, struct buf *out, struct failure *f);
 bool config_secret_source(const struct config *c, struct buf *out,
     char **source, struct failure *f);
 
+/*
+ * The password for the proxy, from proxy_password or the secrets file; empty
+ * when no proxy or no proxy_user is configured.
+ */
+bool config_proxy_secret(const struct config *c, struct buf *out,
+    struct failure *f);
+
 /* Files that were looked for, in order: NULL behind the last one; read tells
    whether it was there and read. */
 const char *config_place(const struct config *c, size_t i, bool *read);

@@ -176,6 +176,7 @@ static bool
 parse_keyword(struct parser *p, enum keyword_id id, const char *value,
     struct failure *f)
 {
+	bool secret = keywords[id].type == KEYWORD_SECRET;
 	struct layer *to = &p->defaults;
 	char *origin;
 	bool ok;
@@ -187,9 +188,9 @@ parse_keyword(struct parser *p, enum keyword_id id, const char *value,
 		    p->file->path, p->line, keywords[id].name);
 		return true;
 	}
-	if (*value != '\0' && (id == KW_PASSWORD || id == KW_PASSWORDEVAL) &&
-	    !(p->in_eval && id == KW_PASSWORD) &&
-	    !config_may_hold(p->config, p->file, id == KW_PASSWORD, f))
+	if (*value != '\0' && (secret || id == KW_PASSWORDEVAL) &&
+	    !(p->in_eval && secret) &&
+	    !config_may_hold(p->config, p->file, secret, f))
 		return false;
 	/* Lines before the first account belong to one called default. */
 	if (!p->in_defaults && p->current == NO_ACCOUNT)

@@ -279,7 +279,8 @@ check_trust_options(const struct config *c, struct failure *f)
 {
 	enum keyword_id id;
 
-	if (!c->request.file_restricted || c->mechanisms == 0)
+	if (!c->request.file_restricted ||
+	    (c->mechanisms == 0 && config_string(c, KW_PROXY_USER) == NULL))
 		return true;
 	for (id = 0; id < KEYWORD_COUNT; id++) {
 		if (c->effective.values[id].rank != RANK_OPTION ||
@@ -356,6 +357,25 @@ check_pinned(const struct config *c, struct failure *f)
 	return false;
 }
 
+/* The group that reads secrets is gone when the proxy is asked. */
+static bool
+check_proxy(const struct config *c, struct failure *f)
+{
+	const char *user = config_string(c, KW_PROXY_USER);
+
+	if (config_string(c, KW_PROXY_HOST) == NULL)
+		return true;
+	if (user == NULL && config_string(c, KW_PROXY_PASSWORD) != NULL)
+		return failure_set(f, FAIL_CONFIG,
+		    "%s: proxy_password needs proxy_user",
+		    config_origin(c, KW_PROXY_PASSWORD));
+	if (user == NULL || !c->request.privileged)
+		return true;
+	return failure_set(f, FAIL_CONFIG,
+	    "%s: proxy_user is not for a program with raised privilege",
+	    config_origin(c, KW_PROXY_USER));
+}
+
 static bool
 check_relay(const struct config *c, struct failure *f)
 {
@@ -367,8 +387,8 @@ check_relay(const struct config *c, struct failure *f)
 		    "%s: tls_cert_file and tls_key_file need each other",
 		    config_origin(c,
 			cert ? KW_TLS_CERT_FILE : KW_TLS_KEY_FILE));
-	return check_pinned(c, f) && check_trust_options(c, f) &&
-	    check_exposure(c, f);
+	return check_pinned(c, f) && check_proxy(c, f) &&
+	    check_trust_options(c, f) && check_exposure(c, f);
 }
 
 /* Strangers are met at the port that the DNS does not tell, with SMTP. */

@@ -21,6 +21,7 @@
 struct search {
 	const struct config *config;
 	const char *host, *user;
+	bool proxy; /* the password for the proxy, not for the relay */
 	struct buf *out;
 	struct failure *failure;
 	struct buf places; /* lines for the failure's detail */
@@ -61,20 +62,20 @@ time_limit(const struct config *c, int64_t limit)
 static enum secret_result
 from_password(struct search *s)
 {
-	const char *password = config_string(s->config, KW_PASSWORD);
+	enum keyword_id id = s->proxy ? KW_PROXY_PASSWORD : KW_PASSWORD;
+	const char *password = config_string(s->config, id);
 
 	if (password == NULL) {
-		note(s, "password",
+		note(s, keywords[id].name,
 		    s->config->withheld ? "is not for this host" : "not set");
 		return SECRET_ABSENT;
 	}
 	buf_clear(s->out);
 	if (buf_adds(s->out, password))
-		return found(s, SECRET_FOUND,
-		    config_origin(s->config, KW_PASSWORD));
+		return found(s, SECRET_FOUND, config_origin(s->config, id));
 	failure_set(s->failure, FAIL_CONFIG,
 	    "%s: the password is longer than %zu bytes",
-	    config_origin(s->config, KW_PASSWORD), s->out->max);
+	    config_origin(s->config, id), s->out->max);
 	return SECRET_FAILED;
 }
 
@@ -123,7 +124,7 @@ from_secrets_file(struct search *s, const char *path, bool group_ok)
 
 	result = secret_from_secrets_file(path, s->host, s->user, group_ok,
 	    s->out, s->failure);
-	if (result == SECRET_ABSENT && is_configured_host(c) &&
+	if (result == SECRET_ABSENT && !s->proxy && is_configured_host(c) &&
 	    (*config_account(c) == '\0' ||
 		strcmp(config_account(c), "default") == 0))
 		result = secret_from_secrets_file(path, NULL, NULL, group_ok,
@@ -297,7 +298,8 @@ not_found(struct search *s)
 	char *system;
 
 	failure_set(s->failure, FAIL_CONFIG,
-	    "there is no password for user '%s' at '%s'", s->user, s->host);
+	    "there is no password for user '%s' at %s'%s'", s->user,
+	    s->proxy ? "the SOCKS proxy " : "", s->host);
 	failure_hint(s->failure, "add the line '%s %s = PASSWORD' to %s%s",
 	    s->host, s->user, user != NULL ? user : c->directory,
 	    user != NULL ? "/onehop/secrets (mode 0600)" :
@@ -309,19 +311,35 @@ not_found(struct search *s)
 	buf_add(&s->failure->detail, buf_str(&s->places), s->places.len);
 }
 
+typedef enum secret_result source_function(struct search *s);
+
+static enum secret_result
+look_in(struct search *s, source_function *const *sources, size_t count)
+{
+	enum secret_result result = SECRET_ABSENT;
+	size_t i;
+
+	if (s->config->restricted)
+		count = 1;
+	for (i = 0; result == SECRET_ABSENT && i < count; i++)
+		result = sources[i](s);
+	if (s->config->restricted)
+		note(s, "other sources",
+		    "not for a file that a caller of sendmail has chosen");
+	return result;
+}
+
 bool
 config_secret_source(const struct config *c, struct buf *out, char **source,
     struct failure *f)
 {
-	static enum secret_result (*const sources[])(
-	    struct search *) = { from_password, from_command,
+	static source_function *const sources[] = { from_password, from_command,
 		from_secrets_files, from_credentials, from_keyring,
 		from_netrc };
 	struct search s = { c, config_string(c, KW_HOST),
-		config_string(c, KW_USER), out, f, BUF_INIT(FAILURE_MAX),
+		config_string(c, KW_USER), false, out, f, BUF_INIT(FAILURE_MAX),
 		NULL };
-	enum secret_result result = SECRET_ABSENT;
-	size_t i, count;
+	enum secret_result result;
 
 	*source = NULL;
 	buf_clear(out);
@@ -329,12 +347,7 @@ config_secret_source(const struct config *c, struct buf *out, char **source,
 	if (s.user == NULL || s.host == NULL)
 		return c->mechanisms == SASL_EXTERNAL ||
 		    failure_set(f, FAIL_CONFIG, "there is no user name");
-	count = c->restricted ? 1 : sizeof(sources) / sizeof(*sources);
-	for (i = 0; result == SECRET_ABSENT && i < count; i++)
-		result = sources[i](&s);
-	if (c->restricted)
-		note(&s, "other sources",
-		    "not for a file that a caller of sendmail has chosen");
+	result = look_in(&s, sources, sizeof(sources) / sizeof(*sources));
 	if (result == SECRET_ABSENT && c->mechanisms == SASL_EXTERNAL)
 		result = SECRET_FOUND;
 	if (result == SECRET_ABSENT)
@@ -352,4 +365,25 @@ config_secret(const struct config *c, struct buf *out, struct failure *f)
 
 	free(source);
 	return ok;
+}
+
+bool
+config_proxy_secret(const struct config *c, struct buf *out, struct failure *f)
+{
+	static source_function *const sources[] = { from_password,
+		from_secrets_files };
+	struct search s = { c, config_string(c, KW_PROXY_HOST),
+		config_string(c, KW_PROXY_USER), true, out, f,
+		BUF_INIT(FAILURE_MAX), NULL };
+	enum secret_result result;
+
+	buf_clear(out);
+	if (s.host == NULL || s.user == NULL)
+		return true;
+	result = look_in(&s, sources, 2);
+	if (result == SECRET_ABSENT)
+		not_found(&s);
+	buf_free(&s.places);
+	free(s.source);
+	return result == SECRET_FOUND;
 }

@@ -155,28 +155,40 @@ drop(struct config *c, enum keyword_id id)
 	c->withheld = true;
 }
 
+/* there and here: the host below a layer of this rank, and with it. */
+static bool
+is_other_host(const struct config *c, const char *there, const char *here,
+    enum config_rank rank)
+{
+	if (here == NULL)
+		return false;
+	if (there == NULL)
+		return rank == RANK_OPTION && c->request.file_restricted;
+	return text_casecmp(there, here) != 0;
+}
+
 /*
- * A password is for the relay that was named where it was written: a host
- * that comes from above it does not get it.  Called as sendmail, even one
- * that came with no host is not for a host of the arguments.
+ * A password is for the relay, or the proxy, that was named where it was
+ * written: a host that comes from above it does not get it.  Called as
+ * sendmail, even one that came with no host is not for a host of the
+ * arguments.
  */
 static void
 withhold(struct config *c, const struct layer *below, enum config_rank rank)
 {
-	static const enum keyword_id secrets[] = { KW_PASSWORD,
-		KW_PASSWORDEVAL };
-	const char *there = config_endpoint(below);
-	const char *here = config_endpoint(&c->effective);
-	size_t i;
+	const struct value *now = c->effective.values;
 
-	if (here == NULL || (there != NULL && text_casecmp(there, here) == 0))
-		return;
-	if (there == NULL &&
-	    !(rank == RANK_OPTION && c->request.file_restricted))
-		return;
-	for (i = 0; i < 2; i++)
-		if (c->effective.values[secrets[i]].rank < rank)
-			drop(c, secrets[i]);
+	if (is_other_host(c, config_endpoint(below),
+		config_endpoint(&c->effective), rank)) {
+		if (now[KW_PASSWORD].rank < rank)
+			drop(c, KW_PASSWORD);
+		if (now[KW_PASSWORDEVAL].rank < rank)
+			drop(c, KW_PASSWORDEVAL);
+	}
+	if (is_other_host(c, below->values[KW_PROXY_HOST].text,
+		now[KW_PROXY_HOST].text, rank) &&
+	    now[KW_PROXY_PASSWORD].rank < rank)
+		drop(c, KW_PROXY_PASSWORD);
 }
 
 static void
@@ -215,12 +227,16 @@ check_fallback(const struct config *c, struct failure *f)
 static bool
 use(struct config *c, const struct layer *base, struct failure *f)
 {
+	static const enum keyword_id secrets[] = { KW_PASSWORD,
+		KW_PROXY_PASSWORD };
+	size_t i;
+
 	layer_lay(&c->effective, base, false);
 	config_preset(&c->effective);
 	lay_over(c, &c->environment, RANK_ENVIRONMENT);
-	if (c->restricted &&
-	    c->effective.values[KW_PASSWORD].rank == RANK_ENVIRONMENT)
-		drop(c, KW_PASSWORD);
+	for (i = 0; c->restricted && i < 2; i++)
+		if (c->effective.values[secrets[i]].rank == RANK_ENVIRONMENT)
+			drop(c, secrets[i]);
 	lay_over(c, &c->options, RANK_OPTION);
 	return config_finish(c, f) && check_fallback(c, f);
 }

@@ -344,6 +344,31 @@ connect_unix(const char *path, int64_t end, struct failure *f)
 	return fd;
 }
 
+/* The address behind the proxy is nobody's business but its own. */
+static int
+connect_proxy(const struct net_params *p, int64_t end, struct net_peer *peer,
+    struct failure *f)
+{
+	const struct socks_params socks = { p->host, p->port, p->proxy_user,
+		p->proxy_password, end };
+	int fd = connect_tcp(p, p->proxy_host, p->proxy_port, end, peer, f);
+	bool proxy = true;
+
+	peer->address[0] = '\0';
+	if (fd >= 0 && socks_connect(fd, &socks, &proxy, f))
+		return fd;
+	if (fd < 0) {
+		failure_prefix(f, "SOCKS proxy: ");
+		failure_hint(f, "check 'proxy_host' and 'proxy_port'");
+		return -1;
+	}
+	close(fd);
+	failure_prefix(f,
+	    "%s '%s' port %u: ", proxy ? "SOCKS proxy" : "through SOCKS proxy",
+	    p->proxy_host, p->proxy_port);
+	return -1;
+}
+
 static void
 find_local(int fd, struct net_peer *peer)
 {
@@ -373,18 +398,10 @@ net_connect(const struct net_params *p, struct net_peer *peer,
 		end = now + INT32_MAX;
 	if (net_is_path(p->host))
 		return connect_unix(p->host, end, f);
-	if (p->proxy_host == NULL) {
+	if (p->proxy_host == NULL)
 		fd = connect_tcp(p, p->host, p->port, end, peer, f);
-	} else {
-		fd = connect_tcp(p, p->proxy_host, p->proxy_port, end, peer, f);
-		if (fd < 0) {
-			failure_prefix(f, "SOCKS proxy: ");
-		} else if (!socks_connect(fd, p->host, p->port, end, f)) {
-			close(fd);
-			fd = -1;
-		}
-		peer->address[0] = '\0';
-	}
+	else
+		fd = connect_proxy(p, end, peer, f);
 	if (fd >= 0)
 		find_local(fd, peer);
 	return fd;

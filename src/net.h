@@ -1,6 +1,6 @@
 /*
  * net: resolve and connect within a deadline.  Addresses race as RFC 8305
- * says; Unix sockets; SOCKS5 (RFC 1928) without authentication.
+ * says; Unix sockets; SOCKS5 (RFC 1928, RFC 1929).
  */
 #ifndef NET_H
 #define NET_H
@@ -18,6 +18,8 @@ struct net_params {
 	const char *source_ip;	/* or NULL */
 	const char *proxy_host; /* SOCKS5, or NULL */
 	unsigned proxy_port;
+	const char *proxy_user;	    /* or NULL */
+	const char *proxy_password; /* not NULL when there is a user */
 	int64_t timeout;  /* milliseconds for all addresses together */
 	int64_t deadline; /* stream_now() scale; 0: none */
 };
@@ -31,7 +33,8 @@ struct net_peer {
 /*
  * A connected, close-on-exec, non-blocking descriptor with TCP_NODELAY, or
  * -1: FAIL_NOHOST when the name does not exist, FAIL_TEMP for everything that
- * may pass; the text says what each address answered.
+ * may pass; the text says what each address answered.  A failure of the proxy
+ * (see socks.h) begins with its name and port.
  */
 int net_connect(const struct net_params *p, struct net_peer *peer,
     struct failure *f);

@@ -36,7 +36,7 @@ struct relay {
 	struct smtp *smtp;
 	struct smtp_params smtp_params;
 	struct sasl_credentials credentials;
-	struct buf secret;
+	struct buf secret, proxy_secret;
 	struct relay_times times;
 	bool tls_active, handshake_failed, fell_back;
 };
@@ -169,7 +169,11 @@ set_ehlo_name(struct relay *r, struct failure *f)
 {
 	const struct config *c = r->params->config;
 	const char *domain = NULL, *why;
-	char *name = config_expand(c, KW_DOMAIN, NULL, f);
+	enum keyword_id id = config_string(c, KW_PROXY_HOST) != NULL &&
+		config_string(c, KW_PROXY_DOMAIN) != NULL ?
+	    KW_PROXY_DOMAIN :
+	    KW_DOMAIN;
+	char *name = config_expand(c, id, NULL, f);
 
 	if (name == NULL && f->class != FAIL_NONE)
 		return false;
@@ -187,8 +191,8 @@ set_ehlo_name(struct relay *r, struct failure *f)
 		r->ehlo_name = idn_to_ascii(name, &why);
 	if (r->ehlo_name == NULL || !is_domain(r->ehlo_name))
 		failure_set(f, FAIL_CONFIG,
-		    "EHLO name '%s' is not a domain (keyword 'domain', %s)",
-		    name, config_origin(c, KW_DOMAIN));
+		    "EHLO name '%s' is not a domain (keyword '%s', %s)", name,
+		    keywords[id].name, config_origin(c, id));
 	free(name);
 	return f->class == FAIL_NONE;
 }
@@ -255,6 +259,8 @@ fetch_secret(struct relay *r, struct failure *f)
 	bool named;
 	unsigned set = config_mechanisms(p->config, &named);
 
+	if (!config_proxy_secret(p->config, &r->proxy_secret, f))
+		return false;
 	if (p->no_auth || p->hop != NULL ||
 	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
 		return true;
@@ -381,6 +387,18 @@ relay_net_params(const struct config *c, const char *host, struct net_params *p)
 	p->timeout = (int64_t)config_number(c, KW_CONNECT_TIMEOUT) * 1000;
 }
 
+static void
+set_net_params(const struct relay *r, const char *host, struct net_params *p)
+{
+	relay_net_params(r->params->config, host, p);
+	p->port = r->port;
+	p->deadline = r->params->deadline;
+	if (r->proxy_secret.len == 0)
+		return;
+	p->proxy_user = config_string(r->params->config, KW_PROXY_USER);
+	p->proxy_password = buf_str(&r->proxy_secret);
+}
+
 static bool
 connect_stream(struct relay *r, struct failure *f)
 {
@@ -389,9 +407,7 @@ connect_stream(struct relay *r, struct failure *f)
 	int fd;
 
 	enter(r, RELAY_CONNECT);
-	relay_net_params(r->params->config, r->lookup, &p);
-	p.port = r->port;
-	p.deadline = r->params->deadline;
+	set_net_params(r, r->lookup, &p);
 	if (r->params->impatient &&
 	    (p.timeout == 0 || p.timeout > RELAY_PATIENCE_MS))
 		p.timeout = RELAY_PATIENCE_MS;
@@ -452,10 +468,8 @@ expect_greeting(struct relay *r, struct failure *f)
 	    relay_probe_wait(fd, RELAY_SILENCE_MS))
 		return true;
 	/* The same address again, and no other name to be looked up. */
-	relay_net_params(rp->config,
+	set_net_params(r,
 	    r->peer.address[0] != '\0' ? r->peer.address : r->host, &p);
-	p.port = r->port;
-	p.deadline = rp->deadline;
 	if (!relay_probe_explain(&p, f))
 		return false;
 	return !rp->impatient || relay_probe_wait(fd, RELAY_PATIENCE_MS) ||
@@ -501,6 +515,7 @@ authenticate(struct relay *r, struct failure *f)
 		return false;
 	/* It is not there to be found while the message is sent. */
 	buf_free(&r->secret);
+	buf_free(&r->proxy_secret);
 	enter(r, RELAY_READY);
 	return true;
 }
@@ -557,6 +572,7 @@ relay_open(const struct relay_params *p, struct failure *f)
 	enter(r, RELAY_PREPARE);
 	r->times = (struct relay_times){ -1, -1, -1 };
 	buf_init(&r->secret, SECRET_MAX);
+	buf_init(&r->proxy_secret, SECRET_MAX);
 	failure_clear(f);
 	r->port = p->hop != NULL ? p->hop->port : config_port(p->config);
 	r->mode = p->hop != NULL ? p->hop->tls : config_tls(p->config);
@@ -586,6 +602,7 @@ relay_close(struct relay *r)
 		smtp_quit(r->smtp);
 	disconnect(r);
 	buf_free(&r->secret);
+	buf_free(&r->proxy_secret);
 	free(r->host);
 	free(r->lookup);
 	free(r->ehlo_name);
