@@ -192,6 +192,7 @@ SAMPLES = {
     "provider": "gmail", "noreply_from": "noreply-%T@b.example",
     "host": "relay.example", "port": "2525", "socket": "/run/x.sock",
     "source_ip": "127.0.0.1", "proxy_host": "proxy.example",
+    "proxy_user": "bob", "proxy_password": "x", "proxy_domain": "me.example",
     "domain": "me.example", "fallback": "other", "files_path": "/tmp/mail",
     "timeout": "7", "tls_ca_file": "/tmp/ca.pem", "tls_ca":
     "-----BEGIN CERTIFICATE-----", "tls_crl_file": "/tmp/crl.pem",

@@ -414,6 +414,8 @@ static const struct {
 	{ "host h\nuser u\ntls off\n", "auth_cleartext on", FAIL_CONFIG },
 	{ "host 127.0.0.1\nproxy_host p\nuser u\ntls off\n", "'tls none'",
 	    FAIL_CONFIG },
+	{ "host h\nproxy_host p\nproxy_password x\n",
+	    "rc:3: proxy_password needs proxy_user", FAIL_CONFIG },
 };
 
 static void
@@ -1153,6 +1155,8 @@ test_privileged(void **state)
 	setenv("EMAIL_HOST", "evil", 1);
 	setenv("SMTPSERVER", "evil", 1);
 	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
+	put("etc/onehop.conf", 0640, "host h\nproxy_host p\nproxy_user u\n");
+	must_fail(&ask, FAIL_CONFIG, "proxy_user is not for a program");
 }
 
 static void
