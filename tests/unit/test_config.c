@@ -1476,9 +1476,9 @@ test_option_table(void **state)
 
 	(void)state;
 	options = config_options(&count);
-	/* Not password, from and listen (words of their own), allow_uids
+	/* Not from and listen (words of their own), passwords, allow_uids
 	   and allow_senders. */
-	assert_int_equal(count, KEYWORD_COUNT - 5);
+	assert_int_equal(count, KEYWORD_COUNT - 6);
 	for (i = 0; i < count; i++) {
 		struct failure f = FAILURE_INIT;
 		struct invocation inv;
