@@ -103,6 +103,8 @@ fill_in(struct config *c)
 	follow(c, KW_REPLY_TIMEOUT, KW_TIMEOUT);
 	if (host->text != NULL && net_is_path(host->text))
 		follow(c, KW_SOCKET, KW_HOST);
+	/* A host is no path below the home directory. */
+	expand_home(c, KW_SOCKET);
 	follow(c, KW_HOST, KW_SOCKET);
 	for (id = 0; id < KEYWORD_COUNT; id++) {
 		if (keywords[id].type == KEYWORD_PATH)

@@ -1390,6 +1390,7 @@ static const char *const dumped[] = {
 	"host h\ntls_ca " PEM "\\nAA==\\n\nfrom_full_name \" a \"\n",
 	"host h\nfrom_full_name \"\"quoted\"\"\nlogfile ~/log\n",
 	"host /run/s\nprotocol lmtp\n",
+	"socket ~/s\n",
 	"backend files\nfiles_path /tmp\nfiles_format maildir\n",
 	"host h\nkeepbcc on\ntimeout 5\nauto_from on\nsyslog\n",
 	("host h\nuser u\nauth plain, login\ndsn_notify failure\n"
