@@ -372,6 +372,30 @@ check_domains(const char *value)
 	return check_words(value, is_domain_rule);
 }
 
+/* A domain rule, but not for all of a top-level domain. */
+static bool
+is_host_alias(const char *word, size_t len)
+{
+	bool wild = len > 2 && word[0] == '*';
+
+	return is_domain_rule(word, len) &&
+	    (!wild || memchr(word + 2, '.', len - 3) != NULL);
+}
+
+/* Semicolons are what lists of such patterns have elsewhere. */
+static char *
+check_host_aliases(const char *value)
+{
+	char *copy = mem_strdup(value), *p, *result;
+
+	for (p = copy; *p != '\0'; p++)
+		if (*p == ';')
+			*p = ',';
+	result = check_words(copy, is_host_alias);
+	free(copy);
+	return result;
+}
+
 /* WHO:ADDRESS */
 static bool
 is_sender_rule(const char *word, size_t len)
@@ -533,6 +557,12 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_TLS_HOST_OVERRIDE] = { .name = "tls_host_override",
 	    .flags = TRUST, .check = check_host_name, .allowed = HOSTS,
 	    .argument = "NAME", .doc = "name that the certificate must have" },
+	[KW_TLS_HOST_ALIASES] = { .name = "tls_host_aliases",
+	    .flags = TRUST, .check = check_host_aliases,
+	    .argument = "PATTERNS",
+	    .allowed = "host names, and *.DOMAIN for all below a domain that "
+	    "is no top-level one",
+	    .doc = "other names that the certificate may have" },
 	[KW_TLS_CERT_FILE] = { .name = "tls_cert_file", .type = KEYWORD_PATH,
 	    .argument = "FILE", .doc = "our certificate" },
 	[KW_TLS_KEY_FILE] = { .name = "tls_key_file", .type = KEYWORD_PATH,

@@ -214,7 +214,8 @@ set_ehlo_literal(struct relay *r)
 static void
 keep_to_stranger(struct tls_policy *p)
 {
-	p->host_override = p->fingerprint = p->pins = NULL;
+	p->host_override = p->host_aliases = NULL;
+	p->fingerprint = p->pins = NULL;
 	p->key_file = p->cert_file = NULL;
 }
 
@@ -230,6 +231,7 @@ set_tls_policy(struct relay *r)
 	p->describe = r->params->describe;
 	p->host = r->host;
 	p->host_override = config_string(c, KW_TLS_HOST_OVERRIDE);
+	p->host_aliases = config_string(c, KW_TLS_HOST_ALIASES);
 	p->priority = config_string(c, KW_TLS_PRIORITIES);
 	p->trust_file = config_string(c, KW_TLS_TRUST_FILE);
 	p->ca_file = config_string(c, KW_TLS_CA_FILE);

@@ -23,6 +23,7 @@ struct tls_policy {
 	const char *host;	   /* name or IP literal as configured: the
 				   reference identity and SNI */
 	const char *host_override; /* used instead of host, or NULL */
+	const char *host_aliases;  /* as good: names and *.DOMAINs, or NULL */
 	const char *priority;	   /* GnuTLS priority string; NULL: ours */
 
 	/* Trust sources; what they mean is in onehop.conf(5). */

@@ -334,8 +334,9 @@ judge_names(struct place *p)
 		    "Subject Alternative Name must be critical when the "
 		    "subject is empty");
 	if (!tls_names_match(p->c->id, e.value))
-		tls_path_problem(p->path, TLS_WHY_NAME, 0, "is not for '%s'",
-		    p->c->id->name);
+		tls_path_problem(p->path, TLS_WHY_NAME, 0, "is not for '%s'%s",
+		    p->c->id->name,
+		    p->c->id->alias_count > 0 ? " nor an alias of it" : "");
 }
 
 /*

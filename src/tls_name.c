@@ -73,9 +73,59 @@ tls_identity_set(struct tls_identity *id, const char *host, struct failure *f)
 	return true;
 }
 
+/* One label of a domain is a top-level one, which nobody owns all of. */
+static bool
+add_alias(struct tls_identity *id, const char *alias, struct failure *f)
+{
+	const char *name = alias, *why = "not a host name";
+	bool wild = alias[0] == '*' && alias[1] == '.';
+	unsigned char ip[16];
+	char *ascii = NULL;
+
+	if (wild)
+		name += 2;
+	if (strchr(name, '*') == NULL && inet_pton(AF_INET, name, ip) != 1 &&
+	    inet_pton(AF_INET6, name, ip) != 1)
+		ascii = idn_to_ascii(name, &why);
+	if (ascii == NULL)
+		return failure_set(f, FAIL_CONFIG, "alias '%s': %s", alias,
+		    why);
+	if (wild && strchr(ascii, '.') == NULL) {
+		free(ascii);
+		return failure_set(f, FAIL_CONFIG,
+		    "alias '%s' is all of a top-level domain", alias);
+	}
+	id->aliases = mem_resize(id->aliases, id->alias_count + 1,
+	    sizeof(*id->aliases));
+	id->aliases[id->alias_count++] = mem_printf("%s%s", wild ? "*." : "",
+	    ascii);
+	free(ascii);
+	return true;
+}
+
+bool
+tls_identity_alias(struct tls_identity *id, const char *list, struct failure *f)
+{
+	static const char separators[] = " \t,;";
+	bool ok = true;
+
+	while (ok && *(list += strspn(list, separators)) != '\0') {
+		size_t len = strcspn(list, separators);
+		char *alias = mem_strndup(list, len);
+
+		ok = add_alias(id, alias, f);
+		free(alias);
+		list += len;
+	}
+	return ok;
+}
+
 void
 tls_identity_free(struct tls_identity *id)
 {
+	while (id->alias_count > 0)
+		free(id->aliases[--id->alias_count]);
+	free(id->aliases);
 	free(id->name);
 	memset(id, 0, sizeof(*id));
 }
@@ -132,29 +182,64 @@ is_host_name(struct der d)
 }
 
 static bool
-match_dns(const struct tls_identity *id, struct der presented)
+is_wildcard(struct der presented)
+{
+	return der_len(presented) > 2 && presented.at[0] == '*' &&
+	    presented.at[1] == '.';
+}
+
+/* What a name of a certificate may look like at all. */
+static bool
+is_presentable(struct der presented)
 {
 	struct der rest = presented;
-	size_t len = der_len(presented);
-	bool wild = len > 2 && rest.at[0] == '*' && rest.at[1] == '.';
 
-	if (wild)
+	if (is_wildcard(presented))
 		rest.at++;
-	if (len == 0 || !is_host_name(rest) || presented.end[-1] == '.')
+	return der_len(presented) > 0 && is_host_name(rest) &&
+	    presented.at[0] != '.' && presented.end[-1] != '.';
+}
+
+static bool
+match_dns(const char *name, struct der presented)
+{
+	size_t len = der_len(presented);
+
+	if (is_wildcard(presented))
+		return match_wildcard(presented, name);
+	return len == strlen(name) && equal_nocase(presented.at, name, len);
+}
+
+/*
+ * "*.example.org" is matched by a name below it, and by a wildcard that
+ * stands for nothing but such names.
+ */
+static bool
+match_alias(const char *alias, struct der presented)
+{
+	size_t len = strlen(alias) - 1;
+
+	if (alias[0] != '*')
+		return match_dns(alias, presented);
+	if (der_len(presented) <= len)
 		return false;
-	if (wild)
-		return match_wildcard(presented, id->name);
-	return len == strlen(id->name) &&
-	    equal_nocase(presented.at, id->name, len);
+	presented.at = presented.end - len;
+	return equal_nocase(presented.at, alias + 1, len);
 }
 
 bool
 tls_name_match(const struct tls_identity *id, int type, struct der presented)
 {
-	if (id->ip_len > 0)
-		return type == TLS_NAME_IP &&
-		    der_is(presented, id->ip, id->ip_len);
-	return type == TLS_NAME_DNS && match_dns(id, presented);
+	size_t i;
+
+	if (type == TLS_NAME_IP)
+		return id->ip_len > 0 && der_is(presented, id->ip, id->ip_len);
+	if (type != TLS_NAME_DNS || !is_presentable(presented))
+		return false;
+	for (i = 0; i < id->alias_count; i++)
+		if (match_alias(id->aliases[i], presented))
+			return true;
+	return id->ip_len == 0 && match_dns(id->name, presented);
 }
 
 bool

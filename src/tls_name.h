@@ -27,10 +27,21 @@ struct tls_identity {
 	char *name; /* as it is shown; for a host name also what is sent */
 	unsigned char ip[16];
 	size_t ip_len; /* 0: a host name */
+	/* Other names that are as good: "*.DOMAIN" is all below it. */
+	char **aliases;
+	size_t alias_count;
 };
 
 /* FAIL_CONFIG for what is neither a host name nor an address. */
 bool tls_identity_set(struct tls_identity *id, const char *host,
+    struct failure *f);
+
+/*
+ * Adds aliases, separated by blanks, commas and semicolons.  FAIL_CONFIG for
+ * what is no host name, nor one behind "*.", and for all of a top-level
+ * domain.
+ */
+bool tls_identity_alias(struct tls_identity *id, const char *list,
     struct failure *f);
 void tls_identity_free(struct tls_identity *id);
 
@@ -40,7 +51,8 @@ void tls_identity_free(struct tls_identity *id);
  */
 bool tls_name_next(struct der *names, int *type, struct der *value);
 
-/* Whether the presented name is the identity; types never mix. */
+/* Whether the presented name is the identity or, being a DNS name, one of its
+   aliases; types never mix. */
 bool tls_name_match(const struct tls_identity *id, int type,
     struct der presented);
 

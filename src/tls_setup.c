@@ -307,6 +307,8 @@ load_identity(struct tls *tls, struct failure *f)
 	bool ok = tls_identity_set(&tls->id, host, f);
 
 	tls->send_name = ok && tls->id.ip_len == 0;
+	if (ok && is_set(p->host_aliases))
+		return tls_identity_alias(&tls->id, p->host_aliases, f);
 	if (ok || tls->trust != NULL)
 		return ok;
 	failure_clear(f);

@@ -197,7 +197,7 @@ SAMPLES = {
     "timeout": "7", "tls_ca_file": "/tmp/ca.pem", "tls_ca":
     "-----BEGIN CERTIFICATE-----", "tls_crl_file": "/tmp/crl.pem",
     "tls_pin": "0" * 64, "tls_fingerprint": "0" * 64,
-    "tls_host_override": "other.example", "tls_cert_file": "/tmp/cert.pem",
+    "tls_host_aliases": "*.b.example", "tls_host_override": "other.example", "tls_cert_file": "/tmp/cert.pem",
     "tls_key_file": "/tmp/key.pem", "tls_priorities": "NORMAL",
     "tls_min_dh_prime_bits": "1024", "auth": "off", "user": "alice",
     "password": "secret", "passwordeval": "true", "secrets_file": "/tmp/s",

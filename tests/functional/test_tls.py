@@ -161,6 +161,41 @@ def test_name_rules(cert, name, good, pki, onehop):
             assert_deferred(result, sink, re.escape(name))
 
 
+@pytest.mark.parametrize("cert, aliases, good", [
+    ("dns-only", "relay.test", True),
+    ("dns-only", "other.test;RELAY.test", True),
+    ("wildcard-only", "*.relay.test", True),
+    ("wildcard-only", "mx.relay.test", True),
+    ("dns-only", "*.relay.test", False),
+    ("dns-only", "xrelay.test *.other.test", False),
+    ("wildcard-tld", "*.relay.test", False),
+    ("wildcard-all", "*.relay.test", False),
+    # Only the name may differ.
+    ("expired", "relay.test", False),
+    ("unknown-root", "relay.test", False),
+])
+@pytest.mark.parametrize("mode", MODES)
+def test_aliases_of_the_relay(mode, cert, aliases, good, pki, onehop):
+    """The password goes to a relay that proves to be an alias."""
+    with Sink(pki, tls=mode, cert=cert, auth={"PLAIN": USER}) as sink:
+        result = send(onehop, sink, *CREDENTIALS,
+                      f"tls_host_aliases {aliases}", host="localhost")
+        if good:
+            session = assert_sent(result, sink)
+            assert (session.user, session.sni) == (USER[0], "localhost")
+        else:
+            assert_deferred(result, sink)
+
+
+@pytest.mark.parametrize("aliases", ["*", "*.test", "relay.test;*.test",
+                                     "*relay.test", "127.0.0.1"])
+def test_aliases_that_say_too_much(aliases, pki, onehop):
+    with Sink(pki, tls="starttls") as sink:
+        assert_refused_early(
+            send(onehop, sink, *CREDENTIALS, f"tls_host_aliases {aliases}"),
+            sink, "tls_host_aliases", "top-level")
+
+
 def test_failure_explains_itself(pki, onehop):
     """Chain, what failed, names, trust source, one safe remedy."""
     with Sink(pki, tls="starttls", cert="wrong-name") as sink:

@@ -703,6 +703,76 @@ test_names_accepted(void **state)
 	accept_it(s);
 }
 
+/* host, aliases, what the certificate has */
+static const char *const good_aliases[][3] = {
+	{ "mail.example.org", "other.test", "other.test" },
+	{ "mail.example.org", "x.test;other.test", "nothing.test,OTHER.test" },
+	{ "mail.example.org", "Other.Test", "*.test,other.test" },
+	{ "mail.example.org", "a.other.test", "*.other.test" },
+	{ "mail.example.org", "*.other.test", "a.other.test" },
+	{ "mail.example.org", "*.other.test", "a.b.c.other.test" },
+	{ "mail.example.org", "*.other.test", "*.other.test" },
+	{ "mail.example.org", "*.other.test", "*.b.other.test" },
+	{ "mail.example.org", "other.test", "mail.example.org" },
+	{ "192.0.2.7", "other.test", "other.test" },
+};
+
+static const char *const bad_aliases[][3] = {
+	{ "mail.example.org", "other.test", "a.other.test" },
+	{ "mail.example.org", "other.test", "another.test" },
+	{ "mail.example.org", "*.other.test", "other.test" },
+	{ "mail.example.org", "*.other.test", "another.test" },
+	{ "mail.example.org", "*.other.test", "*.test" },
+	{ "mail.example.org", "*.other.test", "*" },
+	{ "mail.example.org", "*.other.test", "*.another.test" },
+	{ "mail.example.org", "*.other.test", ".other.test" },
+	{ "mail.example.org", "*.other.test", "a.other.test." },
+	{ "mail.example.org", "*.other.test", "a.*.other.test" },
+	{ "mail.example.org", "*.other.test", "a.other.test.evil.test" },
+	{ "mail.example.org", "a.other.test", "*.test" },
+	{ "192.0.2.7", "other.test", "192.0.2.7" },
+};
+
+static struct scene *
+alias_scene(const char *const *row)
+{
+	struct scene *s = name_scene(row[0], row[2]);
+
+	s->policy.host_aliases = row[1];
+	return s;
+}
+
+static void
+test_aliases(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(good_aliases) / sizeof(*good_aliases); i++)
+		accept_it(alias_scene(good_aliases[i]));
+	for (i = 0; i < sizeof(bad_aliases) / sizeof(*bad_aliases); i++)
+		refuse(alias_scene(bad_aliases[i]), "nor an alias of it");
+}
+
+static void
+test_aliases_that_are_none(void **state)
+{
+	static const char *const lists[] = { "*", "*.", "*.test", "a.*.test",
+		"good.test;*.test", "192.0.2.7", "2001:db8::1" };
+	struct failure f = FAILURE_INIT;
+	struct tls_identity id;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		assert_true(tls_identity_set(&id, HOST, &f));
+		assert_false(tls_identity_alias(&id, lists[i], &f));
+		assert_int_equal(f.class, FAIL_CONFIG);
+		tls_identity_free(&id);
+		failure_free(&f);
+	}
+}
+
 static void
 test_names_refused(void **state)
 {
@@ -1970,6 +2040,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_rsa),
 		cmocka_unit_test(test_names_accepted),
 		cmocka_unit_test(test_names_refused),
+		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_aliases_that_are_none),
 		cmocka_unit_test(test_ip_is_no_name),
 		cmocka_unit_test(test_no_san),
 		cmocka_unit_test(test_nul_in_san),
