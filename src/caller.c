@@ -1,7 +1,8 @@
 #include "caller.h"
 
+#include <arpa/inet.h>
+
 #include <fnmatch.h>
-#include <netdb.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #include "text.h"
 
 #define SEPARATORS " \t,"
+/* RFC 5321 section 4.5.3.1.2. */
+#define HELLO_MAX 255
 
 void
 caller_self(struct caller *who)
@@ -60,10 +63,35 @@ caller_of(struct caller *who, int fd)
 		return;
 	}
 	len = sizeof(ss);
-	if (getpeername(fd, (struct sockaddr *)&ss, &len) != 0 ||
-	    getnameinfo((struct sockaddr *)&ss, len, who->address,
-		sizeof(who->address), NULL, 0, NI_NUMERICHOST) != 0)
+	if (getpeername(fd, (struct sockaddr *)&ss, &len) != 0)
+		return;
+	network_from_peer(&who->network, (struct sockaddr *)&ss);
+	if (inet_ntop(who->network.family, who->network.bytes, who->address,
+		sizeof(who->address)) == NULL)
 		who->address[0] = '\0';
+}
+
+/* Where the name might be anything, it is left out. */
+static bool
+is_hello(const char *name)
+{
+	size_t i;
+
+	for (i = 0; name[i] != '\0'; i++)
+		if (!text_is_alnum(name[i]) &&
+		    strchr(".-:_[]", name[i]) == NULL)
+			return false;
+	return i > 0 && i <= HELLO_MAX;
+}
+
+char *
+caller_trace(const struct caller *who, const char *hello)
+{
+	if (who->known || who->address[0] == '\0')
+		return caller_words(who);
+	return mem_printf("from %s ([%s%s])",
+	    hello != NULL && is_hello(hello) ? hello : "unknown",
+	    who->network.family == AF_INET6 ? "IPv6:" : "", who->address);
 }
 
 char *

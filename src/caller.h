@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include "network.h"
+
 struct config;
 struct failure;
 
@@ -15,7 +17,10 @@ struct caller {
 	bool is_socket; /* a session over a socket, not pipes */
 	bool known;	/* uid is that of who asks */
 	uid_t uid;
-	char address[64]; /* numeric peer of a TCP session, or "" */
+	/* Of a TCP session the numeric peer, or ""; an IPv4-mapped one as the
+	   IPv4 address that it is. */
+	char address[64];
+	struct network_address network;
 };
 
 /* Whoever runs this process. */
@@ -37,8 +42,15 @@ void caller_of(struct caller *who, int fd);
 bool caller_may_send(const struct caller *who, const struct config *c,
     const char *sender, struct failure *f);
 
-/* "(from uid 33)", "(from [192.0.2.1])": for a trace field; free() it. */
+/* "(from uid 33)", "(from [192.0.2.1])"; free() it. */
 char *caller_words(const struct caller *who);
+
+/*
+ * The beginning of a trace field (RFC 5321 section 4.4): that, or "from HELO
+ * ([192.0.2.1])" for a TCP peer; hello is the name it gave, or NULL.  free()
+ * it.
+ */
+char *caller_trace(const struct caller *who, const char *hello);
 
 /* The part behind the list, pure: "33", "1000-1999", "www-data" or "*". */
 bool caller_matches(const struct caller *who, const char *word, size_t len);

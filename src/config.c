@@ -139,28 +139,36 @@ option_allowed(const struct config *c, const struct invocation_setting *s,
 }
 
 static bool
+read_option(struct config *c, const struct invocation_setting *s,
+    struct failure *f)
+{
+	char *origin;
+	bool ok;
+
+	if (!option_allowed(c, s, f))
+		return false;
+	origin = mem_printf("option %s", s->option);
+	ok = layer_set(&c->options, (enum keyword_id)s->keyword, s->value,
+	    origin, RANK_OPTION, f);
+	free(origin);
+	if (ok)
+		return true;
+	failure_prefix(f, "option %s: ", s->option);
+	f->class = FAIL_USAGE;
+	return false;
+}
+
+static bool
 read_options(struct config *c, struct failure *f)
 {
+	const struct invocation_setting listen = { KW_LISTEN, c->request.listen,
+		"--listen" };
 	size_t i;
 
-	for (i = 0; i < c->request.setting_count; i++) {
-		const struct invocation_setting *s = &c->request.settings[i];
-		char *origin;
-		bool ok;
-
-		if (!option_allowed(c, s, f))
+	for (i = 0; i < c->request.setting_count; i++)
+		if (!read_option(c, &c->request.settings[i], f))
 			return false;
-		origin = mem_printf("option %s", s->option);
-		ok = layer_set(&c->options, (enum keyword_id)s->keyword,
-		    s->value, origin, RANK_OPTION, f);
-		free(origin);
-		if (!ok) {
-			failure_prefix(f, "option %s: ", s->option);
-			f->class = FAIL_USAGE;
-			return false;
-		}
-	}
-	return true;
+	return listen.value == NULL || read_option(c, &listen, f);
 }
 
 static bool

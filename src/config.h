@@ -28,6 +28,7 @@ struct config_request {
 	bool privileged;      /* system file only, no environment */
 	const struct invocation_setting *settings; /* from options */
 	size_t setting_count;
+	const char *listen;    /* --listen=LIST, or NULL */
 	const char *directory; /* of system files; NULL: SYSCONFDIR */
 };
 

@@ -76,6 +76,10 @@ deliver_open_log(const struct config *c, const struct invocation *inv)
 		    !config_is_set(c, KW_SYSLOG),
 	};
 
+	if (inv->mode == MODE_LISTEN && p.automatic) {
+		p.file = "-";
+		p.automatic = false;
+	}
 	/* Standard output belongs to the client then. */
 	if (inv->mode == MODE_SERVE && p.file != NULL &&
 	    strcmp(p.file, "-") == 0)
@@ -218,6 +222,7 @@ deliver_record(struct log *log, const struct config *c,
 		{ "notes", LOG_STRING, .string = r->notes, .quoted = true },
 		{ "ms", LOG_STRING, .string = times },
 		{ "uid", LOG_STRING, .string = uid },
+		{ "client", LOG_STRING, .string = or_null(r->client) },
 	};
 
 	if (e->count > 0)

@@ -20,6 +20,7 @@ enum invocation_personality {
 enum invocation_mode {
 	MODE_DELIVER,	 /* message from standard input */
 	MODE_SERVE,	 /* -bs */
+	MODE_LISTEN,	 /* -bd, --listen; argument: places or NULL */
 	MODE_QUEUE_LIST, /* -bp, mailq */
 	MODE_QUEUE_RUN,	 /* -q, --flush */
 	MODE_ALIASES,	 /* -bi, newaliases */

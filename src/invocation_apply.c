@@ -312,7 +312,8 @@ apply_mode_letter(struct parse *p, const struct found *found)
 		char letter;
 		enum invocation_mode mode;
 	} rows[] = { { 'm', MODE_DELIVER }, { 's', MODE_SERVE },
-		{ 'p', MODE_QUEUE_LIST }, { 'i', MODE_ALIASES } };
+		{ 'd', MODE_LISTEN }, { 'p', MODE_QUEUE_LIST },
+		{ 'i', MODE_ALIASES } };
 	size_t i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -320,7 +321,7 @@ apply_mode_letter(struct parse *p, const struct found *found)
 			p->out->mode = rows[i].mode;
 			return true;
 		}
-	return invalid(p, found, "m, s, p, i");
+	return invalid(p, found, "m, s, d, p, i");
 }
 
 /* A keyword by the name of its option, or -1. */

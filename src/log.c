@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -46,6 +47,25 @@ struct log {
 	enum log_format format;
 	char *time_format;
 };
+
+/* Behind log_share(): what processes that share a pipe lock, or -1. */
+static int shared = -1;
+
+void
+log_share(void)
+{
+	shared = memfd_create("onehop-log", MFD_CLOEXEC);
+}
+
+/* The kernel gives the lock back of whoever is killed. */
+static void
+lock_shared(short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	while (fcntl(shared, F_SETLKW, &lock) != 0 && errno == EINTR)
+		continue;
+}
 
 /* One line on stderr in one write; what cannot be written is lost. */
 static void
@@ -393,7 +413,11 @@ write_file(struct log *log, struct buf *line)
 
 	if (!locked || fstat(log->fd, &before) != 0)
 		before.st_mode = 0;
+	if (shared >= 0)
+		lock_shared(F_WRLCK);
 	n = write(log->fd, buf_str(line), line->len);
+	if (shared >= 0)
+		lock_shared(F_UNLCK);
 	if (n < 0)
 		log_warn("cannot write log file '%s': %s", log->path,
 		    strerror(errno));

@@ -31,6 +31,13 @@ struct log;
  * be opened is reported once on stderr and left out: never a failure.
  */
 struct log *log_open(const struct log_params *params);
+
+/*
+ * Before a process forks others that write to one pipe: records that are too
+ * long to be whole there by themselves wait for each other.
+ */
+void log_share(void);
+
 void log_close(struct log *log);
 
 /* One key and its value, in the order in which they are to appear. */

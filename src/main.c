@@ -9,6 +9,7 @@
 #include "envelope.h"
 #include "info.h"
 #include "invocation.h"
+#include "listen.h"
 #include "log.h"
 #include "outcome.h"
 #include "privilege.h"
@@ -84,7 +85,8 @@ give_up_group(const struct invocation *inv, struct failure *f)
 
 /* Modes that look at the selected account. */
 static int
-inspect(const struct invocation *inv, struct config *c, struct failure *f)
+inspect(const struct invocation *inv, struct config *c, int sockets,
+    struct failure *f)
 {
 	char *hint = envelope_hint(inv, NULL);
 	bool ok = config_select(c, hint, f);
@@ -99,6 +101,8 @@ inspect(const struct invocation *inv, struct config *c, struct failure *f)
 		return info_rmqs(inv, c);
 	case MODE_SERVE:
 		return serve(inv, c);
+	case MODE_LISTEN:
+		return listen_run(inv, c, sockets);
 	default:
 		info_dump(c);
 		return 0;
@@ -106,7 +110,8 @@ inspect(const struct invocation *inv, struct config *c, struct failure *f)
 }
 
 static int
-run(const struct invocation *inv, bool stdin_closed, struct failure *f)
+run(const struct invocation *inv, const struct privilege_start *start,
+    struct failure *f)
 {
 	struct config_request request = {
 		.file = inv->file,
@@ -115,6 +120,7 @@ run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 		.privileged = privilege_is_raised(),
 		.settings = inv->settings,
 		.setting_count = inv->setting_count,
+		.listen = inv->mode == MODE_LISTEN ? inv->mode_argument : NULL,
 	};
 	bool checks = inv->mode == MODE_CHECK || inv->mode == MODE_TEST;
 	struct config *c;
@@ -133,11 +139,11 @@ run(const struct invocation *inv, bool stdin_closed, struct failure *f)
 	if (c == NULL)
 		return fail(f);
 	if (inv->mode == MODE_DELIVER)
-		status = deliver(inv, c, stdin_closed);
+		status = deliver(inv, c, start->stdin_closed);
 	else if (inv->mode == MODE_PRETEND)
-		status = deliver_pretend(inv, c, stdin_closed);
+		status = deliver_pretend(inv, c, start->stdin_closed);
 	else
-		status = inspect(inv, c, f);
+		status = inspect(inv, c, start->sockets, f);
 	config_free(c);
 	return status;
 }
@@ -147,13 +153,13 @@ main(int argc, char **argv)
 {
 	const struct invocation_option *options;
 	struct failure f = FAILURE_INIT;
+	struct privilege_start start;
 	struct invocation inv;
-	bool stdin_closed;
 	size_t count, i;
 	bool delivers;
 	int status;
 
-	if (!privilege_start(&stdin_closed, &f))
+	if (!privilege_start(&start, &f))
 		return fail(&f);
 	if (privilege_is_raised())
 		privilege_clean_environment();
@@ -163,7 +169,9 @@ main(int argc, char **argv)
 	} else {
 		for (i = 0; i < inv.warning_count; i++)
 			log_warn("%s", inv.warnings[i]);
-		status = run(&inv, stdin_closed, &f);
+		if (inv.mode != MODE_LISTEN)
+			privilege_close_sockets(&start);
+		status = run(&inv, &start, &f);
 	}
 	delivers = inv.mode == MODE_DELIVER;
 	invocation_free(&inv);

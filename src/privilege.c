@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/time.h>
@@ -76,18 +77,54 @@ reset_signals(void)
 	signal(SIGCHLD, SIG_DFL);
 }
 
+static bool
+accepts(int fd)
+{
+	int is = 0;
+	socklen_t len = sizeof(is);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is, &len) == 0 && is;
+}
+
+/*
+ * Only what was meant for this very process, and only all of it: anything
+ * else behind descriptor 2 is an accident of the caller's.
+ */
+static int
+inherited_sockets(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	uint64_t count = 0, who;
+	int i;
+
+	if (privilege_is_raised() || pid == NULL || fds == NULL ||
+	    !text_number(pid, 1, INT32_MAX, &who) || (pid_t)who != getpid() ||
+	    !text_number(fds, 1, PRIVILEGE_SOCKETS_MAX, &count))
+		count = 0;
+	for (i = 0; i < (int)count; i++)
+		if (!accepts(PRIVILEGE_SOCKET + i) ||
+		    fcntl(PRIVILEGE_SOCKET + i, F_SETFD, FD_CLOEXEC) != 0)
+			count = 0;
+	/* They are not for our children. */
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return (int)count;
+}
+
 bool
-privilege_start(bool *stdin_closed, struct failure *f)
+privilege_start(struct privilege_start *out, struct failure *f)
 {
 	struct rlimit no_core = { 0, 0 };
 	int fd;
 
-	*stdin_closed = fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF;
+	out->stdin_closed = fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF;
 	for (fd = 0; fd <= STDERR_FILENO; fd++)
 		if (!fill_descriptor(fd))
 			return failure_set(f, FAIL_OS,
 			    "cannot open descriptor %d", fd);
-	close_range(STDERR_FILENO + 1, ~0U, 0);
+	out->sockets = inherited_sockets();
+	close_range((unsigned)(PRIVILEGE_SOCKET + out->sockets), ~0U, 0);
 	setrlimit(RLIMIT_CORE, &no_core);
 	reset_signals();
 	umask(077);
@@ -99,6 +136,13 @@ privilege_start(bool *stdin_closed, struct failure *f)
 	}
 	/* Root needs no group, and its files are not to belong to it. */
 	return getuid() != 0 || privilege_drop(f);
+}
+
+void
+privilege_close_sockets(struct privilege_start *start)
+{
+	while (start->sockets > 0)
+		close(PRIVILEGE_SOCKET + --start->sockets);
 }
 
 bool

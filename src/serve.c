@@ -1,9 +1,11 @@
 #include "serve.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "serve_impl.h"
 #include "stream.h"
 #include "text.h"
+#include "tls.h"
 
 /* A text of ours or the relay's in a reply line (RFC 5321 4.5.3.1.5). */
 #define SERVE_TEXT_MAX 480
@@ -82,7 +85,18 @@ serve_failure(struct server *s, const struct failure *f)
 int64_t
 serve_patience(const struct server *s)
 {
+	if (s->client != NULL)
+		return s->client->patience;
 	return (int64_t)config_number(s->config, KW_DATA_TIMEOUT) * 1000;
+}
+
+/* For its next command. */
+static int64_t
+command_patience(const struct server *s)
+{
+	bool pipes = s->client == NULL && !s->caller.is_socket;
+
+	return serve_patience(s) * (pipes ? SERVE_PIPE_PATIENCE : 1);
 }
 
 /* ---- commands ---- */
@@ -119,6 +133,13 @@ serve_reset(struct server *s)
 	stream_set_deadline(s->in, 0);
 }
 
+static bool
+offers_tls(const struct server *s)
+{
+	return s->client != NULL && s->client->cert_file != NULL &&
+	    s->tls == NULL;
+}
+
 static enum verdict
 do_hello(struct server *s, const char *verb, const char *arguments)
 {
@@ -133,6 +154,8 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 		serve_reply(s, 501, "5.5.4", "%s needs a name", verb);
 		return GO_ON;
 	}
+	free(s->hello);
+	s->hello = mem_strdup(arguments);
 	if (!s->extended) {
 		put_line(s, 250, true, s->name, strlen(s->name));
 		return GO_ON;
@@ -152,6 +175,8 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 			put_line(s, 250, false, "SMTPUTF8", 8);
 	}
 	put_line(s, 250, false, "CHUNKING", 8);
+	if (offers_tls(s))
+		put_line(s, 250, false, "STARTTLS", 8);
 	put_line(s, 250, true, "ENHANCEDSTATUSCODES", 19);
 	return GO_ON;
 }
@@ -229,6 +254,15 @@ do_mail(struct server *s, const char *arguments)
 		serve_reply(s, 503, "5.5.1", "MAIL was given already");
 		return GO_ON;
 	}
+	if (s->client != NULL && s->hello == NULL) {
+		serve_reply(s, 503, "5.5.1", "EHLO comes first");
+		return GO_ON;
+	}
+	if (s->client != NULL && s->messages >= s->client->messages) {
+		serve_reply(s, 421, "4.7.0",
+		    "%s no more messages in this connection", s->name);
+		return SESSION_OVER;
+	}
 	if (!serve_parse_path(arguments, "FROM", &path)) {
 		serve_reply(s, 501, "5.5.4", "MAIL FROM:<address>");
 	} else if (!address_check(path.address, &f)) {
@@ -277,6 +311,19 @@ rcpt_params_known(const struct serve_path *path)
 	return true;
 }
 
+/* An open relay is what nobody asked for. */
+static bool
+may_go(struct server *s, const char *address)
+{
+	if (s->may_relay || serve_is_ours(s, address))
+		return true;
+	log_warn("client [%s] may not send to '%s' (listen_networks)",
+	    s->caller.address, address);
+	serve_reply(s, 550, "5.7.1",
+	    "relaying is not allowed for you (listen_networks)");
+	return false;
+}
+
 /* RCPT: the relay's own answer goes back. */
 static void
 add_rcpt(struct server *s, const struct serve_path *path)
@@ -294,7 +341,7 @@ add_rcpt(struct server *s, const struct serve_path *path)
 		serve_reply(s, 553, "5.1.3", "%s",
 		    f.class != FAIL_NONE ? buf_str(&f.text) :
 					   "address is empty");
-	} else {
+	} else if (may_go(s, path->address)) {
 		reply = serve_add_rcpt(s, path->address, notify, orcpt, &f);
 		if (reply != NULL)
 			serve_pass(s, reply);
@@ -413,26 +460,39 @@ do_lhlo(struct server *s, const char *arguments)
 	return do_hello(s, "LHLO", arguments);
 }
 
+static enum verdict
+do_starttls(struct server *s, const char *arguments)
+{
+	if (!offers_tls(s))
+		return do_refused(s, arguments);
+	if (*arguments != '\0') {
+		serve_reply(s, 501, "5.5.4", "STARTTLS takes no argument");
+		return GO_ON;
+	}
+	return serve_starttls(s) ? GO_ON : SESSION_OVER;
+}
+
 static const struct {
 	const char *verb;
 	enum verdict (*run)(struct server *s, const char *arguments);
+	bool idle; /* leads to no message */
 } commands[] = {
-	{ "EHLO", do_ehlo },
-	{ "HELO", do_helo },
-	{ "LHLO", do_lhlo },
-	{ "MAIL", do_mail },
-	{ "RCPT", do_rcpt },
-	{ "DATA", do_data },
-	{ "BDAT", do_bdat },
-	{ "RSET", do_rset },
-	{ "NOOP", do_noop },
-	{ "VRFY", do_vrfy },
-	{ "HELP", do_help },
-	{ "QUIT", do_quit },
-	{ "EXPN", do_refused },
-	{ "STARTTLS", do_refused },
-	{ "AUTH", do_refused },
-	{ "ETRN", do_refused },
+	{ "EHLO", do_ehlo, true },
+	{ "HELO", do_helo, true },
+	{ "LHLO", do_lhlo, true },
+	{ "MAIL", do_mail, false },
+	{ "RCPT", do_rcpt, false },
+	{ "DATA", do_data, false },
+	{ "BDAT", do_bdat, false },
+	{ "RSET", do_rset, true },
+	{ "NOOP", do_noop, true },
+	{ "VRFY", do_vrfy, true },
+	{ "HELP", do_help, true },
+	{ "QUIT", do_quit, false },
+	{ "EXPN", do_refused, false },
+	{ "STARTTLS", do_starttls, false },
+	{ "AUTH", do_refused, false },
+	{ "ETRN", do_refused, false },
 };
 
 static enum verdict
@@ -442,8 +502,10 @@ run_command(struct server *s, const char *line)
 	const char *arguments = line + len + strspn(line + len, " \t");
 
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (text_case_equal(line, len, commands[i].verb))
+		if (text_case_equal(line, len, commands[i].verb)) {
+			s->idle += commands[i].idle;
 			return commands[i].run(s, arguments);
+		}
 	serve_reply(s, 500, "5.5.1", "unknown command");
 	return GO_ON;
 }
@@ -496,18 +558,44 @@ flush_replies(struct server *s)
 	return stream_flush(s->out, false) == STREAM_OK;
 }
 
+/* The listener is to end, and no message is under way. */
+static bool
+is_stopped(const struct server *s)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	if (s->client == NULL || s->in_bdat)
+		return false;
+	p.fd = s->client->stop;
+	return poll(&p, 1, 0) > 0;
+}
+
+static enum stream_result
+next_command(struct server *s, struct buf *line, bool *too_long)
+{
+	enum stream_result r;
+
+	if (is_stopped(s))
+		return STREAM_STOPPED;
+	if (s->client != NULL && !s->in_bdat)
+		stream_set_stop(s->in, s->client->stop);
+	stream_begin(s->in, command_patience(s));
+	r = read_command(s, line, too_long);
+	stream_set_stop(s->in, -1);
+	return r;
+}
+
 static enum verdict
 serve_command(struct server *s, struct buf *line)
 {
 	enum stream_result r;
 	bool too_long;
 
-	stream_begin(s->in,
-	    serve_patience(s) *
-		(s->caller.is_socket ? 1 : SERVE_PIPE_PATIENCE));
-	r = read_command(s, line, &too_long);
+	r = next_command(s, line, &too_long);
 	if (r == STREAM_TIMEOUT)
 		serve_reply(s, 421, "4.4.2", "%s idle for too long", s->name);
+	if (r == STREAM_STOPPED)
+		serve_reply(s, 421, "4.3.2", "%s is going down", s->name);
 	if (r != STREAM_OK)
 		return s->in_bdat ? INPUT_BROKEN : SESSION_OVER;
 	if (too_long) {
@@ -532,6 +620,12 @@ run_session(struct server *s)
 		v = serve_command(s, &line);
 		if (v == GO_ON && s->errors > SERVE_ERRORS_MAX) {
 			serve_reply(s, 421, "4.7.0", "too many errors");
+			v = SESSION_OVER;
+		}
+		if (v == GO_ON && s->client != NULL &&
+		    s->idle > SERVE_IDLE_MAX) {
+			serve_reply(s, 421, "4.7.0",
+			    "too many commands and no message");
 			v = SESSION_OVER;
 		}
 	}
@@ -562,10 +656,32 @@ keep_errors_apart(void)
 		close(null);
 }
 
+/* One session on the two descriptors, which are closed then. */
+static enum verdict
+run_on(struct server *s, int in, int out)
+{
+	enum verdict v;
+
+	s->in = stream_new(in);
+	s->out = stream_new(out);
+	v = run_session(s);
+	serve_reset(s);
+	relay_close(s->relay);
+	stream_free(s->in);
+	stream_free(s->out);
+	tls_free(s->tls);
+	log_close(s->log);
+	secret_vault_free(&s->vault);
+	free(s->relay_account);
+	free(s->hello);
+	free(s->name);
+	return v;
+}
+
 int
 serve(const struct invocation *inv, struct config *c)
 {
-	struct server s = { .inv = inv, .config = c };
+	struct server s = { .inv = inv, .config = c, .may_relay = true };
 	int in_flags = fcntl(STDIN_FILENO, F_GETFL);
 	int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
 	struct failure f = FAILURE_INIT;
@@ -584,19 +700,36 @@ serve(const struct invocation *inv, struct config *c)
 		s.name = identity_host(true);
 	if (s.name == NULL)
 		s.name = mem_strdup("localhost");
-	s.in = stream_new(dup(STDIN_FILENO));
-	s.out = stream_new(dup(STDOUT_FILENO));
-	v = run_session(&s);
-	serve_reset(&s);
-	relay_close(s.relay);
-	stream_free(s.in);
-	stream_free(s.out);
+	v = run_on(&s, dup(STDIN_FILENO), dup(STDOUT_FILENO));
 	/* Whoever shares the descriptors did not ask for O_NONBLOCK. */
 	fcntl(STDIN_FILENO, F_SETFL, in_flags);
 	fcntl(STDOUT_FILENO, F_SETFL, out_flags);
-	log_close(s.log);
-	secret_vault_free(&s.vault);
-	free(s.relay_account);
-	free(s.name);
 	return fail_status(v == INPUT_BROKEN ? FAIL_NOINPUT : FAIL_NONE);
+}
+
+/*
+ * A client on a Unix socket is a program of this machine.  One whose address
+ * is not known may go nowhere.
+ */
+static bool
+is_trusted(const struct caller *who, const char *networks)
+{
+	struct network_address a = who->network;
+
+	if (who->known)
+		a = (struct network_address){ AF_INET, { 127, 0, 0, 1 } };
+	return network_list_contains(networks, &a);
+}
+
+int
+serve_client(const struct invocation *inv, struct config *c,
+    const struct serve_client *client)
+{
+	struct server s = { .inv = inv, .config = c, .client = client };
+
+	caller_of(&s.caller, client->fd);
+	s.may_relay = is_trusted(&s.caller, client->networks);
+	s.name = mem_strdup(client->name);
+	run_on(&s, client->fd, dup(client->fd));
+	return 0;
 }

@@ -6,6 +6,8 @@
 #ifndef SERVE_H
 #define SERVE_H
 
+#include <stdint.h>
+
 struct config;
 struct invocation;
 
@@ -16,5 +18,25 @@ struct invocation;
  * the input ended inside a message.
  */
 int serve(const struct invocation *inv, struct config *c);
+
+/* A client of the listener, and what holds for all of them. */
+struct serve_client {
+	int fd;		   /* connected, non-blocking; taken over */
+	int stop;	   /* at its end, or readable: the session ends when
+			      no message is under way */
+	char *name;	   /* ours */
+	char *networks;	   /* whose clients may send to anywhere */
+	uint64_t messages; /* of one connection */
+	int64_t patience;  /* milliseconds of silence; 0: any time */
+	/* STARTTLS, read when it is asked for; or both NULL. */
+	char *cert_file, *key_file;
+};
+
+/*
+ * Runs one session with it: as serve(), but it sends only to where it may,
+ * within those limits.
+ */
+int serve_client(const struct invocation *inv, struct config *c,
+    const struct serve_client *client);
 
 #endif

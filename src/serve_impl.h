@@ -29,10 +29,16 @@
 #define SERVE_PIPE_PATIENCE 12
 /* Bad commands after which the session ends. */
 #define SERVE_ERRORS_MAX 50
+/* ... and of a client, commands that lead to no message. */
+#define SERVE_IDLE_MAX 100
+/* A handshake is a few round trips. */
+#define SERVE_TLS_MS 30000
 
 struct log;
 struct message;
+struct serve_client;
 struct stream;
+struct tls;
 
 /* A recipient as the client named it: a run of the recipients it maps to. */
 struct serve_rcpt {
@@ -42,12 +48,18 @@ struct serve_rcpt {
 struct server {
 	const struct invocation *inv;
 	struct config *config;
+	const struct serve_client *client; /* of the listener, or NULL */
 	struct stream *in, *out;
+	struct tls *tls; /* of the client, or NULL */
 	struct caller caller;
-	char *name;    /* ours */
-	bool lmtp;     /* the client said LHLO */
-	bool extended; /* ... or EHLO */
-	bool line_lf;  /* the last command ended in a bare LF */
+	bool may_relay;	   /* to anywhere */
+	uint64_t messages; /* so far */
+	unsigned idle;	   /* commands since the last one */
+	char *hello;	   /* its name for itself, or NULL */
+	char *name;	   /* ours */
+	bool lmtp;	   /* the client said LHLO */
+	bool extended;	   /* ... or EHLO */
+	bool line_lf;	   /* the last command ended in a bare LF */
 	unsigned errors;
 	struct log *log;
 
@@ -95,6 +107,9 @@ void serve_pass(struct server *s, const struct smtp_reply *r);
 void serve_failure(struct server *s, const struct failure *f);
 
 void serve_reset(struct server *s);
+
+/* False when the session is over. */
+bool serve_starttls(struct server *s);
 
 /* ---- syntax: pure ---- */
 
@@ -146,6 +161,8 @@ bool serve_begin(struct server *s, const char *sender, struct failure *f,
     const struct smtp_reply **reply);
 const struct smtp_reply *serve_add_rcpt(struct server *s, const char *address,
     const char *notify, const char *orcpt, struct failure *f);
+/* Whether we take mail for this address from anybody. */
+bool serve_is_ours(const struct server *s, const char *address);
 /* Privileged mode: account and secret now, then the group is given up. */
 bool serve_use_privilege(struct server *s, struct failure *f);
 

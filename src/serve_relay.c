@@ -88,6 +88,14 @@ choose_account(struct server *s, const char *sender, struct failure *f)
 }
 
 bool
+serve_is_ours(const struct server *s, const char *address)
+{
+	(void)s;
+	(void)address;
+	return false;
+}
+
+bool
 serve_use_privilege(struct server *s, struct failure *f)
 {
 	bool named, ok = true;
@@ -380,13 +388,14 @@ add_trace(struct server *s, struct failure *f)
 
 	if (!s->caller.is_socket)
 		return true;
-	from = caller_words(&s->caller);
+	from = caller_trace(&s->caller, s->hello);
 	date = envelope_date(time(NULL));
-	value = mem_printf("%s by %s (onehop) with %s; %s", from, s->name,
+	/* RFC 3848 */
+	value = mem_printf("%s by %s (onehop) with %s%s; %s", from, s->name,
 	    s->lmtp	    ? "LMTP" :
 		s->extended ? "ESMTP" :
 			      "SMTP",
-	    date);
+	    s->tls != NULL ? "S" : "", date);
 	ok = message_add_field(s->message, "Received", value, true, NULL) ||
 	    failure_set(f, FAIL_SOFTWARE, "a header edit failed");
 	free(value);
@@ -403,6 +412,9 @@ serve_send(struct server *s)
 
 	transport_result_init(&r, s->rcpt_count);
 	r.uid = s->caller.known ? (int64_t)s->caller.uid : -1;
+	r.client = s->caller.address;
+	s->messages++;
+	s->idle = 0;
 	if (!uses_files(s))
 		relay_extend(s->relay, serve_deadline(s));
 	if (message_parse(s->message, &r.failure) &&
@@ -417,6 +429,12 @@ serve_send(struct server *s)
 	r.send_ms = stream_now() - start;
 	settle(s, &r.failure);
 	answer_client(s, &r);
+	/* A client gets its answer also where the log's reader does not keep
+	   up. */
+	if (s->client != NULL) {
+		stream_begin(s->out, serve_patience(s));
+		stream_flush(s->out, false);
+	}
 	record(s, &r);
 	transport_result_free(&r);
 }

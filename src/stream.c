@@ -17,6 +17,7 @@
 
 struct stream {
 	int fd;
+	int stop; /* or -1 */
 	const struct stream_ops *ops;
 	void *ctx;
 	stream_tap *tap;
@@ -49,6 +50,7 @@ stream_new(int fd)
 	if (flags >= 0)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	s->fd = fd;
+	s->stop = -1;
 	buf_init(&s->out, SIZE_MAX);
 	return s;
 }
@@ -84,6 +86,12 @@ stream_set_tap(struct stream *s, stream_tap *tap, void *ctx)
 {
 	s->tap = tap;
 	s->tap_ctx = ctx;
+}
+
+void
+stream_set_stop(struct stream *s, int fd)
+{
+	s->stop = fd;
 }
 
 void
@@ -139,7 +147,8 @@ set_broken(struct stream *s, bool *direction)
 static enum stream_result
 wait_for(struct stream *s, short events, short *got)
 {
-	struct pollfd p = { .fd = s->fd, .events = events };
+	struct pollfd p[] = { { .fd = s->fd, .events = events },
+		{ .fd = s->stop, .events = POLLIN } };
 	int64_t left;
 	int n;
 
@@ -147,12 +156,12 @@ wait_for(struct stream *s, short events, short *got)
 		left = stream_left(s);
 		if (left == 0)
 			return STREAM_TIMEOUT;
-		n = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+		n = poll(p, 2, left > INT32_MAX ? INT32_MAX : (int)left);
 	} while (n == 0 || (n < 0 && errno == EINTR));
 	if (n < 0)
 		return set_broken(s, &s->in_broken);
-	*got = p.revents;
-	return STREAM_OK;
+	*got = p[0].revents;
+	return p[1].revents != 0 ? STREAM_STOPPED : STREAM_OK;
 }
 
 static bool

@@ -21,7 +21,8 @@ enum stream_result {
 	STREAM_TIMEOUT,
 	STREAM_ERROR,	 /* stream_error() says what */
 	STREAM_TOO_LONG, /* a line over the buffer's maximum, still unread */
-	STREAM_READABLE	 /* stream_flush(): input waits, output not done */
+	STREAM_READABLE, /* stream_flush(): input waits, output not done */
+	STREAM_STOPPED	 /* stream_set_stop(): told not to wait any longer */
 };
 
 /*
@@ -52,6 +53,9 @@ int stream_fd(const struct stream *s);
 /* From now on bytes pass through ops; NULL goes back to the descriptor. */
 void stream_set_ops(struct stream *s, const struct stream_ops *ops, void *ctx);
 void stream_set_tap(struct stream *s, stream_tap *tap, void *ctx);
+
+/* No call waits for input once fd is readable or at its end; -1: none. */
+void stream_set_stop(struct stream *s, int fd);
 
 /* No call passes this point in time (stream_now() scale); 0: none. */
 void stream_set_deadline(struct stream *s, int64_t deadline);

@@ -104,8 +104,8 @@ pull_ready(gnutls_transport_ptr_t ctx, unsigned int ms)
 /* --- the layer below a stream -------------------------------------------- */
 
 /* What a fatal error of GnuTLS is called. */
-static const char *
-name_error(const struct tls *tls, int r)
+const char *
+tls_name_error(const struct tls *tls, int r)
 {
 	const char *name;
 
@@ -113,7 +113,7 @@ name_error(const struct tls *tls, int r)
 	case GNUTLS_E_PREMATURE_TERMINATION:
 		return "connection cut without the TLS close_notify";
 	case GNUTLS_E_REHANDSHAKE:
-		return "the server asked for a TLS renegotiation";
+		return "the other end asked for a TLS renegotiation";
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
 		name = gnutls_alert_get_name(gnutls_alert_get(tls->session));
 		return name != NULL ? name : "unknown TLS alert";
@@ -134,7 +134,7 @@ give_error(struct tls *tls, ssize_t r)
 		errno = EAGAIN;
 		return -1;
 	}
-	tls->error = name_error(tls, (int)r);
+	tls->error = tls_name_error(tls, (int)r);
 	tls->up = false;
 	errno = EPROTO;
 	return -1;
@@ -260,7 +260,7 @@ layer_close(void *ctx)
 	tls->up = false;
 }
 
-static const struct stream_ops layer = {
+const struct stream_ops tls_layer = {
 	.read = layer_read,
 	.write = layer_write,
 	.wants = layer_wants,
@@ -603,7 +603,7 @@ fail_alert(struct tls *tls, struct failure *f)
 static bool
 fail_handshake(struct tls *tls, int r, struct failure *f)
 {
-	const char *words = name_error(tls, r);
+	const char *words = tls_name_error(tls, r);
 	size_t i;
 
 	/* Already said by verify(). */
@@ -632,9 +632,8 @@ fail_timeout(struct tls *tls, struct failure *f)
 	return false;
 }
 
-/* Waits for what the handshake needs; false when time is up. */
-static bool
-wait_ready(struct tls *tls, struct stream *s)
+bool
+tls_wait(struct tls *tls, struct stream *s)
 {
 	struct pollfd p = { .fd = tls->fd, .events = layer_wants(tls) };
 	int64_t left = stream_left(s);
@@ -655,7 +654,7 @@ handshake(struct tls *tls, struct stream *s, struct failure *f)
 		if (r >= 0)
 			return true;
 		if (r == GNUTLS_E_AGAIN) {
-			if (!wait_ready(tls, s))
+			if (!tls_wait(tls, s))
 				return fail_timeout(tls, f);
 		} else if (gnutls_error_is_fatal(r) != 0)
 			break;
@@ -664,6 +663,15 @@ handshake(struct tls *tls, struct stream *s, struct failure *f)
 	}
 	gnutls_alert_send_appropriate(tls->session, r);
 	return fail_handshake(tls, r, f);
+}
+
+void
+tls_set_transport(struct tls *tls)
+{
+	gnutls_transport_set_ptr(tls->session, tls);
+	gnutls_transport_set_pull_function(tls->session, pull);
+	gnutls_transport_set_vec_push_function(tls->session, push);
+	gnutls_transport_set_pull_timeout_function(tls->session, pull_ready);
 }
 
 static bool
@@ -695,10 +703,7 @@ open_session(struct tls *tls, struct failure *f)
 		    "GnuTLS: %s", gnutls_strerror(r));
 	gnutls_session_set_ptr(tls->session, tls);
 	gnutls_session_set_verify_function(tls->session, verify);
-	gnutls_transport_set_ptr(tls->session, tls);
-	gnutls_transport_set_pull_function(tls->session, pull);
-	gnutls_transport_set_vec_push_function(tls->session, push);
-	gnutls_transport_set_pull_timeout_function(tls->session, pull_ready);
+	tls_set_transport(tls);
 	return true;
 }
 
@@ -745,15 +750,23 @@ take_info(struct tls *tls)
 }
 
 struct tls *
-tls_new(const struct tls_policy *policy, struct failure *f)
+tls_alloc(void)
 {
 	struct tls *tls = mem_alloc(sizeof(*tls));
 
-	tls->policy = policy;
 	buf_init(&tls->info.chain, CHAIN_MAX);
 	buf_init(&tls->info.strict, CHAIN_MAX);
 	buf_init(&tls->info.binding, BINDING_MAX);
 	buf_init(&tls->sealed, FLIGHT_MAX + FLIGHT_OVERHEAD);
+	return tls;
+}
+
+struct tls *
+tls_new(const struct tls_policy *policy, struct failure *f)
+{
+	struct tls *tls = tls_alloc();
+
+	tls->policy = policy;
 	if (tls_setup(tls, f))
 		return tls;
 	tls_free(tls);
@@ -795,7 +808,7 @@ tls_start(struct tls *tls, struct stream *s, int64_t ms, struct failure *f)
 		return false;
 	tls->up = true;
 	take_info(tls);
-	stream_set_ops(s, &layer, tls);
+	stream_set_ops(s, &tls_layer, tls);
 	return true;
 }
 

@@ -83,6 +83,20 @@ bool tls_start(struct tls *tls, struct stream *s, int64_t ms,
 /* Valid after tls_start() has succeeded. */
 const struct tls_info *tls_info(const struct tls *tls);
 
+/*
+ * The other end: our certificate and key, read from their files now; names of
+ * FILEs that hold no such thing, or not for us: FAIL_CONFIG.  tls_free() it.
+ */
+struct tls *tls_server_new(const char *cert_file, const char *key_file,
+    struct failure *f);
+
+/*
+ * Handshake with a client within ms: TLS 1.2 or newer, as TLS_PRIORITY has
+ * it.  On success both streams, of one socket, pass through TLS.  FAIL_TEMP.
+ */
+bool tls_server_start(struct tls *tls, struct stream *in, struct stream *out,
+    int64_t ms, struct failure *f);
+
 /* Version of the library, for --version. */
 const char *tls_library(void);
 

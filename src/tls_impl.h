@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "stream.h"
 #include "tls.h"
 #include "tls_name.h"
 
@@ -57,6 +58,32 @@ struct tls {
 	const char *error;
 	struct tls_info info;
 };
+
+/* ---- tls.c, for both ends ---- */
+
+struct tls *tls_alloc(void);
+
+/* A stream through the session. */
+extern const struct stream_ops tls_layer;
+
+/* The session reads and writes tls->fd. */
+void tls_set_transport(struct tls *tls);
+
+/* Waits for what the handshake needs; false when time is up. */
+bool tls_wait(struct tls *tls, struct stream *s);
+
+/* What a fatal error of GnuTLS is called. */
+const char *tls_name_error(const struct tls *tls, int error);
+
+/* ---- tls_setup.c ---- */
+
+/* Ours, without what a policy changes. */
+extern const char tls_priority[];
+
+/* Reads two files, of which one may be the other, once, so that what is
+   checked is what is used.  FAIL_CONFIG. */
+bool tls_load_pair(struct tls *tls, const char *cert, const char *key,
+    const char *pin, struct failure *f);
 
 /* Everything that can be checked before connecting; FAIL_CONFIG. */
 bool tls_setup(struct tls *tls, struct failure *f);

@@ -15,7 +15,8 @@
  * without SHA-1 in the handshake (RFC 9155).  All versions are named, so that
  * GNUTLS_SYSTEM_PRIORITY_FILE cannot lower them.
  */
-#define PRIORITY_DEFAULT TLS_PRIORITY ":-RSA:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1"
+const char tls_priority[] = TLS_PRIORITY
+    ":-RSA:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1";
 
 #define PROFILE_WORD "%PROFILE_"
 
@@ -51,7 +52,7 @@ load_priority(struct tls *tls, struct failure *f)
 	int r;
 
 	if (!is_set(words))
-		words = PRIORITY_DEFAULT;
+		words = tls_priority;
 	r = gnutls_priority_init(&tls->priority, words, &at);
 	tls->verify_flags = profile_flags(words);
 	if (r >= 0)
@@ -213,10 +214,9 @@ give_pin(void *ctx, int attempt, const char *url, const char *label,
 	return 0;
 }
 
-/* Reads what is a file once, so that what is checked is what is used. */
-static bool
-load_client_files(struct tls *tls, const char *cert, const char *key,
-    struct failure *f)
+bool
+tls_load_pair(struct tls *tls, const char *cert, const char *key,
+    const char *pin, struct failure *f)
 {
 	struct buf certs = BUF_INIT(PEM_FILE_MAX + 8192);
 	struct buf keys = BUF_INIT(PEM_FILE_MAX + 8192);
@@ -230,7 +230,7 @@ load_client_files(struct tls *tls, const char *cert, const char *key,
 		c = (gnutls_datum_t){ certs.data, (unsigned int)certs.len };
 		k = (gnutls_datum_t){ keys.data, (unsigned int)keys.len };
 		r = gnutls_certificate_set_x509_key_mem2(tls->cred, &c, &k,
-		    GNUTLS_X509_FMT_PEM, tls->policy->key_pin, 0);
+		    GNUTLS_X509_FMT_PEM, pin, 0);
 		if (r < 0)
 			ok = failure_set(f, FAIL_CONFIG,
 			    "certificate '%s' with key '%s': %s", cert, key,
@@ -278,7 +278,7 @@ load_client(struct tls *tls, struct failure *f)
 	if (is_token(cert) || is_token(key))
 		ok = load_client_token(tls, cert, key, f);
 	else
-		ok = load_client_files(tls, cert, key, f);
+		ok = tls_load_pair(tls, cert, key, tls->policy->key_pin, f);
 	if (!ok)
 		failure_prefix(f, "client certificate: ");
 	tls->has_certificate = ok;

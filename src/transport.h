@@ -44,7 +44,8 @@ struct transport_result {
 	int reply_code;
 	bool complete; /* the final byte went out: never send it again */
 	uint64_t size;
-	int64_t uid; /* who asked for it; -1: not known */
+	int64_t uid;	    /* who asked for it; -1: not known */
+	const char *client; /* its address, "" or NULL; not owned here */
 	int64_t connect_ms, tls_ms, auth_ms, send_ms; /* -1: not reached */
 };
 

@@ -156,7 +156,7 @@ def test_an_unknown_letter_is_a_warning(onehop, flag):
 
 
 @pytest.mark.parametrize("argv", [
-    ["-bv", TO], ["-bt"], ["-bd"], ["-bD"], ["-bh"], ["-bH"], ["-bP"],
+    ["-bv", TO], ["-bt"], ["-bD"], ["-bh"], ["-bH"], ["-bP"],
     ["-ba"], ["-bz"], ["-bS"], ["-bV"], ["-bl"], ["-b", "t"], ["-be"],
     ["--no-such-option", TO], ["--port", "x", TO], ["-f"],
     ["--host"], ["--account=a", "--host=b", TO],

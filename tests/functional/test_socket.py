@@ -326,7 +326,8 @@ def test_over_tcp_there_is_no_uid(place, relay):
     assert codes == [b"220", b"250", b"550", b"250", b"250", b"354", b"250",
                      b"221"], lines
     assert received(relay.messages[0]).startswith(
-        "Received: (from [127.0.0.1]) by ")
+        "Received: from x ([127.0.0.1]) by ")
+    assert " client=127.0.0.1" in service.record
     assert " uid=" not in service.record
 
 

@@ -128,6 +128,41 @@ test_trace_words(void **unused)
 	check_words(&who, "(from [IPv6:2001:db8::1])");
 }
 
+static void
+check_trace(const struct caller *who, const char *hello, const char *expected)
+{
+	char *words = caller_trace(who, hello);
+
+	assert_string_equal(words, expected);
+	free(words);
+}
+
+static void
+test_trace_of_a_client(void **unused)
+{
+	struct caller who = { .known = true, .uid = 33 };
+
+	(void)unused;
+	check_trace(&who, "client.example", "(from uid 33)");
+	who.known = false;
+	check_trace(&who, "client.example", "(from unknown)");
+	strcpy(who.address, "192.0.2.1");
+	who.network.family = AF_INET;
+	check_trace(&who, "client.example",
+	    "from client.example ([192.0.2.1])");
+	check_trace(&who, "[192.0.2.1]", "from [192.0.2.1] ([192.0.2.1])");
+	check_trace(&who, NULL, "from unknown ([192.0.2.1])");
+	check_trace(&who, "x (comment", "from unknown ([192.0.2.1])");
+	check_trace(&who,
+	    "b\xc3\xbc"
+	    "cher",
+	    "from unknown ([192.0.2.1])");
+	strcpy(who.address, "2001:db8::1");
+	who.network.family = AF_INET6;
+	check_trace(&who, "client.example",
+	    "from client.example ([IPv6:2001:db8::1])");
+}
+
 /* ---- what waits in a pipe ---- */
 
 static void
@@ -173,6 +208,7 @@ main(void)
 		cmocka_unit_test(test_nobody_known),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_trace_words),
+		cmocka_unit_test(test_trace_of_a_client),
 		cmocka_unit_test(test_vault),
 	};
 

@@ -25,9 +25,9 @@ static const struct invocation_option options[] = {
 };
 #define OPTIONS (sizeof(options) / sizeof(*options))
 
-static const char *const mode_names[] = { "deliver", "serve", "list", "run",
-	"aliases", "help", "version", "dump", "pretend", "serverinfo", "rmqs",
-	"configure", "check", "test" };
+static const char *const mode_names[] = { "deliver", "serve", "listen", "list",
+	"run", "aliases", "help", "version", "dump", "pretend", "serverinfo",
+	"rmqs", "configure", "check", "test" };
 
 static void
 add_strings(struct buf *b, const char *key, const char *const *list, size_t n)
@@ -151,6 +151,7 @@ static const struct row honoured[] = {
 	{ { "sendmail", "-bm", "a" }, "deliver to=a", 0, NULL },
 	{ { "sendmail", "-b", "m", "a" }, "deliver to=a", 0, NULL },
 	{ { "sendmail", "-bs" }, "serve", 0, NULL },
+	{ { "sendmail", "-bd" }, "listen", 0, NULL },
 	{ { "sendmail", "-b", "s" }, "serve", 0, NULL },
 	{ { "sendmail", "-bs", "-odb", "-oem" }, "serve", 0, NULL },
 	{ { "sendmail", "-bp" }, "list", 0, NULL },
@@ -248,7 +249,6 @@ static const struct row ignored[] = {
 };
 
 static const struct row refused[] = {
-	{ { "sendmail", "-bd" }, NULL, FAIL_USAGE, "-b" },
 	{ { "sendmail", "-bD" }, NULL, FAIL_USAGE, "-b" },
 	{ { "sendmail", "-bv", "a" }, NULL, FAIL_USAGE, "-b" },
 	{ { "sendmail", "-bt" }, NULL, FAIL_USAGE, "-b" },

@@ -1,0 +1,382 @@
+#include "listen.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "config.h"
+#include "identity.h"
+#include "listen_impl.h"
+#include "log.h"
+#include "network.h"
+#include "outcome.h"
+#include "privilege.h"
+#include "serve.h"
+#include "stream.h"
+#include "tls.h"
+
+/* How long nothing is accepted when the system has no more descriptors or
+   processes, in milliseconds. */
+#define LISTEN_PAUSE 200
+/* Between two lines about clients that were turned away. */
+#define LISTEN_QUIET 1000
+
+struct child {
+	pid_t pid;
+	struct network_address address;
+};
+
+struct listener {
+	struct listen_sockets sockets;
+	struct child *children;
+	size_t count, max, per_client;
+	int stop[2]; /* its other end is closed: sessions are to end */
+	struct serve_client session;
+	bool is_child;
+	int64_t pause;	/* nothing is accepted before */
+	int64_t silent; /* no line about clients before */
+};
+
+/* All that a signal may touch. */
+static volatile sig_atomic_t stop_asked;
+
+static void
+ask_to_stop(int signal)
+{
+	if (signal != SIGCHLD)
+		stop_asked = 1;
+}
+
+static const int signals[] = { SIGTERM, SIGINT, SIGCHLD };
+#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
+
+/* They come only while we wait. */
+static void
+catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = ask_to_stop };
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < SIGNALS; i++) {
+		sigaction(signals[i], &sa, NULL);
+		sigaddset(&set, signals[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* A session learns from the pipe that it is to end, whoever of a group of
+   processes gets a signal. */
+static void
+release_signals(void)
+{
+	sigset_t none;
+	size_t i;
+
+	for (i = 0; i < SIGNALS; i++)
+		signal(signals[i], signals[i] == SIGCHLD ? SIG_DFL : SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* ---- the sessions ---- */
+
+/* As the first process of a container, also what others have left. */
+static void
+reap(struct listener *l)
+{
+	pid_t pid;
+	size_t i;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		for (i = 0; i < l->count; i++)
+			if (l->children[i].pid == pid) {
+				l->children[i] = l->children[--l->count];
+				break;
+			}
+}
+
+/* Until something happens, or for ms milliseconds (-1: any time). */
+static void
+wait_for(struct listener *l, bool clients, int64_t ms)
+{
+	struct timespec t = { (time_t)(ms / 1000),
+		(long)(ms % 1000 * 1000000) };
+	sigset_t none;
+
+	sigemptyset(&none);
+	if (ppoll(l->sockets.list, clients ? l->sockets.count : 0,
+		ms < 0 ? NULL : &t, &none) < 0) {
+		size_t i;
+
+		for (i = 0; i < l->sockets.count; i++)
+			l->sockets.list[i].revents = 0;
+	}
+	reap(l);
+}
+
+static size_t
+count_of(const struct listener *l, const struct network_address *a)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < l->count; i++)
+		if (network_equal(&l->children[i].address, a))
+			n++;
+	return n;
+}
+
+/* Nobody waits for whoever is turned away. */
+static void
+turn_away(struct listener *l, int fd, const char *enhanced, const char *why)
+{
+	char *line = mem_printf("421 %s %s %s\r\n", enhanced, l->session.name,
+	    why);
+	int64_t now = stream_now();
+
+	send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	close(fd);
+	free(line);
+	if (now >= l->silent)
+		log_warn("a client was turned away: %s", why);
+	l->silent = now + LISTEN_QUIET;
+}
+
+static void
+become_session(struct listener *l, int fd)
+{
+	int on = 1;
+
+	release_signals();
+	l->is_child = true;
+	listen_close(&l->sockets);
+	close(l->stop[1]);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	l->session.fd = fd;
+	l->session.stop = l->stop[0];
+}
+
+static void
+start_session(struct listener *l, int fd, const struct network_address *a)
+{
+	pid_t pid;
+
+	if (l->count >= l->max) {
+		turn_away(l, fd, "4.7.0", "too many connections");
+		return;
+	}
+	if (a->family != AF_UNSPEC && count_of(l, a) >= l->per_client) {
+		turn_away(l, fd, "4.7.0",
+		    "too many connections from your address");
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		become_session(l, fd);
+		return;
+	}
+	if (pid < 0) {
+		turn_away(l, fd, "4.3.2", "no process can be started");
+		l->pause = stream_now() + LISTEN_PAUSE;
+		return;
+	}
+	close(fd);
+	l->children[l->count].pid = pid;
+	l->children[l->count++].address = *a;
+}
+
+static void
+accept_client(struct listener *l, int from)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct network_address a;
+	int fd;
+
+	memset(&ss, 0, sizeof(ss));
+	fd = accept4(from, (struct sockaddr *)&ss, &len,
+	    SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		    errno == ENOMEM) {
+			log_warn("cannot accept a connection: %s",
+			    strerror(errno));
+			l->pause = stream_now() + LISTEN_PAUSE;
+		}
+		return;
+	}
+	network_from_peer(&a, (struct sockaddr *)&ss);
+	start_session(l, fd, &a);
+}
+
+/* Returns in each child as well. */
+static void
+accept_clients(struct listener *l)
+{
+	int64_t left;
+	size_t i;
+
+	while (stop_asked == 0) {
+		left = l->pause - stream_now();
+		wait_for(l, left <= 0, left > 0 ? left : -1);
+		if (left > 0)
+			continue;
+		for (i = 0; i < l->sockets.count && stop_asked == 0; i++)
+			if (l->sockets.list[i].revents != 0) {
+				accept_client(l, l->sockets.list[i].fd);
+				if (l->is_child)
+					return;
+			}
+	}
+}
+
+static void
+stop(struct listener *l)
+{
+	listen_close(&l->sockets);
+	close(l->stop[1]);
+	reap(l);
+	log_warn("no longer listening, %zu session%s", l->count,
+	    l->count == 1 ? "" : "s");
+	while (l->count > 0)
+		wait_for(l, false, -1);
+	log_warn("stopped");
+}
+
+/* ---- start ---- */
+
+static void
+warn_if_open(const struct config *c)
+{
+	const char *list = config_string(c, KW_LISTEN_NETWORKS);
+
+	if (network_list_is_open(list))
+		log_warn("%s: listen_networks '%s': whoever can connect may "
+			 "send to anywhere: an open relay, unless something "
+			 "in front decides who can",
+		    config_origin(c, KW_LISTEN_NETWORKS), list);
+}
+
+/* What cannot be used is said now, and not to the first client. */
+static bool
+set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
+{
+	const char *cert = config_string(c, KW_LISTEN_CERT_FILE);
+	const char *key = config_string(c, KW_LISTEN_KEY_FILE);
+	struct tls *tls;
+
+	if ((cert == NULL) != (key == NULL))
+		return failure_set(f, FAIL_CONFIG,
+		    "%s: listen_cert_file and listen_key_file need each other",
+		    config_origin(c,
+			cert != NULL ? KW_LISTEN_CERT_FILE :
+				       KW_LISTEN_KEY_FILE));
+	if (cert == NULL)
+		return true;
+	s->cert_file = mem_strdup(cert);
+	s->key_file = mem_strdup(key);
+	tls = tls_server_new(cert, key, f);
+	tls_free(tls);
+	return tls != NULL;
+}
+
+/* The greeting's name, found once. */
+static char *
+own_name(const struct config *c, struct failure *f)
+{
+	char *name = NULL;
+
+	if (config_string(c, KW_DOMAIN) != NULL)
+		name = config_expand(c, KW_DOMAIN, NULL, f);
+	if (name == NULL)
+		name = identity_fqdn(true);
+	if (name == NULL)
+		name = identity_host(true);
+	return name != NULL ? name : mem_strdup("localhost");
+}
+
+/* Settings of the listener are those of the account at the start, whatever
+   account a message chooses. */
+static bool
+set_up(struct listener *l, const struct config *c, int inherited,
+    struct failure *f)
+{
+	struct serve_client *s = &l->session;
+
+	l->max = (size_t)config_number(c, KW_LISTEN_CONNECTIONS);
+	l->per_client = (size_t)config_number(c, KW_LISTEN_PER_CLIENT);
+	l->children = mem_alloc(l->max * sizeof(*l->children));
+	s->name = own_name(c, f);
+	s->networks = mem_strdup(config_string(c, KW_LISTEN_NETWORKS));
+	s->messages = config_number(c, KW_LISTEN_MESSAGES);
+	s->patience = (int64_t)config_number(c, KW_LISTEN_TIMEOUT) * 1000;
+	if (f->class != FAIL_NONE || !set_up_tls(s, c, f))
+		return false;
+	warn_if_open(c);
+	if (inherited > 0)
+		listen_inherit(&l->sockets, PRIVILEGE_SOCKET, inherited);
+	else if (!listen_open(&l->sockets, c, f))
+		return false;
+	return pipe2(l->stop, O_CLOEXEC) == 0 ||
+	    failure_set(f, FAIL_OS, "cannot make a pipe: %s", strerror(errno));
+}
+
+static void
+tear_down(struct listener *l)
+{
+	listen_close(&l->sockets);
+	free(l->children);
+	free(l->session.name);
+	free(l->session.networks);
+	free(l->session.cert_file);
+	free(l->session.key_file);
+}
+
+static void
+announce(const struct listener *l)
+{
+	struct buf names = BUF_INIT(SIZE_MAX);
+
+	listen_names(&l->sockets, &names);
+	log_warn("listening on %s", buf_str(&names));
+	buf_free(&names);
+}
+
+int
+listen_run(const struct invocation *inv, struct config *c, int inherited)
+{
+	struct listener l = { .count = 0 };
+	struct failure f = FAILURE_INIT;
+	int status = 0;
+
+	if (set_up(&l, c, inherited, &f)) {
+		catch_signals();
+		announce(&l);
+		log_share();
+		accept_clients(&l);
+		if (l.is_child)
+			status = serve_client(inv, c, &l.session);
+		else
+			stop(&l);
+	} else {
+		log_failure(&f);
+		status = fail_status(f.class);
+	}
+	tear_down(&l);
+	failure_free(&f);
+	return status;
+}

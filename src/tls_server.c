@@ -1,0 +1,89 @@
+/* The end that has the certificate: TLS for clients of the listener. */
+#include <gnutls/gnutls.h>
+
+#include "outcome.h"
+#include "stream.h"
+#include "tls_impl.h"
+
+static bool
+load(struct tls *tls, const char *cert_file, const char *key_file,
+    struct failure *f)
+{
+	int r = gnutls_priority_init(&tls->priority, tls_priority, NULL);
+
+	if (r >= 0)
+		r = gnutls_certificate_allocate_credentials(&tls->cred);
+	if (r < 0)
+		return failure_set(f, FAIL_OS, "GnuTLS: %s",
+		    gnutls_strerror(r));
+	if (tls_load_pair(tls, cert_file, key_file, NULL, f))
+		return true;
+	failure_prefix(f, "listen_cert_file, listen_key_file: ");
+	return false;
+}
+
+struct tls *
+tls_server_new(const char *cert_file, const char *key_file, struct failure *f)
+{
+	struct tls *tls = tls_alloc();
+
+	if (load(tls, cert_file, key_file, f))
+		return tls;
+	tls_free(tls);
+	return NULL;
+}
+
+static bool
+open_session(struct tls *tls, struct failure *f)
+{
+	int r = gnutls_init(&tls->session, GNUTLS_SERVER | GNUTLS_NONBLOCK);
+
+	if (r < 0)
+		tls->session = NULL;
+	if (r >= 0)
+		r = gnutls_priority_set(tls->session, tls->priority);
+	if (r >= 0)
+		r = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
+		    tls->cred);
+	if (r < 0)
+		return failure_set(f, FAIL_TEMP, "GnuTLS: %s",
+		    gnutls_strerror(r));
+	gnutls_certificate_server_set_request(tls->session, GNUTLS_CERT_IGNORE);
+	tls_set_transport(tls);
+	return true;
+}
+
+static bool
+handshake(struct tls *tls, struct stream *s, struct failure *f)
+{
+	int r;
+
+	for (;;) {
+		r = gnutls_handshake(tls->session);
+		if (r >= 0)
+			return true;
+		if (r != GNUTLS_E_AGAIN && gnutls_error_is_fatal(r) != 0)
+			break;
+		if (r == GNUTLS_E_AGAIN ? !tls_wait(tls, s) :
+					  stream_left(s) == 0)
+			return failure_set(f, FAIL_TEMP,
+			    "TLS handshake timed out");
+	}
+	gnutls_alert_send_appropriate(tls->session, r);
+	return failure_set(f, FAIL_TEMP, "TLS handshake failed: %s",
+	    tls_name_error(tls, r));
+}
+
+bool
+tls_server_start(struct tls *tls, struct stream *in, struct stream *out,
+    int64_t ms, struct failure *f)
+{
+	stream_begin(in, ms);
+	tls->fd = stream_fd(in);
+	if (!open_session(tls, f) || !handshake(tls, in, f))
+		return false;
+	tls->up = true;
+	stream_set_ops(in, &tls_layer, tls);
+	stream_set_ops(out, &tls_layer, tls);
+	return true;
+}
