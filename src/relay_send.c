@@ -162,6 +162,17 @@ keep_surplus(struct delivery *d)
 	d->left = left;
 }
 
+/* Whether the relay has the message for all but n of the recipients. */
+static bool
+all_but(const struct delivery *d, size_t n)
+{
+	size_t i, taken = 0, count = d->job->envelope->count;
+
+	for (i = 0; i < count; i++)
+		taken += d->rcpts[i].outcome.class == FAIL_NONE;
+	return taken + n == count;
+}
+
 /*
  * One connection: the pending recipients in transactions of as many as the
  * server says it takes (RFC 9422).  Whether any was taken.
@@ -183,6 +194,7 @@ deliver_pending(struct delivery *d, struct relay *relay)
 	while (done < d->left && smtp_usable(smtp)) {
 		n = d->left - done < most ? d->left - done : most;
 		mail.last = done + n == d->left;
+		mail.decides = mail.last && all_but(d, n);
 		if (transact(d, smtp, &mail, d->pending + done, n))
 			any = true;
 		done += n;

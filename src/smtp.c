@@ -14,8 +14,9 @@
 /* Longest command line we send: a path of 254, ORCPT as long in xtext, and
    room for the other parameters (RFC 3461 section 4 adds to 512). */
 #define SMTP_COMMAND_MAX 2048
-/* What QUIT may cost after everything has been decided. */
-#define SMTP_QUIT_MS 2000
+/* So much of a reply takes no memory that could be missing between the
+   relay's word and ours; RFC 5321 section 4.5.3.1.5 allows half of it. */
+#define SMTP_REPLY_USUAL 1024
 
 static const char *const phase_names[] = {
 	[SMTP_BANNER] = "greeting",
@@ -40,7 +41,11 @@ smtp_new(struct stream *s, const struct smtp_params *p)
 	smtp_caps_init(&smtp->caps);
 	smtp_reply_init(&smtp->reply);
 	smtp_reply_init(&smtp->final);
+	buf_init(&smtp->line, SMTP_LINE_MAX);
 	buf_init(&smtp->greeting, SMTP_REPLY_MAX);
+	buf_reserve(&smtp->line, SMTP_REPLY_USUAL);
+	buf_reserve(&smtp->reply.text, SMTP_REPLY_USUAL);
+	buf_reserve(&smtp->final.text, SMTP_REPLY_USUAL);
 	return smtp;
 }
 
@@ -52,6 +57,7 @@ smtp_free(struct smtp *smtp)
 	smtp_caps_free(&smtp->caps);
 	smtp_reply_free(&smtp->reply);
 	smtp_reply_free(&smtp->final);
+	buf_free(&smtp->line);
 	buf_free(&smtp->greeting);
 	free(smtp);
 }
@@ -167,28 +173,27 @@ smtp_put(struct smtp *smtp, const char *line, struct failure *f)
 enum smtp_parse
 smtp_read_line(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
 {
-	struct buf line = BUF_INIT(SMTP_LINE_MAX);
-	enum smtp_parse parse = SMTP_BAD;
+	struct buf *line = &smtp->line;
+	enum smtp_parse parse;
 	enum stream_result result;
 
-	result = stream_get_line(smtp->stream, &line);
+	buf_clear(line);
+	result = stream_get_line(smtp->stream, line);
 	if (result != STREAM_OK) {
 		broken(smtp, phase, result, f);
-		goto out;
+		return SMTP_BAD;
 	}
 	if (smtp->reply_done)
 		smtp_reply_clear(&smtp->reply);
-	parse = smtp_reply_line(&smtp->reply, buf_str(&line), line.len);
+	parse = smtp_reply_line(&smtp->reply, buf_str(line), line->len);
 	smtp->reply_done = parse == SMTP_DONE;
 	if (parse == SMTP_BAD) {
 		smtp->broken = true;
 		failure_set(f, FAIL_PROTOCOL, "%s: invalid reply '%.200s'",
-		    phase_names[phase], buf_str(&line));
+		    phase_names[phase], buf_str(line));
 		if (phase == SMTP_BANNER)
 			failure_hint(f, "is this an SMTP server's port?");
 	}
-out:
-	buf_free(&line);
 	return parse;
 }
 

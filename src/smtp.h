@@ -106,6 +106,8 @@ struct smtp_mail {
 	const char *envid;   /* xtext already, or NULL */
 	bool partial_reject; /* one refused recipient stops the message */
 	bool last;	     /* QUIT goes along with the end of data */
+	bool decides;	     /* taken for these recipients is success: memory
+				that is missing then changes nothing any more */
 };
 
 struct smtp_rcpt {

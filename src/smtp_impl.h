@@ -8,12 +8,16 @@
 #include "sasl.h"
 #include "smtp.h"
 
+/* What QUIT may cost after everything has been decided. */
+#define SMTP_QUIT_MS 2000
+
 struct smtp {
 	struct stream *stream;
 	const struct smtp_params *params;
 	struct smtp_caps caps;
 	struct smtp_reply reply; /* being read, or read last */
 	struct smtp_reply final; /* decided the last message */
+	struct buf line; /* being read */
 	struct buf greeting;
 	enum sasl_mechanism mechanism; /* used */
 	bool reply_done;	       /* the next line begins a new reply */

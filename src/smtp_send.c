@@ -442,7 +442,7 @@ envelope_pipelined(struct transaction *t)
 		t->due++;
 	}
 	if (t->chunking && t->mail->size <= SEND_ONE_FLIGHT &&
-	    !t->mail->partial_reject) {
+	    t->mail->last && !t->mail->partial_reject) {
 		t->data_sent = true;
 		if (!write_bdat(t))
 			return false;
@@ -550,38 +550,132 @@ unknown_status(struct transaction *t)
 	    "message: ");
 }
 
+/*
+ * Where the message went along with its envelope, one reply too many there
+ * would pass for the message's own.  QUIT went along, too, so that this shows
+ * without another turn: in the place of its reply is a refusal, or another
+ * reply follows.  A server that just closes, or has no more than rubbish to
+ * say, has taken the message all the same.
+ */
+static bool
+in_step(struct smtp *smtp)
+{
+	struct failure ignored = FAILURE_INIT;
+	unsigned replies = 0;
+	bool fine = true;
+
+	while (fine &&
+	    smtp_read(smtp, SMTP_OTHER, SMTP_QUIT_MS, &ignored)) {
+		int code = smtp->reply.code;
+
+		/* 421: it may be on its way down at any time. */
+		fine = replies++ == 0 && (code < 400 || code == 421);
+		if (code == 221 || code == 421)
+			break;
+	}
+	smtp->broken = true;
+	failure_free(&ignored);
+	return fine;
+}
+
+/* Which reply belongs to what is not known: nothing is, of no recipient. */
+static void
+out_of_step(struct transaction *t)
+{
+	char *words = smtp_words(&t->smtp->reply);
+	size_t i;
+
+	failure_set(t->f, FAIL_TEMP,
+	    "end of data: reply that nobody asked for: %s", words);
+	unknown_status(t);
+	for (i = 0; i < t->count; i++)
+		outcome_set(&t->rcpts[i].outcome, FAIL_UNKNOWN, 0,
+		    buf_str(&t->f->text));
+	smtp_reply_clear(&t->smtp->final);
+	free(words);
+}
+
+/* Whether recipient i is still to get an answer to the message. */
+static bool
+waits(const struct transaction *t, size_t i)
+{
+	const struct outcome *o = &t->rcpts[i].outcome;
+
+	return o->code / 100 == 2 && o->class == FAIL_TEMP;
+}
+
+/* The present reply takes the message for recipient i, and nobody after it
+   waits: whether all have it now. */
+static bool
+all_have_it(const struct transaction *t, size_t i)
+{
+	size_t n;
+
+	for (n = 0; n < i && t->smtp->params->lmtp; n++)
+		if (t->rcpts[n].outcome.class != FAIL_NONE)
+			return false;
+	return t->accepted == t->count;
+}
+
+/*
+ * The relay has said yes to the last who waited.  From here on no memory is
+ * asked for before the exit status is settled.
+ */
+static bool
+confirm(struct transaction *t, size_t i)
+{
+	bool all = t->mail->decides && all_have_it(t, i);
+
+	if (all)
+		mem_set_exit(fail_status(FAIL_NONE));
+	if (!t->chunking || !t->data_sent || in_step(t->smtp))
+		return true;
+	mem_set_exit(fail_status(FAIL_UNKNOWN));
+	out_of_step(t);
+	return false;
+}
+
+/* The reply for recipient i, or for all; false when it was the last one. */
+static bool
+read_verdict(struct transaction *t, size_t i)
+{
+	struct smtp *smtp = t->smtp;
+	const struct smtp_reply *final = &smtp->final;
+	bool one = smtp->params->lmtp, last = true;
+	enum fail_class class;
+	char *words;
+	size_t n;
+
+	for (n = i + 1; n < t->count && one && last; n++)
+		last = !waits(t, n);
+	if (!smtp_read(smtp, SMTP_BODY, smtp->params->data_timeout, t->f)) {
+		unknown_status(t);
+		return false;
+	}
+	class = smtp_reply_class(SMTP_BODY, &smtp->reply);
+	keep_final(smtp);
+	if (class == FAIL_NONE && last && !confirm(t, i))
+		return false;
+	if (!one && class != FAIL_NONE)
+		refuse_message(t, SMTP_BODY);
+	words = smtp_words(final);
+	if (one)
+		outcome_set(&t->rcpts[i].outcome, class, final->code, words);
+	else
+		settle(t, class, final->code, words);
+	free(words);
+	return !last;
+}
+
 /* The final reply: one for all (RFC 5321), or one each (RFC 2033). */
 static void
 read_final(struct transaction *t)
 {
-	struct smtp *smtp = t->smtp;
-	enum fail_class class;
-	char *words;
 	size_t i;
 
-	for (i = 0; i < t->count; i++) {
-		struct outcome *o = &t->rcpts[i].outcome;
-
-		if (o->code / 100 != 2 || o->class != FAIL_TEMP)
-			continue;
-		if (!smtp_read(smtp, SMTP_BODY, smtp->params->data_timeout,
-			t->f)) {
-			unknown_status(t);
+	for (i = 0; i < t->count; i++)
+		if (waits(t, i) && !read_verdict(t, i))
 			return;
-		}
-		class = smtp_reply_class(SMTP_BODY, &smtp->reply);
-		words = smtp_words(&smtp->reply);
-		keep_final(smtp);
-		if (smtp->params->lmtp) {
-			outcome_set(o, class, smtp->reply.code, words);
-		} else {
-			if (class != FAIL_NONE)
-				refuse_message(t, SMTP_BODY);
-			settle(t, class, smtp->reply.code, words);
-			i = t->count;
-		}
-		free(words);
-	}
 }
 
 /* What is still undecided was stopped by what f says. */
