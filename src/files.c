@@ -132,7 +132,8 @@ write_out(struct file *file, struct failure *f)
 	return true;
 }
 
-/* Files have local line ends: CR goes, a chunk never splits a CRLF. */
+/* Files have local line ends: CR goes, a chunk never splits a CRLF.  No piece
+   is longer than what there is room for. */
 static bool
 add_canonical(struct file *file, const unsigned char *p, size_t len,
     struct failure *f)
@@ -145,8 +146,10 @@ add_canonical(struct file *file, const unsigned char *p, size_t len,
 			cr = end;
 		buf_add(&file->out, p, (size_t)(cr - p));
 		p = cr + 1;
+		if (file->out.len >= FILES_BLOCK && !write_out(file, f))
+			return false;
 	}
-	return file->out.len < FILES_BLOCK || write_out(file, f);
+	return true;
 }
 
 /* One field each; the recipients are folded when they are many. */
@@ -171,19 +174,29 @@ add_envelope(struct file *file, const struct envelope *e)
 	buf_addc(&file->out, '\n');
 }
 
+/* All memory is there before the file is: none that is missing leaves it. */
 static bool
-write_message(struct file *file, const struct transport_job *job,
+render(struct file *file, const struct transport_job *job,
     struct transport_result *r)
 {
 	struct message_form form = { true, true, job->envelope->utf8, true };
-	const unsigned char *chunk;
 	struct message_wire wire;
-	ssize_t n;
 
 	if (!message_render(job->message, &form, &wire, &r->failure))
 		return false;
 	r->size = wire.size;
 	add_envelope(file, job->envelope);
+	buf_reserve(&file->out, 2 * FILES_BLOCK);
+	return true;
+}
+
+static bool
+write_message(struct file *file, const struct transport_job *job,
+    struct transport_result *r)
+{
+	const unsigned char *chunk;
+	ssize_t n;
+
 	message_rewind(job->message);
 	while ((n = message_next(job->message, &chunk)) > 0)
 		if (!add_canonical(file, chunk, (size_t)n, &r->failure))
@@ -230,7 +243,7 @@ store(struct file *file, const struct transport_job *job,
 	    FORMAT_MAILDIR;
 
 	if (!open_directory(file, r->host, maildir, &r->failure) ||
-	    !choose_names(file, maildir, &r->failure))
+	    !choose_names(file, maildir, &r->failure) || !render(file, job, r))
 		return false;
 	file->fd = openat(file->dir, file->temporary,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
