@@ -48,8 +48,9 @@ def binary():
 
 
 # Fails allocation number $TORTURE after the call of umask() with which the
-# program begins (what libraries do before main() is theirs), and writes who
-# wanted it into the file $TORTURE_MARK.
+# program begins (what libraries do before main() is theirs), with
+# $TORTURE_LASTS also every one after it, and writes who wanted it into the
+# file $TORTURE_MARK.
 FAILING = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -62,7 +63,7 @@ FAILING = r"""
 #include <unistd.h>
 
 static long left = -1;
-static int mark = -1;
+static int lasts, mark = -1;
 
 mode_t
 umask(mode_t mask)
@@ -73,6 +74,7 @@ umask(mode_t mask)
 	mark = open(getenv("TORTURE_MARK"), O_WRONLY | O_CREAT | O_CLOEXEC,
 	    0600);
 	left = n != NULL ? atol(n) : -1;
+	lasts = getenv("TORTURE_LASTS") != NULL;
 	return (mode_t)syscall(SYS_umask, mask);
 }
 
@@ -81,12 +83,11 @@ fails(void *caller)
 {
 	Dl_info from;
 
-	if (left <= 0)
-		return 0;
-	if (--left > 0)
+	if (left <= 0 || --left > 0)
 		return 0;
 	left = -1;
 	dprintf(mark, "%s", dladdr(caller, &from) != 0 ? from.dli_fname : "?");
+	left = lasts ? 1 : -1;
 	errno = ENOMEM;
 	return 1;
 }
@@ -111,12 +112,16 @@ realloc(void *p, size_t size)
 	return fails(__builtin_return_address(0)) ? NULL : real(p, size);
 }
 
-void *__libc_calloc(size_t, size_t);
+
 
 void *
 calloc(size_t count, size_t size)
 {
-	return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+	static void *(*real)(size_t, size_t);
+
+	if (real == NULL)
+		real = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
+	return fails(__builtin_return_address(0)) ? NULL : real(count, size);
 }
 """
 
@@ -125,7 +130,8 @@ calloc(size_t count, size_t size)
 def failing_allocator():
     """A library for LD_PRELOAD."""
     target = directory() / "failing.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o",
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1",
+                    "-fno-omit-frame-pointer", "-x", "c", "-", "-o",
                     str(target), "-ldl"], input=FAILING, text=True,
                    check=True)
     return target
