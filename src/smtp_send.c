@@ -441,8 +441,8 @@ envelope_pipelined(struct transaction *t)
 			return false;
 		t->due++;
 	}
-	if (t->chunking && t->mail->size <= SEND_ONE_FLIGHT &&
-	    t->mail->last && !t->mail->partial_reject) {
+	if (t->chunking && t->mail->size <= SEND_ONE_FLIGHT && t->mail->last &&
+	    !t->mail->partial_reject) {
 		t->data_sent = true;
 		if (!write_bdat(t))
 			return false;
@@ -564,8 +564,7 @@ in_step(struct smtp *smtp)
 	unsigned replies = 0;
 	bool fine = true;
 
-	while (fine &&
-	    smtp_read(smtp, SMTP_OTHER, SMTP_QUIT_MS, &ignored)) {
+	while (fine && smtp_read(smtp, SMTP_OTHER, SMTP_QUIT_MS, &ignored)) {
 		int code = smtp->reply.code;
 
 		/* 421: it may be on its way down at any time. */
