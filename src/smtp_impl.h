@@ -17,7 +17,7 @@ struct smtp {
 	struct smtp_caps caps;
 	struct smtp_reply reply; /* being read, or read last */
 	struct smtp_reply final; /* decided the last message */
-	struct buf line; /* being read */
+	struct buf line;	 /* being read */
 	struct buf greeting;
 	enum sasl_mechanism mechanism; /* used */
 	bool reply_done;	       /* the next line begins a new reply */

@@ -26,9 +26,10 @@ def files(onehop):
 
 def measure(argv, stdin, memory, timeout=120):
     """Status, standard error, seconds; more memory than that is refused."""
+    binary = str(plain.binary())
     begin = time.monotonic()
     process = subprocess.Popen(
-        ["prlimit", f"--data={memory}", str(plain.binary()), *argv],
+        ["prlimit", f"--data={memory}", binary, *argv],
         stdin=subprocess.PIPE, stderr=subprocess.PIPE,
         env=program.MINIMAL_ENV)
     killer = threading.Timer(timeout, process.kill)
