@@ -5,10 +5,10 @@
 
 #include "address.h"
 #include "buf.h"
+#include "dns.h"
 #include "idn.h"
 #include "outcome.h"
 #include "provider.h"
-#include "srv.h"
 
 static void
 add_user(struct buf *out, const char *address, const char *host,
@@ -42,9 +42,9 @@ add_provider(struct buf *out, const char *address, const struct provider *p)
  */
 static void
 add_records(struct buf *out, const char *address, const char *service,
-    const struct srv_list *records, bool implicit)
+    const struct dns_list *records, bool implicit)
 {
-	const struct srv_record *r = &records->list[0];
+	const struct dns_record *r = &records->list[0];
 	size_t i;
 
 	buf_addf(out,
@@ -66,20 +66,20 @@ find_records(const char *address, const char *domain, struct buf *out,
 {
 	static const char *const services[] = { "_submissions._tcp",
 		"_submission._tcp" };
-	enum srv_result result = SRV_NONE;
-	struct srv_list records;
+	enum dns_result result = DNS_NONE;
+	struct dns_list records;
 	size_t i;
 
-	for (i = 0; i < 2 && result == SRV_NONE; i++) {
+	for (i = 0; i < 2 && result != DNS_FOUND && result != DNS_FAILED; i++) {
 		char *name = mem_printf("%s.%s", services[i], domain);
 
-		result = srv_lookup(name, &records, f);
-		if (result == SRV_FOUND)
+		result = dns_lookup(name, DNS_SRV, 0, &records, f);
+		if (result == DNS_FOUND)
 			add_records(out, address, name, &records, i == 0);
 		free(name);
 	}
-	if (result != SRV_NONE)
-		return result == SRV_FOUND;
+	if (result == DNS_FOUND || result == DNS_FAILED)
+		return result == DNS_FOUND;
 	failure_set(f, FAIL_NOHOST,
 	    "nobody says where mail of '%s' is sent: it is no known "
 	    "provider's, and has no service records",

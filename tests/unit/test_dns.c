@@ -8,11 +8,12 @@
 #include <cmocka.h>
 
 #include "buf.h"
-#include "srv.h"
+#include "dns.h"
 
 /* One question for "_s.a", then answers. */
 #define QUESTION "\2_s\1a\0\0\x21\0\1"
 #define HEADER(answers) "\1\2\x81\x80\0\1\0" answers "\0\0\0\0"
+#define MX_QUESTION "\1m\1a\0\0\x0f\0\1"
 /* The name of the question, type, class IN, time to live. */
 #define ANSWER(type) "\xc0\x0c\0" type "\0\1\0\0\0\x3c"
 
@@ -23,10 +24,10 @@ sorted_by_priority(void **state)
 	static const char bytes[] = HEADER("\3")
 	    QUESTION ANSWER("\x21") "\0\x0c\0\x0a\0\1\2\x4b\2m1\1a\0" ANSWER(
 		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f" ANSWER("\x21") "\0\x0b\0\5\0\7\1\xd1\2m3\xc0\x0f";
-	struct srv_list list;
+	struct dns_list list;
 
 	(void)state;
-	assert_true(srv_parse(bytes, sizeof(bytes) - 1, &list));
+	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 3);
 	assert_string_equal(list.list[0].target, "m3.a");
 	assert_int_equal(list.list[0].port, 465);
@@ -42,10 +43,10 @@ no_such_service(void **state)
 {
 	static const char bytes[] = HEADER("\1")
 	    QUESTION ANSWER("\x21") "\0\7\0\0\0\0\0\0\0";
-	struct srv_list list;
+	struct dns_list list;
 
 	(void)state;
-	assert_true(srv_parse(bytes, sizeof(bytes) - 1, &list));
+	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 0);
 }
 
@@ -55,11 +56,48 @@ other_types_are_skipped(void **state)
 	static const char bytes[] = HEADER("\2")
 	    QUESTION ANSWER("\5") "\0\4\1b\xc0\x0f" ANSWER(
 		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f";
-	struct srv_list list;
+	struct dns_list list;
 
 	(void)state;
-	assert_true(srv_parse(bytes, sizeof(bytes) - 1, &list));
+	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 1);
+}
+
+/* The second target is compressed; equal preferences are by name. */
+static void
+exchangers_by_preference(void **state)
+{
+	static const char bytes[] = HEADER("\4") MX_QUESTION
+	    ANSWER("\x0f") "\0\x07\0\x14\1c\1a\0" ANSWER("\x0f") "\0\x09\0\x0a\1e\1b\1a\0" ANSWER(
+		"\x0f") "\0\6\0\x0a\1d\xc0\x0c" ANSWER("\1") "\0\4\x7f\0\0\1";
+	struct dns_list list;
+
+	(void)state;
+	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_MX, &list));
+	assert_int_equal(list.count, 3);
+	assert_string_equal(list.list[0].target, "d.m.a");
+	assert_int_equal(list.list[0].priority, 10);
+	assert_string_equal(list.list[1].target, "e.b.a");
+	assert_string_equal(list.list[2].target, "c.a");
+	assert_int_equal(list.list[2].priority, 20);
+	assert_false(list.denied);
+}
+
+/* RFC 7505. */
+static void
+null_exchanger(void **state)
+{
+	static const char bytes[] = HEADER("\1")
+	    MX_QUESTION ANSWER("\x0f") "\0\3\0\0\0";
+	static const char cut[] = HEADER("\1")
+	    MX_QUESTION ANSWER("\x0f") "\0\1\0";
+	struct dns_list list;
+
+	(void)state;
+	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_MX, &list));
+	assert_int_equal(list.count, 0);
+	assert_true(list.denied);
+	assert_false(dns_parse(cut, sizeof(cut) - 1, DNS_MX, &list));
 }
 
 /* Every prefix is refused, every byte changed is survived. */
@@ -70,14 +108,14 @@ damage_is_survived(void **state)
 	    QUESTION ANSWER("\x21") "\0\x0c\0\x0a\0\1\2\x4b\2m1\1a\0" ANSWER(
 		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f";
 	size_t size = sizeof(bytes) - 1, i;
-	struct srv_list list;
+	struct dns_list list;
 	unsigned value;
 	char *copy;
 
 	(void)state;
 	for (i = 0; i < size; i++) {
 		copy = mem_strndup(bytes, i);
-		assert_false(srv_parse(copy, i, &list));
+		assert_false(dns_parse(copy, i, DNS_SRV, &list));
 		free(copy);
 	}
 	for (i = 0; i < size; i++)
@@ -85,7 +123,7 @@ damage_is_survived(void **state)
 			copy = mem_alloc(size);
 			memcpy(copy, bytes, size);
 			copy[i] = (char)value;
-			srv_parse(copy, size, &list);
+			dns_parse(copy, size, DNS_SRV, &list);
 			assert_in_range(list.count, 0, 2);
 			free(copy);
 		}
@@ -100,12 +138,12 @@ targets_are_names(void **state)
 	    QUESTION ANSWER("\x21") "\0\x0c\0\0\0\0\0\1\2a \1a\0";
 	static const char overrun[] = HEADER("\1")
 	    QUESTION ANSWER("\x21") "\0\x08\0\0\0\0\0\1\2ab\1a\0";
-	struct srv_list list;
+	struct dns_list list;
 
 	(void)state;
-	assert_false(srv_parse(newline, sizeof(newline) - 1, &list));
-	assert_false(srv_parse(blank, sizeof(blank) - 1, &list));
-	assert_false(srv_parse(overrun, sizeof(overrun) - 1, &list));
+	assert_false(dns_parse(newline, sizeof(newline) - 1, DNS_SRV, &list));
+	assert_false(dns_parse(blank, sizeof(blank) - 1, DNS_SRV, &list));
+	assert_false(dns_parse(overrun, sizeof(overrun) - 1, DNS_SRV, &list));
 }
 
 int
@@ -115,9 +153,11 @@ main(void)
 		cmocka_unit_test(sorted_by_priority),
 		cmocka_unit_test(no_such_service),
 		cmocka_unit_test(other_types_are_skipped),
+		cmocka_unit_test(exchangers_by_preference),
+		cmocka_unit_test(null_exchanger),
 		cmocka_unit_test(damage_is_survived),
 		cmocka_unit_test(targets_are_names),
 	};
 
-	return cmocka_run_group_tests_name("srv", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("dns", tests, NULL, NULL);
 }
