@@ -24,7 +24,7 @@ struct mailing {
 	struct log *log;
 	struct message *message;
 	struct envelope envelope;
-	struct transport_result result;
+	struct deliver_parts parts;
 };
 
 static bool
@@ -45,17 +45,6 @@ write_message(struct mailing *m, const char *what, struct failure *f)
 	    message_parse(m->message, f);
 	free(text);
 	return ok;
-}
-
-static enum fail_class
-result_class(const struct transport_result *r)
-{
-	enum fail_class class = r->failure.class;
-	size_t i;
-
-	for (i = 0; i < r->count; i++)
-		class = outcome_worse(class, r->outcomes[i].class);
-	return class;
 }
 
 /* The first recipient that was not taken speaks for the message. */
@@ -84,6 +73,15 @@ explain_outcome(const struct transport_result *r, struct failure *f)
 }
 
 static void
+explain_parts(const struct deliver_parts *parts, struct failure *f)
+{
+	size_t i;
+
+	for (i = 0; i < parts->count && f->class == FAIL_NONE; i++)
+		explain_outcome(&parts->list[i].result, f);
+}
+
+static void
 transmit(struct mailing *m, struct failure *f)
 {
 	struct check *k = m->check;
@@ -93,31 +91,35 @@ transmit(struct mailing *m, struct failure *f)
 		.message = m->message,
 		.verbose = k->params.verbose,
 		.vault = k->params.vault,
+		.more = true,
 	};
 	uint64_t limit = config_number(k->config, KW_DEADLINE);
-	enum fail_class class;
 
 	if (limit > 0)
 		job.deadline = stream_now() + (int64_t)limit * 1000;
-	transport_result_init(&m->result, m->envelope.count);
-	transport_send(&job, &m->result);
-	class = result_class(&m->result);
-	deliver_record(m->log, k->config, &m->envelope, m->message, &m->result,
-	    fail_name(class));
-	if (class != FAIL_NONE)
-		explain_outcome(&m->result, f);
+	if (deliver_send(&job, m->log, &m->parts) != FAIL_NONE)
+		explain_parts(&m->parts, f);
 }
 
 static void
 report_reply(struct check_step *s, const struct mailing *m)
 {
-	const struct transport_result *r = &m->result;
+	size_t i;
 
 	check_text(s, "%s: ", m->envelope.sender);
-	if (r->reply_code > 0)
-		check_text(s, "server said: %d %s", r->reply_code, r->reply);
-	else
-		check_text(s, "stored");
+	for (i = 0; i < m->parts.count; i++) {
+		const struct transport_result *r = &m->parts.list[i].result;
+
+		if (i > 0)
+			check_text(s, "; ");
+		if (r->hop != NULL)
+			check_text(s, "%s: ", r->host);
+		if (r->reply_code > 0)
+			check_text(s, "server said: %d %s", r->reply_code,
+			    r->reply);
+		else
+			check_text(s, "stored");
+	}
 }
 
 static bool
@@ -128,13 +130,10 @@ send_one(struct mailing *m, const char *name, const char *what)
 
 	check_begin(&s, name);
 	memset(&m->envelope, 0, sizeof(m->envelope));
-	transport_result_init(&m->result, 0);
 	if (write_message(m, what, &k->failure) &&
 	    envelope_build(&m->envelope, &m->inv, k->config, m->message,
-		&k->failure)) {
-		transport_result_free(&m->result);
+		&k->failure))
 		transmit(m, &k->failure);
-	}
 	if (k->failure.class == FAIL_NONE)
 		report_reply(&s, m);
 	else {
@@ -142,7 +141,7 @@ send_one(struct mailing *m, const char *name, const char *what)
 			failure_prefix(&k->failure, "%s: ", m->envelope.sender);
 		check_fail(&s, &k->failure);
 	}
-	transport_result_free(&m->result);
+	deliver_parts_free(&m->parts);
 	envelope_free(&m->envelope);
 	message_free(m->message);
 	return check_end(&k->report, &s);

@@ -166,11 +166,13 @@ or_null(const char *string)
 /* The relay's name alone, as readers of msmtp's log expect it; NULL for the
    files backend. */
 static const char *
-relay_host(const struct config *c)
+relay_host(const struct config *c, const struct transport_result *r)
 {
 	const char *socket = config_string(c, KW_SOCKET);
 
-	if (config_choice(c, KW_BACKEND) != BACKEND_RELAY)
+	if (r->hop != NULL)
+		return r->hop;
+	if (r->stored || config_choice(c, KW_BACKEND) != BACKEND_RELAY)
 		return NULL;
 	return socket != NULL ? socket : config_string(c, KW_HOST);
 }
@@ -189,10 +191,11 @@ deliver_record(struct log *log, const struct config *c,
 					   NULL;
 	char *error = error_words(e, r);
 	char *uid = r->uid >= 0 ? mem_printf("%lld", (long long)r->uid) : NULL;
-	const char *host = relay_host(c);
-	char *port = host == NULL || host[0] == '/' ?
+	const char *host = relay_host(c, r);
+	unsigned number = r->hop != NULL ? r->hop_port : config_port(c);
+	char *port = host == NULL || host[0] == '/' || number == 0 ?
 	    NULL :
-	    mem_printf("%u", config_port(c));
+	    mem_printf("%u", number);
 	const struct log_item items[] = {
 		{ "host", LOG_STRING,
 		    .string = host != NULL ? host : or_null(r->host) },
@@ -356,34 +359,14 @@ prepare(struct delivery *d, bool stdin_closed)
 	return true;
 }
 
-/*
- * What is still needed once there is a connection.  Another account may need
- * anything, and so may a key in a token; refused recipients and `may` need
- * another connection, for which a password command would run again.
- */
-static enum sandbox_level
-level(const struct delivery *d)
-{
-	const struct config *c = d->config;
-	const char *key = config_string(c, KW_TLS_KEY_FILE);
-
-	if (config_string(c, KW_FALLBACK) != NULL ||
-	    (key != NULL && strncmp(key, "pkcs11:", 7) == 0))
-		return SANDBOX_NONE;
-	if (d->envelope.count == 1 && config_tls(c) != TLS_MAY)
-		return SANDBOX_LAST;
-	if (config_string(c, KW_PASSWORDEVAL) != NULL ||
-	    config_flag(c, KW_KEYRING))
-		return SANDBOX_NONE;
-	return SANDBOX_AGAIN;
-}
-
-static void
-attempt(struct delivery *d)
+/* One transport job for these recipients. */
+static enum fail_class
+attempt(struct delivery *d, const struct envelope *e, bool more,
+    struct deliver_parts *parts)
 {
 	struct transport_job job = {
 		.config = d->config,
-		.envelope = &d->envelope,
+		.envelope = e,
 		.message = d->message,
 		.requiretls = d->inv->requiretls,
 		.eightbit = d->inv->body != NULL &&
@@ -391,31 +374,11 @@ attempt(struct delivery *d)
 		.verbose = d->inv->verbose && !privilege_is_raised(),
 		.deadline = d->deadline,
 		.vault = d->vault.used ? &d->vault : NULL,
-		.confine = level(d),
+		.confine = SANDBOX_LAST,
+		.more = more,
 	};
 
-	transport_result_free(&d->result);
-	transport_result_init(&d->result, d->envelope.count);
-	transport_send(&job, &d->result);
-}
-
-/* What the recipients' outcomes come to. */
-static enum fail_class
-result_class(const struct transport_result *r)
-{
-	enum fail_class class = FAIL_NONE;
-	size_t i;
-
-	for (i = 0; i < r->count; i++)
-		class = outcome_worse(class, r->outcomes[i].class);
-	return class;
-}
-
-static void
-record(struct delivery *d)
-{
-	deliver_record(d->log, d->config, &d->envelope, d->message, &d->result,
-	    fail_name(result_class(&d->result)));
+	return deliver_send(&job, d->log, parts);
 }
 
 /*
@@ -430,8 +393,7 @@ choose_fallback(struct delivery *d)
 	char *account;
 	bool ok;
 
-	if (name == NULL || d->result.complete || d->vault.used ||
-	    !fail_is_temporary(result_class(&d->result)))
+	if (name == NULL || d->vault.used)
 		return false;
 	account = mem_strdup(name);
 	ok = config_select_name(d->config, account, &f);
@@ -442,26 +404,63 @@ choose_fallback(struct delivery *d)
 	return ok;
 }
 
-/* A recipient without a verdict, where others have been delivered to. */
-static void
-report_undecided(const struct delivery *d, size_t which)
+/*
+ * The recipients of destinations that may be tried again, as an envelope
+ * whose strings are the whole one's; free() its recipients.  Returns the class
+ * of all others.
+ */
+static enum fail_class
+collect_rest(const struct delivery *d, struct deliver_parts *parts,
+    struct envelope *rest)
 {
-	const struct transport_result *r = &d->result;
+	enum fail_class class = FAIL_NONE, own;
+	size_t i, n = 0;
+
+	*rest = d->envelope;
+	rest->recipients = mem_alloc((rest->count + 1) * sizeof(char *));
+	for (i = 0; i < parts->count; i++) {
+		struct deliver_part *part = &parts->list[i];
+
+		own = deliver_result_class(&part->result);
+		part->handed_on = own != FAIL_NONE && fail_is_temporary(own) &&
+		    !part->result.complete;
+		if (!part->handed_on) {
+			class = outcome_worse(class, own);
+			continue;
+		}
+		memcpy(rest->recipients + n, part->envelope.recipients,
+		    part->envelope.count * sizeof(char *));
+		n += part->envelope.count;
+	}
+	rest->count = n;
+	return class;
+}
+
+/* A recipient without a verdict, where others have one. */
+static void
+report_undecided(const struct deliver_part *part, size_t which, bool several)
+{
+	const struct transport_result *r = &part->result;
+	const char *address = part->envelope.recipients[which];
 	size_t i;
 
 	for (i = 0; i < r->count; i++)
 		if (r->outcomes[i].class == FAIL_NONE) {
 			log_warn("'%s': recipient '%s' has no final reply",
-			    r->host, d->envelope.recipients[which]);
+			    r->host, address);
 			return;
 		}
+	if (several)
+		log_warn("'%s': recipient '%s' %s", r->host, address,
+		    fail_is_temporary(r->outcomes[which].class) ? "put off" :
+								  "refused");
 }
 
 /* One line for each recipient that has a reply of its own. */
 static void
-report_recipients(const struct delivery *d)
+report_recipients(const struct deliver_part *part, bool several)
 {
-	const struct transport_result *r = &d->result;
+	const struct transport_result *r = &part->result;
 	size_t i;
 
 	for (i = 0; i < r->count; i++) {
@@ -471,45 +470,79 @@ report_recipients(const struct delivery *d)
 		if (o->class == FAIL_NONE)
 			continue;
 		if (o->code / 100 < 4) {
-			report_undecided(d, i);
+			report_undecided(part, i, several);
 			continue;
 		}
-		if (r->failure.class != FAIL_NONE && o->code == r->reply_code)
+		if (r->failure.class != FAIL_NONE && o->code == r->reply_code &&
+		    !several)
 			continue;
 		hint = hint_for_reply(o->code, words);
 		log_warn("'%s': recipient '%s' %s: server said: %s%s%s%s",
-		    r->host, d->envelope.recipients[i],
+		    r->host, part->envelope.recipients[i],
 		    fail_is_temporary(o->class) ? "put off" : "refused", words,
 		    hint != NULL ? " (" : "", hint != NULL ? hint : "",
 		    hint != NULL ? ")" : "");
 	}
 }
 
+/* What went wrong, at each destination that had the last word. */
+static void
+report(const struct deliver_parts *parts, bool several)
+{
+	size_t i;
+
+	for (i = 0; i < parts->count; i++) {
+		const struct deliver_part *part = &parts->list[i];
+
+		if (part->handed_on)
+			continue;
+		if (part->result.failure.class != FAIL_NONE)
+			log_failure(&part->result.failure);
+		report_recipients(part, several);
+	}
+}
+
+/* One other account, whose own fallback is not followed: a circle of them
+   would never end. */
+static enum fail_class
+send_again(struct delivery *d, struct deliver_parts *parts,
+    enum fail_class class)
+{
+	struct deliver_parts again = { .count = 0 };
+	struct envelope rest;
+	enum fail_class others = collect_rest(d, parts, &rest);
+	size_t i, last = 0;
+
+	if (rest.count > 0 && choose_fallback(d)) {
+		class = attempt(d, &rest, others != FAIL_NONE, &again);
+		class = outcome_worse(others, class);
+		last = again.count;
+	} else {
+		for (i = 0; i < parts->count; i++)
+			parts->list[i].handed_on = false;
+	}
+	for (i = 0; i < parts->count; i++)
+		last += !parts->list[i].handed_on;
+	report(parts, last > 1);
+	report(&again, last > 1);
+	deliver_parts_free(&again);
+	free(rest.recipients);
+	return class;
+}
+
 static enum fail_class
 send_message(struct delivery *d)
 {
 	uint64_t limit = config_number(d->config, KW_DEADLINE);
+	struct deliver_parts parts = { .count = 0 };
 	enum fail_class class;
 
 	if (limit > 0)
 		d->deadline = stream_now() + (int64_t)limit * 1000;
-	attempt(d);
-	class = result_class(&d->result);
-	if (class == FAIL_NONE)
-		mem_set_exit(fail_status(FAIL_NONE));
-	record(d);
-	/* One other account, whose own fallback is not followed: a circle of
-	   them would never end. */
-	if (class != FAIL_NONE && choose_fallback(d)) {
-		attempt(d);
-		class = result_class(&d->result);
-		if (class == FAIL_NONE)
-			mem_set_exit(fail_status(FAIL_NONE));
-		record(d);
-	}
-	if (d->result.failure.class != FAIL_NONE)
-		log_failure(&d->result.failure);
-	report_recipients(d);
+	class = attempt(d, &d->envelope, false, &parts);
+	if (class != FAIL_NONE)
+		class = send_again(d, &parts, class);
+	deliver_parts_free(&parts);
 	return class;
 }
 

@@ -7,13 +7,15 @@
 
 #include <stdbool.h>
 
+#include "envelope.h"
+#include "route.h"
+#include "transport.h"
+
 struct config;
-struct envelope;
 struct failure;
 struct invocation;
 struct log;
 struct message;
-struct transport_result;
 
 /* The log as configured for the selected account. */
 struct log *deliver_open_log(const struct config *c,
@@ -32,6 +34,33 @@ int deliver(const struct invocation *inv, struct config *c, bool stdin_closed);
  */
 int deliver_pretend(const struct invocation *inv, struct config *c,
     bool stdin_closed);
+
+/* What one destination gets of a message, and what came of it. */
+struct deliver_part {
+	const struct route *route;
+	struct envelope envelope; /* strings are those of the whole one */
+	struct transport_result result;
+	bool handed_on; /* to the fallback account */
+};
+
+struct deliver_parts {
+	struct deliver_part *list;
+	size_t count;
+	struct route_plan plan;
+};
+
+/*
+ * Sends the job's message to each destination of its recipients, one after
+ * the other, with a record for each.  job->route is not looked at;
+ * job->confine, if it is anything, lets each connection give up what the rest
+ * does not need.  Returns the class that decides the exit status.
+ */
+enum fail_class deliver_send(const struct transport_job *job, struct log *log,
+    struct deliver_parts *out);
+void deliver_parts_free(struct deliver_parts *parts);
+
+/* What the recipients' outcomes come to. */
+enum fail_class deliver_result_class(const struct transport_result *r);
 
 /* One record for an attempt; exit_name as "EX_OK". */
 void deliver_record(struct log *log, const struct config *c,

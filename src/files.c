@@ -251,7 +251,8 @@ store(struct file *file, const struct transport_job *job,
 		return file_failed(&r->failure, "create a file in", r->host);
 	if (write_message(file, job, r) && commit(file, &r->failure)) {
 		/* It is there: memory that runs out changes nothing. */
-		mem_set_exit(fail_status(FAIL_NONE));
+		if (!job->more)
+			mem_set_exit(fail_status(FAIL_NONE));
 		return true;
 	}
 	unlinkat(file->dir, file->temporary, 0);
@@ -274,6 +275,7 @@ files_send(const struct transport_job *job, struct transport_result *r)
 	bool ok;
 
 	r->host = mem_strdup(config_string(job->config, KW_FILES_PATH));
+	r->stored = true;
 	r->complete = true; /* no other destination is tried */
 	mem_set_exit(fail_status(FAIL_TEMP));
 	ok = store(&file, job, r);

@@ -15,6 +15,7 @@
 #include "net.h"
 #include "outcome.h"
 #include "relay_probe.h"
+#include "route.h"
 #include "sasl.h"
 #include "secret.h"
 #include "smtp.h"
@@ -492,7 +493,7 @@ confine(const struct relay *r)
 	if (config_string(c, KW_SOCKET) == NULL)
 		ports[n++] = config_port(c);
 	if (config_string(c, KW_RELAY_DOMAINS) != NULL)
-		ports[n++] = RELAY_PORT_MX;
+		ports[n++] = ROUTE_PORT;
 	sandbox_enter(r->params->confine, ports, n);
 }
 

@@ -22,9 +22,6 @@ struct relay;
 struct secret_vault;
 struct tls_info;
 
-/* Where a mail host of a domain is met (RFC 5321 section 4.5.4.2). */
-#define RELAY_PORT_MX 25
-
 /* How far a connection has come. */
 enum relay_phase {
 	RELAY_PREPARE, /* names, password, trust: nothing is connected yet */
@@ -66,6 +63,17 @@ struct relay_params {
  * with f set; the text names the host and the phase.  p must outlive it.
  */
 struct relay *relay_open(const struct relay_params *p, struct failure *f);
+
+/*
+ * The same for a route: the relay that is configured, or the first of the
+ * route's hosts that takes a connection, greets us and, where TLS is required,
+ * proves itself.  When none does, the text tells what each answered, and
+ * FAIL_TEMP means that one of them may do so later.  hop is filled, and p is
+ * made to point to it; it must outlive the result, too, and so must the route.
+ */
+struct route;
+struct relay *relay_open_route(struct relay_params *p,
+    const struct route *route, struct relay_hop *hop, struct failure *f);
 
 /* With later_auth: logs in, if credentials are configured. */
 bool relay_authenticate(struct relay *r, struct failure *f);

@@ -7,6 +7,7 @@
 #include "message.h"
 #include "net.h"
 #include "relay.h"
+#include "route.h"
 #include "smtp.h"
 #include "stream.h"
 #include "tls.h"
@@ -203,10 +204,26 @@ deliver_pending(struct delivery *d, struct relay *relay)
 	return any;
 }
 
+/* Of a route: before anything is connected, the domain. */
 static void
-describe(const struct transport_job *job, struct relay *relay,
+name_host(struct transport_result *r, const char *host, unsigned port)
+{
+	free(r->host);
+	free(r->hop);
+	r->host = mem_printf("%s:%u", host, port);
+	r->hop = mem_strdup(host);
+	r->hop_port = port;
+}
+
+static void
+describe(const struct relay_params *p, struct relay *relay,
     struct transport_result *r)
 {
+	const struct relay_hop *hop = p->hop;
+	int mode = hop != NULL ? hop->tls : config_tls(p->config);
+
+	if (hop != NULL)
+		name_host(r, hop->host, hop->port);
 	free(r->address);
 	free(r->tls);
 	free(r->auth);
@@ -218,7 +235,7 @@ describe(const struct transport_job *job, struct relay *relay,
 	r->auth_ms = relay_times(relay)->auth;
 	if (relay_fell_back(relay))
 		transport_note(r, "TLS failed, sent in clear");
-	if (config_tls(job->config) != TLS_MAY && relay_tls(relay) != NULL &&
+	if (mode != TLS_MAY && relay_tls(relay) != NULL &&
 	    !relay_tls(relay)->verified)
 		transport_note(r, "certificate not verified");
 }
@@ -258,13 +275,15 @@ deliver_once(struct delivery *d)
 		.deadline = job->deadline,
 		.verbose = job->verbose,
 	};
-	struct relay *relay = relay_open(&p, &r->failure);
+	struct relay_hop hop;
+	struct relay *relay = relay_open_route(&p, job->route, &hop,
+	    &r->failure);
 	int64_t start;
 	bool any;
 
 	if (relay == NULL)
 		return false;
-	describe(job, relay, r);
+	describe(&p, relay, r);
 	start = stream_now();
 	any = deliver_pending(d, relay);
 	r->send_ms = stream_now() - start;
@@ -296,7 +315,10 @@ relay_send(const struct transport_job *job, struct transport_result *r)
 	struct delivery d;
 	size_t i;
 
-	r->host = relay_name(job->config);
+	if (job->route != NULL && job->route->kind == ROUTE_MX)
+		name_host(r, job->route->domain, job->route->port);
+	else
+		r->host = relay_name(job->config);
 	init_delivery(&d, job, r);
 	while (deliver_once(&d))
 		continue;

@@ -1,15 +1,25 @@
 #include "route.h"
 
+#include <ifaddrs.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
 
 #include "address.h"
 #include "buf.h"
 #include "config.h"
+#include "dns.h"
+#include "identity.h"
 #include "idn.h"
+#include "net.h"
+#include "stream.h"
 #include "text.h"
 
 #define SEPARATORS " \t,"
+/* For the addresses of an MX host that may be ourselves. */
+#define LOOKUP_MS 20000
 
 /* ---- lists of domains ---- */
 
@@ -65,4 +75,394 @@ route_is_local(const struct config *c, const char *address)
 {
 	return list_has(config_string(c, KW_LOCAL_DOMAINS),
 	    address_domain(address));
+}
+
+bool
+route_keeps_local(const struct config *c)
+{
+	return config_choice(c, KW_BACKEND) == BACKEND_RELAY &&
+	    config_string(c, KW_LOCAL_DOMAINS) != NULL &&
+	    config_string(c, KW_FILES_PATH) != NULL;
+}
+
+bool
+route_depends(const struct config *c)
+{
+	return config_is_mx(c) || route_keeps_local(c) ||
+	    (config_choice(c, KW_BACKEND) == BACKEND_RELAY &&
+		config_string(c, KW_RELAY_DOMAINS) != NULL);
+}
+
+/* ---- who we are ---- */
+
+struct own {
+	char *names[2];
+	unsigned served; /* 0: no port of ours can be met */
+	const struct config *config;
+	int64_t end;
+};
+
+static void
+find_own(struct own *own, const struct route_params *p, unsigned port,
+    int64_t end)
+{
+	struct failure ignored = FAILURE_INIT;
+	char *domain = config_expand(p->config, KW_DOMAIN, NULL, &ignored);
+	const char *why;
+
+	if (domain != NULL)
+		own->names[0] = idn_to_ascii(domain, &why);
+	own->names[1] = identity_fqdn(true);
+	own->served = p->served == port ? port : 0;
+	own->config = p->config;
+	own->end = end;
+	free(domain);
+	failure_free(&ignored);
+}
+
+static void
+free_own(struct own *own)
+{
+	free(own->names[0]);
+	free(own->names[1]);
+}
+
+/* Whether one of our interfaces has the address. */
+static bool
+is_interface(const char *address)
+{
+	char text[64];
+	struct ifaddrs *all, *i;
+	bool found = false;
+
+	if (getifaddrs(&all) != 0)
+		return false;
+	for (i = all; i != NULL && !found; i = i->ifa_next) {
+		int family = i->ifa_addr != NULL ? i->ifa_addr->sa_family : 0;
+		socklen_t len = family == AF_INET6 ?
+		    sizeof(struct sockaddr_in6) :
+		    sizeof(struct sockaddr_in);
+
+		found = (family == AF_INET || family == AF_INET6) &&
+		    getnameinfo(i->ifa_addr, len, text, sizeof(text), NULL, 0,
+			NI_NUMERICHOST) == 0 &&
+		    strcmp(text, address) == 0;
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static int64_t
+time_left(int64_t end)
+{
+	int64_t left = end - stream_now();
+
+	if (left < 1)
+		return 1;
+	return left < LOOKUP_MS ? left : LOOKUP_MS;
+}
+
+/* Behind a proxy our addresses mean nothing. */
+static bool
+has_own_address(const struct own *own, const char *host)
+{
+	struct failure ignored = FAILURE_INIT;
+	char *name = mem_printf("%s%s", host, net_is_literal(host) ? "" : ".");
+	struct net_params p = { .host = name,
+		.port = own->served,
+		.timeout = time_left(own->end) };
+	struct net_tries tries;
+	bool found = false;
+	size_t i;
+
+	if (config_string(own->config, KW_PROXY_HOST) == NULL &&
+	    net_try_all(&p, NULL, 0, &tries, &ignored)) {
+		for (i = 0; i < tries.count && !found; i++)
+			found = is_interface(tries.list[i].address);
+		net_tries_free(&tries);
+	}
+	failure_free(&ignored);
+	free(name);
+	return found;
+}
+
+static bool
+is_own(void *ctx, const char *host)
+{
+	const struct own *own = ctx;
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (own->names[i] != NULL &&
+		    text_casecmp(own->names[i], host) == 0)
+			return true;
+	return own->served != 0 && has_own_address(own, host);
+}
+
+/* ---- MX ---- */
+
+bool
+route_drop_own(struct dns_list *list,
+    bool (*is_ours)(void *ctx, const char *host), void *ctx)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < list->count; i++) {
+		struct dns_record *r = &list->list[i];
+
+		if (is_ours(ctx, r->target)) {
+			while (left > 0 &&
+			    list->list[left - 1].priority == r->priority)
+				left--;
+			list->count = left;
+			return true;
+		}
+		if (!net_is_literal(r->target))
+			list->list[left++] = *r;
+	}
+	list->count = left;
+	return false;
+}
+
+static int
+compare_weight(const void *a, const void *b)
+{
+	const struct dns_record *x = a, *y = b;
+
+	if (x->priority != y->priority)
+		return x->priority < y->priority ? -1 : 1;
+	return x->weight < y->weight ? -1 : x->weight > y->weight;
+}
+
+void
+route_shuffle(struct dns_list *list)
+{
+	unsigned random[DNS_RECORDS_MAX];
+	size_t i;
+
+	/* Without entropy they come by name. */
+	if (getrandom(random, sizeof(random), GRND_NONBLOCK) !=
+	    (ssize_t)sizeof(random))
+		return;
+	for (i = 0; i < list->count; i++)
+		list->list[i].weight = random[i];
+	qsort(list->list, list->count, sizeof(list->list[0]), compare_weight);
+}
+
+/* ---- a route ---- */
+
+/* The failure says why already. */
+static void
+refuse(struct route *r, int code, const char *enhanced)
+{
+	r->kind = ROUTE_NONE;
+	r->code = code;
+	r->enhanced = enhanced;
+}
+
+static void
+refuse_loop(struct route *r)
+{
+	failure_set(&r->failure, FAIL_REFUSED,
+	    "mail for '%s' comes back to us: we are its best MX", r->domain);
+	refuse(r, 554, "5.4.6");
+}
+
+/* The destination is what all of its domains have: hosts, port and mode. */
+static void
+set_key(struct route *r, const struct dns_list *list)
+{
+	struct buf key = BUF_INIT(SIZE_MAX);
+	size_t i;
+
+	buf_addf(&key, "mx:%u:%d", r->port, r->tls);
+	for (i = 0; i < list->count; i++)
+		buf_addf(&key, ",%u %s", list->list[i].priority,
+		    list->list[i].target);
+	free(r->key);
+	r->key = mem_strdup(buf_str(&key));
+	buf_free(&key);
+}
+
+static void
+take_hosts(struct route *r, struct dns_list *list)
+{
+	size_t i;
+
+	set_key(r, list);
+	route_shuffle(list);
+	r->kind = ROUTE_MX;
+	for (i = 0; i < list->count && i < ROUTE_HOSTS_MAX; i++) {
+		r->preferences[i] = list->list[i].priority;
+		r->hosts[i] = mem_strdup(list->list[i].target);
+	}
+	r->count = i;
+}
+
+static void
+take_single(struct dns_list *list, const char *host)
+{
+	memset(list, 0, sizeof(*list));
+	if (strlen(host) < sizeof(list->list[0].target))
+		strcpy(list->list[list->count++].target, host);
+}
+
+/* "[192.0.2.1]" and "[IPv6:2001:db8::1]" (RFC 5321 section 4.1.3). */
+static bool
+find_literal(struct route *r, const struct own *own)
+{
+	size_t len = strlen(r->domain);
+	char *address = mem_strndup(r->domain + 1, len - 2);
+	const char *bare = address;
+	struct dns_list *list;
+
+	if (text_case_prefix(bare, "IPv6:"))
+		bare += 5;
+	if (!net_is_literal(bare)) {
+		failure_set(&r->failure, FAIL_DATA,
+		    "'%s' is no address that can be connected", r->domain);
+		refuse(r, 553, "5.1.3");
+	} else if (own->served != 0 && is_interface(bare)) {
+		refuse_loop(r);
+	} else {
+		list = mem_alloc(sizeof(*list));
+		take_single(list, bare);
+		take_hosts(r, list);
+		free(list);
+	}
+	free(address);
+	return r->kind == ROUTE_MX;
+}
+
+/* What the DNS says about the domain; false when it ends there. */
+static bool
+look_up(struct route *r, int64_t end, struct dns_list *list)
+{
+	switch (dns_lookup(r->domain, DNS_MX, end, list, &r->failure)) {
+	case DNS_FOUND:
+		return true;
+	case DNS_NONE:
+		r->implicit = true;
+		take_single(list, r->domain);
+		return true;
+	case DNS_NO_NAME:
+		failure_set(&r->failure, FAIL_NOHOST, "there is no domain '%s'",
+		    r->domain);
+		refuse(r, 550, "5.1.2");
+		return false;
+	case DNS_DENIED:
+		failure_set(&r->failure, FAIL_NOUSER,
+		    "domain '%s' takes no mail: null MX", r->domain);
+		refuse(r, 556, "5.1.10");
+		return false;
+	case DNS_FAILED:
+		break;
+	}
+	refuse(r, 451, "4.4.3");
+	failure_prefix(&r->failure, "mail for '%s': ", r->domain);
+	return false;
+}
+
+static void
+find_records(struct route *r, struct own *own)
+{
+	struct dns_list *list = mem_alloc(sizeof(*list));
+
+	if (!look_up(r, own->end, list)) {
+		free(list);
+		return;
+	}
+	if (route_drop_own(list, is_own, own) && list->count == 0) {
+		refuse_loop(r);
+	} else if (list->count == 0) {
+		failure_set(&r->failure, FAIL_NOHOST,
+		    "no MX of '%s' is the name of a host", r->domain);
+		refuse(r, 550, "5.4.4");
+	} else {
+		take_hosts(r, list);
+	}
+	free(list);
+}
+
+static void
+find_mx(struct route *r, const struct route_params *p)
+{
+	const struct config *c = p->config;
+	uint64_t limit = config_number(c, KW_CONNECT_TIMEOUT);
+	int64_t end = limit > 0 ? stream_now() + (int64_t)limit * 1000 :
+				  INT64_MAX;
+	struct own own = { .served = 0 };
+
+	if (p->deadline > 0 && p->deadline < end)
+		end = p->deadline;
+	r->port = config_is_mx(c) ? config_port(c) : ROUTE_PORT;
+	r->tls = config_is_mx(c) ? config_tls(c) : TLS_MAY;
+	find_own(&own, p, r->port, end);
+	if (r->domain[0] == '[')
+		find_literal(r, &own);
+	else
+		find_records(r, &own);
+	free_own(&own);
+}
+
+struct route *
+route_find(const struct route_params *p, const char *address)
+{
+	const struct config *c = p->config;
+	const char *domain = address_domain(address);
+	bool relays = config_choice(c, KW_BACKEND) == BACKEND_RELAY;
+	bool local = domain != NULL && relays && route_is_local(c, address);
+	struct route *r = mem_alloc(sizeof(*r));
+
+	failure_init(&r->failure);
+	r->domain = mem_strdup(domain);
+	r->kind = ROUTE_CONFIGURED;
+	if (local && route_keeps_local(c)) {
+		r->kind = ROUTE_FILES;
+	} else if (local && p->session) {
+		failure_set(&r->failure, FAIL_NOUSER,
+		    "nobody here is called '%s'", address);
+		refuse(r, 550, "5.1.1");
+	} else if (domain != NULL && relays &&
+	    (config_is_mx(c) || route_is_relayed(c, address))) {
+		find_mx(r, p);
+	}
+	if (r->kind == ROUTE_NONE)
+		r->key = mem_printf("none:%s", domain);
+	else if (r->kind != ROUTE_MX)
+		r->key = mem_strdup(r->kind == ROUTE_FILES ? "files" : "");
+	return r;
+}
+
+char *
+route_words(const struct route *r)
+{
+	struct buf words = BUF_INIT(SIZE_MAX);
+	char *text;
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->implicit || r->domain[0] == '[')
+			buf_adds(&words, r->hosts[i]);
+		else
+			buf_addf(&words, "%s%u %s", i > 0 ? ", " : "",
+			    r->preferences[i], r->hosts[i]);
+	text = mem_strdup(buf_str(&words));
+	buf_free(&words);
+	return text;
+}
+
+void
+route_free(struct route *r)
+{
+	size_t i;
+
+	if (r == NULL)
+		return;
+	for (i = 0; i < r->count; i++)
+		free(r->hosts[i]);
+	free(r->key);
+	free(r->domain);
+	failure_free(&r->failure);
+	free(r);
 }

@@ -12,40 +12,51 @@
 #include "outcome.h"
 
 struct config;
+struct dns_list;
 
 /* Hosts of one destination that are tried, against hostile records. */
 #define ROUTE_HOSTS_MAX 10
+/* Where a mail host of a domain is met (RFC 5321 section 4.5.4.2), unless
+   `host mx` comes with a port. */
+#define ROUTE_PORT 25
 
 /* Whether the domain of an address, in A-labels, is one of `relay_domains`,
    one of `local_domains`. */
 bool route_is_relayed(const struct config *c, const char *address);
 bool route_is_local(const struct config *c, const char *address);
 
+/* Whether names of `local_domains` that no alias has go into files while
+   other mail is relayed. */
+bool route_keeps_local(const struct config *c);
+
+/* Whether an address may have another destination than others. */
+bool route_depends(const struct config *c);
+
 enum route_kind {
-	ROUTE_RELAY, /* as configured */
+	ROUTE_CONFIGURED, /* the relay, or the files backend */
 	ROUTE_MX,
-	ROUTE_FILES,
-	ROUTE_NONE /* nowhere: see failure */
+	ROUTE_FILES, /* although others are relayed */
+	ROUTE_NONE   /* nowhere: see failure */
 };
 
 struct route {
 	enum route_kind kind;
-	/* Two routes with the same key are one destination: "" is the relay. */
+	/* Two routes with the same key are one destination. */
 	char *key;
-	char *domain; /* whose mail it is; NULL for the relay */
+	char *domain; /* of the address; NULL when it has none */
 
 	/* ROUTE_MX: best first, those of equal preference in random order;
-	   names in A-labels, or one address literal. */
+	   names in A-labels, or the one address of an address literal. */
 	char *hosts[ROUTE_HOSTS_MAX];
 	unsigned preferences[ROUTE_HOSTS_MAX];
 	size_t count;
-	bool implicit; /* the domain has no MX: its addresses are used */
+	bool implicit; /* the domain has no MX: its own addresses are used */
 	unsigned port;
-	int tls; /* as in struct relay_hop */
+	int tls; /* TLS_MAY, TLS_STARTTLS ... */
 
 	/* ROUTE_NONE: why, and the reply that says so to a client. */
 	struct failure failure;
-	int code;	      /* 450, 550, 554 or 556 */
+	int code;
 	const char *enhanced; /* RFC 3463, RFC 7505 */
 };
 
@@ -64,7 +75,38 @@ struct route_params {
 struct route *route_find(const struct route_params *p, const char *address);
 void route_free(struct route *r);
 
-/* Whether any address may have another destination than the relay. */
-bool route_depends(const struct config *c);
+/* "10 mx1.example.org, 20 mx2.example.org", or what else it is; free() it. */
+char *route_words(const struct route *r);
+
+/* Addresses that share a destination, by their index. */
+struct route_group {
+	const struct route *route;
+	size_t *which;
+	size_t count;
+};
+
+struct route_plan {
+	struct route_group *groups; /* files first, then as addresses come */
+	size_t count;
+	struct route **routes; /* one per domain */
+	size_t route_count;
+};
+
+void route_plan(const struct route_params *p, char *const *addresses,
+    size_t count, struct route_plan *out);
+void route_plan_free(struct route_plan *plan);
+
+/* ---- the rules for MX records, pure ---- */
+
+/*
+ * Without what is no name of a host, and, where one of the records is
+ * ourselves, without it and those that are no better (RFC 5321 section 5.1).
+ * Returns whether one is.
+ */
+bool route_drop_own(struct dns_list *list,
+    bool (*is_own)(void *ctx, const char *host), void *ctx);
+
+/* Records of equal preference in random order. */
+void route_shuffle(struct dns_list *list);
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "route.h"
 
 void
 transport_result_init(struct transport_result *r, size_t count)
@@ -31,6 +32,7 @@ transport_result_free(struct transport_result *r)
 	free(r->outcomes);
 	failure_free(&r->failure);
 	free(r->host);
+	free(r->hop);
 	free(r->address);
 	free(r->tls);
 	free(r->auth);
@@ -50,10 +52,34 @@ transport_note(struct transport_result *r, const char *note)
 	r->notes = more;
 }
 
+/* There is no way to them. */
+static bool
+refuse(const struct transport_job *job, struct transport_result *r)
+{
+	const struct route *route = job->route;
+	size_t i;
+
+	r->host = mem_strdup(route->domain);
+	r->hop = mem_strdup(route->domain);
+	failure_copy(&r->failure, &route->failure);
+	failure_prefix(&r->failure, "%s ", route->enhanced);
+	for (i = 0; i < r->count; i++)
+		r->outcomes[i].class = r->failure.class;
+	return false;
+}
+
 bool
 transport_send(const struct transport_job *job, struct transport_result *r)
 {
-	if (config_choice(job->config, KW_BACKEND) == BACKEND_FILES)
+	enum route_kind kind = ROUTE_CONFIGURED;
+
+	if (job->route != NULL)
+		kind = job->route->kind;
+	if (kind == ROUTE_NONE)
+		return refuse(job, r);
+	if (kind == ROUTE_FILES ||
+	    (kind == ROUTE_CONFIGURED &&
+		config_choice(job->config, KW_BACKEND) == BACKEND_FILES))
 		return files_send(job, r);
 	return relay_send(job, r);
 }

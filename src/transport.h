@@ -16,10 +16,12 @@
 struct config;
 struct envelope;
 struct message;
+struct route;
 struct secret_vault;
 
 struct transport_job {
 	const struct config *config;
+	const struct route *route; /* of all recipients; NULL: as configured */
 	const struct envelope *envelope;
 	struct message *message;
 	bool requiretls;
@@ -28,6 +30,7 @@ struct transport_job {
 	int64_t deadline; /* stream_now() scale; 0: none */
 	struct secret_vault *vault; /* the secret, or NULL: to be found */
 	enum sandbox_level confine; /* what may be given up while sending */
+	bool more;		    /* other recipients are still to come */
 };
 
 /* What is logged; strings owned here. */
@@ -36,6 +39,9 @@ struct transport_result {
 	size_t count;
 	struct failure failure; /* what stopped the message as a whole */
 	char *host;		/* "HOST:PORT", socket or directory */
+	char *hop;		/* of a route: the host alone, or the domain */
+	unsigned hop_port;
+	bool stored; /* by the files backend */
 	char *address;
 	char *tls;   /* "off", "TLS1.3 verified", "TLS1.2 unverified" */
 	char *auth;  /* mechanism used, or NULL */

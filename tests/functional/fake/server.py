@@ -15,7 +15,7 @@ class FakeServer:
     `errors` as text."""
 
     def __init__(self, scripts, settings, where="127.0.0.1", directory=None,
-                 seconds=10, read_size=65536, receive_buffer=0):
+                 seconds=10, read_size=65536, receive_buffer=0, port=0):
         self.scripts = scripts
         self.settings = settings
         self.seconds = seconds
@@ -26,7 +26,7 @@ class FakeServer:
         self.fillers = []
         self.stopping = False
         self.path = None
-        self.port = 0
+        self.port = port
         words = where.split()
         self.host = words[0] if words[0] not in ("closed", "full") \
             else "127.0.0.1"
@@ -51,8 +51,10 @@ class FakeServer:
             if receive_buffer:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                     receive_buffer)
+            if self.port:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address if "." in address or ":" in address
-                           else "127.0.0.1", 0))
+                           else "127.0.0.1", self.port))
             self.port = listener.getsockname()[1]
         listener.listen(0 if address == "full" else 16)
         return listener
