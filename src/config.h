@@ -26,6 +26,7 @@ struct config_request {
 				    else; passwordeval only when root owns it */
 	const char *account;  /* or NULL */
 	bool privileged;      /* system file only, no environment */
+	bool container;	      /* the variables of relay containers count */
 	const struct invocation_setting *settings; /* from options */
 	size_t setting_count;
 	const char *listen;    /* --listen=LIST, or NULL */

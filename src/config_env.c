@@ -189,27 +189,45 @@ config_read_environment(struct config *c, struct failure *f)
 	return true;
 }
 
+/* --- names of others ------------------------------------------------------ */
+
+bool
+config_variable(const struct config *c, const char *name, bool secret,
+    char **value, char **origin, struct failure *f)
+{
+	const char *text = config_env(c, name), *path;
+
+	*value = NULL;
+	*origin = mem_printf("%s" FILE_SUFFIX, name);
+	path = config_env(c, *origin);
+	if (text != NULL && path != NULL)
+		return failure_set(f, FAIL_CONFIG,
+		    "%s and %s are both set: pick one", name, *origin);
+	if (path != NULL) {
+		*value = read_value(*origin, path, secret, f);
+		return *value != NULL;
+	}
+	if (text == NULL)
+		return true;
+	free(*origin);
+	*origin = mem_strdup(name);
+	*value = clean(text, secret);
+	return true;
+}
+
 /* --- Django's names ------------------------------------------------------- */
 
-/* A variable, or what the file named by it and _FILE says; false on error. */
 static bool
 set_from_variable(const struct config *c, struct layer *l, enum keyword_id id,
     const char *name, struct failure *f)
 {
 	bool secret = keywords[id].type == KEYWORD_SECRET;
-	const char *value = config_env(c, name), *path;
-	char *variable;
-	bool ok = true;
+	char *value, *origin;
+	bool ok = config_variable(c, name, secret, &value, &origin, f);
 
-	if (value != NULL)
-		return set_value(l, id, clean(value, secret), name, RANK_DJANGO,
-		    f);
-	variable = mem_printf("%s" FILE_SUFFIX, name);
-	path = config_env(c, variable);
-	if (path != NULL)
-		ok = set_value(l, id, read_value(variable, path, secret, f),
-		    variable, RANK_DJANGO, f);
-	free(variable);
+	if (ok && value != NULL)
+		ok = set_value(l, id, value, origin, RANK_DJANGO, f);
+	free(origin);
 	return ok;
 }
 

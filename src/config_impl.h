@@ -11,7 +11,7 @@
 /* Where a value comes from; a higher rank lies over a lower one. */
 enum config_rank {
 	RANK_DEFAULT,
-	RANK_DJANGO, /* EMAIL_*, SMTPSERVER */
+	RANK_DJANGO, /* EMAIL_*, SMTPSERVER, and those of containers */
 	RANK_SYSTEM,
 	RANK_USER,
 	RANK_ENVIRONMENT,
@@ -79,6 +79,7 @@ struct config {
 	struct place *places;
 	size_t place_count;
 	struct layer environment, options;
+	struct layer container; /* variables of relay containers */
 
 	/* The selected account. */
 	char *name;
@@ -138,9 +139,28 @@ bool config_read_environment(struct config *c, struct failure *f);
 /* Whether a variable is set to more than nothing, '' or "". */
 const char *config_env(const struct config *c, const char *name);
 
+/*
+ * What a variable says or, where it is not set, the file that one with _FILE
+ * behind its name names: NULL when neither is.  *origin is the name of the one
+ * that counts.  free() both.
+ */
+bool config_variable(const struct config *c, const char *name, bool secret,
+    char **value, char **origin, struct failure *f);
+
 /* An account from EMAIL_*, or else from SMTPSERVER and EMAIL. */
 bool config_django(const struct config *c, struct layer *out, bool *found,
     struct failure *f);
+
+/* config_container.c */
+
+/* Reads the variables of relay containers. */
+bool config_read_container(struct config *c, struct failure *f);
+
+/* Lays them, if they were read, below a layer that is to come: without the
+   relay that they name where that or the environment or an option names
+   another one. */
+void config_lay_container(const struct config *c, struct layer *to,
+    const struct layer *above);
 
 /* config_finish.c */
 

@@ -287,6 +287,7 @@ config_forget_secrets(struct config *c)
 		forget_layer(&c->accounts[i].layer);
 	forget_layer(&c->environment);
 	forget_layer(&c->options);
+	forget_layer(&c->container);
 	forget_layer(&c->effective);
 }
 

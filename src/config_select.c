@@ -231,6 +231,7 @@ use(struct config *c, const struct layer *base, struct failure *f)
 		KW_PROXY_PASSWORD };
 	size_t i;
 
+	config_lay_container(c, &c->effective, base);
 	layer_lay(&c->effective, base, false);
 	config_preset(&c->effective);
 	lay_over(c, &c->environment, RANK_ENVIRONMENT);
@@ -263,13 +264,17 @@ is_complete(const struct config *c)
 static bool
 use_environment(struct config *c, const char *sender, struct failure *f)
 {
+	const char *container = c->container.values[KW_HOST].text;
+	bool direct = container != NULL && strcmp(container, "mx") == 0;
+	bool files = find_denied(c) != NULL || c->account_count > 0;
 	struct layer *django = mem_alloc(sizeof(*django));
 	bool found = false, ok = true;
 
-	if (!is_complete(c)) {
-		if (find_denied(c) == NULL && c->account_count == 0)
+	if (!is_complete(c) && (container == NULL || direct)) {
+		if (!files)
 			ok = config_django(c, django, &found, f);
-		if (ok && !found)
+		/* Direct delivery is for those who have said nothing. */
+		if (ok && !found && (files || !direct))
 			ok = nothing_found(c, sender, f);
 	}
 	if (ok) {
@@ -316,6 +321,7 @@ config_select_name(struct config *c, const char *account, struct failure *f)
 		return failure_set(f, FAIL_CONFIG, "there is no account '%s'",
 		    account);
 	start(c, a->name, a->restricted);
+	config_lay_container(c, &c->effective, &a->layer);
 	layer_lay(&c->effective, &a->layer, false);
 	config_preset(&c->effective);
 	return config_finish(c, f);

@@ -74,6 +74,7 @@ struct invocation {
 	bool requiretls, smtputf8; /* -O requiretls=yes, smtputf8=yes */
 	bool verbose;		   /* -v, -d, --debug: dialogue on stderr */
 	bool json;		   /* --json */
+	bool container;		   /* --from-container-environment */
 	struct invocation_setting *settings;
 	size_t setting_count;
 	const char **recipients; /* words of argv, lists not yet split */

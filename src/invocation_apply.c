@@ -431,6 +431,8 @@ option_apply(struct parse *p, const struct found *found)
 		return out->verbose = true;
 	case ACTION_JSON:
 		return out->json = true;
+	case ACTION_CONTAINER:
+		return out->container = true;
 	}
 	return true;
 }

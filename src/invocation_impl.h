@@ -35,7 +35,8 @@ enum option_action {
 	ACTION_ACCOUNT_OR_LOGIN, /* -a of ssmtp holds a password */
 	ACTION_LOGFILE,
 	ACTION_VERBOSE,
-	ACTION_JSON
+	ACTION_JSON,
+	ACTION_CONTAINER
 };
 
 struct option_letter {

@@ -100,6 +100,8 @@ const struct option_word option_words[] = {
 	    "add the recipients in To, Cc and Bcc" },
 	{ "read-envelope-from", TAKES_NONE, ACTION_READ_FROM, 0, NULL,
 	    "envelope sender from the From field" },
+	{ "from-container-environment", TAKES_NONE, ACTION_CONTAINER, 0, NULL,
+	    "heed GMAIL_USER, SMARTHOST_ADDRESS and so on" },
 	{ "debug", TAKES_ATTACHED, ACTION_VERBOSE, 0, NULL,
 	    "show the dialogue on standard error" },
 	{ NULL, TAKES_NONE, ACTION_NONE, 0, NULL, NULL }

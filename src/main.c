@@ -118,6 +118,7 @@ run(const struct invocation *inv, const struct privilege_start *start,
 		.file_restricted = inv->personality == PERSONA_SENDMAIL,
 		.account = inv->account,
 		.privileged = privilege_is_raised(),
+		.container = inv->container,
 		.settings = inv->settings,
 		.setting_count = inv->setting_count,
 		.listen = inv->mode == MODE_LISTEN ? inv->mode_argument : NULL,
@@ -128,6 +129,15 @@ run(const struct invocation *inv, const struct privilege_start *start,
 
 	if (inv->json && !checks) {
 		failure_set(f, FAIL_USAGE, "--json is for --check and --test");
+		return fail(f);
+	}
+	/* Who chooses the arguments does not choose the relay. */
+	if (inv->container && (request.privileged || request.file_restricted)) {
+		failure_set(f, FAIL_NOPERM,
+		    "option --from-container-environment is not for a program "
+		    "%s",
+		    request.privileged ? "with raised privilege" :
+					 "called as sendmail");
 		return fail(f);
 	}
 	status = answer(inv);

@@ -351,14 +351,18 @@ def test_each_variable_that_is_read():
     pattern = re.compile(
         r'getenv\("(\w+)"\)|config_env\([\w>-]+, "(\w+)"'
         r'|read_switch\(\w+, "(\w+)"|\{ "((?:EMAIL|DEFAULT)_\w+)", KW_'
-        r'|(?:set_from_variable|django_from)\([^"]*"(\w+)"')
+        r'|(?:set_from_variable|django_from)\([^";]*"(\w+)"')
     read = set()
     for path in SRC.glob("*.c"):
         if path.name != "onehop-keyring.c":
             for groups in pattern.findall(path.read_text()):
                 read |= set(filter(None, groups))
-    assert {"HOME", "EMAIL_HOST", "SSL_CERT_DIR", "SMTPSERVER"} <= read
-    shown = set(re.findall(r"\bEv ([A-Z_]+)", PAGE_5 + PAGE_8))
+    read |= set(re.findall(
+        r'^\t\[[A-Z0-9_]+\] = "([A-Z0-9_]+)",$',
+        (SRC / "config_container.c").read_text(), re.M))
+    assert {"HOME", "EMAIL_HOST", "SSL_CERT_DIR", "SMTPSERVER", "PORT",
+            "DKIM_SELECTOR"} <= read
+    shown = set(re.findall(r"\bEv ([A-Z0-9_]+)", PAGE_5 + PAGE_8))
     shown |= set(re.findall(r"^\.It Ev \w+ , (?:Ev )?(\w+)",
                             PAGE_5 + PAGE_8, re.M))
     assert read - shown == set()

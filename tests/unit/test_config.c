@@ -118,7 +118,7 @@ struct ask {
 	const char *account;
 	const char *sender;
 	const char *option, *value; /* one keyword option, or NULL */
-	bool restricted, privileged;
+	bool restricted, privileged, container;
 };
 
 static struct config *
@@ -128,6 +128,7 @@ load(const struct ask *ask, struct failure *f)
 	struct config_request r = { .account = ask->account,
 		.file_restricted = ask->restricted,
 		.privileged = ask->privileged,
+		.container = ask->container,
 		.directory = etc };
 	char *file = ask->file != NULL ? path_of(ask->file) : NULL;
 	struct config *c;
@@ -1468,6 +1469,247 @@ test_dump_tells_origins(void **state)
 }
 
 /* Every keyword but secrets and `from` is an option, by the same name. */
+/* --- variables of relay containers ---------------------------------------- */
+
+/* "NAME=VALUE" in lines; nothing else stays set. */
+static void
+set_variables(const char *lines)
+{
+	char *copy = mem_strdup(lines), *line, *rest = copy, *value;
+
+	clear_environment();
+	setenv("HOME", home, 1);
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		value = strchr(line, '=');
+		assert_non_null(value);
+		*value++ = '\0';
+		setenv(line, value, 1);
+	}
+	free(copy);
+}
+
+static const struct {
+	const char *variables, *values;
+} container_sets[] = {
+	{ "PORT=25",
+	    "host=mx MODE=may port=25 user= listen=:25 "
+	    "listen_networks=127.0.0.0/8,::1" },
+	{ "X=1", "host=mx port=25 listen=25 domain= local_domains=" },
+	{ "PORT=2525\nBIND_IP=192.0.2.1", "listen=192.0.2.1:2525,[::]:2525" },
+	{ "BIND_IP6=2001:db8::1", "listen=0.0.0.0:25,[2001:db8::1]:25" },
+	{ "BIND_IP6=[::1]\nBIND_IP=127.0.0.1", "listen=127.0.0.1:25,[::1]:25" },
+	{ "DISABLE_IPV6=true", "listen=0.0.0.0:25" },
+	{ "DISABLE_IPV6=yes\nPORT=26\nBIND_IP=127.0.0.1",
+	    "listen=127.0.0.1:26" },
+	{ "DISABLE_IPV6=false\nBIND_IP6=::1", "listen=0.0.0.0:25,[::1]:25" },
+	{ "DISABLE_IPV6=0\nPORT=26", "listen=:26" },
+	{ "RELAY_NETWORKS=:192.168.0.0/24",
+	    "listen_networks=127.0.0.0/8,::1,192.168.0.0/24" },
+	{ "RELAY_NETWORKS=:192.168.0.0/24:10.0.0.0/16",
+	    "listen_networks=127.0.0.0/8,::1,192.168.0.0/24,10.0.0.0/16" },
+	{ "RELAY_NETWORKS=10.0.0.0/8 : 192.0.2.1",
+	    "listen_networks=127.0.0.0/8,::1,10.0.0.0/8,192.0.2.1" },
+	{ "RELAY_NETWORKS=:[2001:db8::]/32:10.0.0.0/8:[::2]",
+	    "listen_networks=127.0.0.0/8,::1,[2001:db8::]/32,10.0.0.0/8,"
+	    "[::2]" },
+	{ "RELAY_NETWORKS=:<; 2001:db8::/32 ; 10.0.0.0/8",
+	    "listen_networks=127.0.0.0/8,::1,2001:db8::/32,10.0.0.0/8" },
+	{ "RELAY_NETWORKS=:", "listen_networks=127.0.0.0/8,::1" },
+	{ "NET_DEV=lo\nRELAY_NETWORKS=:10.0.0.0/8",
+	    "listen=25 host=mx port=25" },
+	{ "MAILNAME=mail.example.org",
+	    "domain=mail.example.org default_domain=mail.example.org" },
+	{ "KEY_PATH=/k\nCERTIFICATE_PATH=/c",
+	    "listen_key_file=/k listen_cert_file=/c" },
+	{ "OTHER_HOSTNAMES=a.example", "local_domains=a.example" },
+	{ "OTHER_HOSTNAMES=a.example;b.example;c.example",
+	    "local_domains=a.example,b.example,c.example" },
+	{ "RELAY_DOMAINS=a.example : *.b.example",
+	    "relay_domains=a.example,*.b.example host=mx" },
+	{ "SMTPPORTOUT=2525", "host=mx port=2525 MODE=may" },
+	{ "GMAIL_USER=a@gmail.com\nGMAIL_PASSWORD=p w",
+	    "host=smtp.gmail.com port=587 MODE=starttls VERIFY=yes "
+	    "user=a@gmail.com auth=on" },
+	{ "SES_USER=AK\nSES_PASSWORD=p",
+	    "host=email-smtp.us-east-1.amazonaws.com port=587 MODE=starttls "
+	    "VERIFY=yes user=AK" },
+	{ "SES_USER=AK\nSES_PASSWORD=p\nSES_REGION=eu-west-1\nSES_PORT=2465",
+	    "host=email-smtp.eu-west-1.amazonaws.com port=2465 "
+	    "MODE=implicit VERIFY=yes" },
+	{ "SES_REGION=eu-west-1\nSES_PORT=587\nSMARTHOST_PORT=587",
+	    "host=mx port=25" },
+	{ "SMARTHOST_ADDRESS=h.example", "host=h.example port=25 MODE=may" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_PORT=587",
+	    "host=h.example port=587 MODE=starttls VERIFY=yes user=" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\n"
+	  "SMARTHOST_PASSWORD=p",
+	    "host=h.example port=25 MODE=starttls VERIFY=yes user=u "
+	    "tls_host_aliases=" },
+	{ "SMARTHOST_ADDRESS=localhost\nSMARTHOST_USER=u\n"
+	  "SMARTHOST_PASSWORD=p",
+	    "MODE=starttls VERIFY=yes" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_PORT=465\nSMARTHOST_USER=u\n"
+	  "SMARTHOST_PASSWORD=p\nSMARTHOST_ALIASES=*.h.example; x.example;*",
+	    "port=465 MODE=implicit "
+	    "tls_host_aliases=*.h.example,x.example" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_ALIASES=*",
+	    "tls_host_aliases=" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\nONEHOP_PASSWORD=p",
+	    "host=h.example user=u" },
+	/* ONEHOP_* lies above, and a relay of its own is that alone. */
+	{ "SMARTHOST_ADDRESS=h.example\nONEHOP_PORT=2587",
+	    "host=h.example port=2587" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_PORT=2587\n"
+	  "SMARTHOST_USER=u\nSMARTHOST_PASSWORD=p\nONEHOP_HOST=other\n"
+	  "PORT=26",
+	    "host=other port=25 user= MODE=may tls_host_aliases= listen=:26" },
+	{ "SMTPPORTOUT=2525\nONEHOP_HOST=mx", "host=mx port=2525" },
+	{ "SMTPPORTOUT=2525\nONEHOP_HOST=other", "host=other port=25" },
+	{ "GMAIL_USER=u\nGMAIL_PASSWORD=p\nONEHOP_PROVIDER=icloud\nONEHOP_USER=v",
+	    "host=smtp.mail.me.com user=v" },
+	{ "EMAIL_HOST=django.example\nEMAIL_PORT=26\nPORT=27\nSMTPPORTOUT=28",
+	    "host=django.example port=26 listen=:27" },
+	{ "PORT=''\nGMAIL_USER=\"\"\nSMARTHOST_ADDRESS=", "host=mx listen=25" },
+};
+
+static void
+test_container_sets(void **state)
+{
+	const struct ask ask = { .container = true };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(container_sets) / sizeof(*container_sets); i++) {
+		set_variables(container_sets[i].variables);
+		must_have(&ask, container_sets[i].values);
+	}
+}
+
+static const struct {
+	const char *variables, *words;
+} container_faults[] = {
+	{ "PORT=0", "PORT: '0'" },
+	{ "PORT=smtp", "PORT: 'smtp'" },
+	{ "PORT=65536", "PORT: '65536'" },
+	{ "BIND_IP=::1", "BIND_IP: '::1'" },
+	{ "BIND_IP=localhost", "BIND_IP: 'localhost'" },
+	{ "BIND_IP6=127.0.0.1", "BIND_IP6: '127.0.0.1'" },
+	{ "BIND_IP6=::1\nDISABLE_IPV6=1",
+	    "BIND_IP6 and DISABLE_IPV6 are both set" },
+	{ "RELAY_NETWORKS=:10.0.0.0/33", "RELAY_NETWORKS: " },
+	{ "RELAY_NETWORKS=:somewhere", "RELAY_NETWORKS: " },
+	{ "RELAY_NETWORKS=:2001:db8::/32", "RELAY_NETWORKS: " },
+	{ "NET_DEV=nothing0", "NET_DEV: 'nothing0'" },
+	{ "MAILNAME=a b", "MAILNAME: " },
+	{ "KEY_PATH=/k", "KEY_PATH is set, CERTIFICATE_PATH is not" },
+	{ "CERTIFICATE_PATH=/c", "CERTIFICATE_PATH is set, KEY_PATH is not" },
+	{ "RELAY_DOMAINS=a.*.example", "RELAY_DOMAINS: " },
+	{ "SMTPPORTOUT=x", "SMTPPORTOUT: " },
+	{ "GMAIL_USER=a", "GMAIL_USER is set, GMAIL_PASSWORD is not" },
+	{ "GMAIL_PASSWORD=a", "GMAIL_PASSWORD is set, GMAIL_USER is not" },
+	{ "SES_USER=a", "SES_USER is set, SES_PASSWORD is not" },
+	{ "SES_PASSWORD=a", "SES_PASSWORD is set, SES_USER is not" },
+	{ "SES_USER=a\nSES_PASSWORD=p\nSES_REGION=evil.example/",
+	    "SES_REGION: 'evil.example/'" },
+	{ "SES_USER=a\nSES_PASSWORD=p\nSES_PORT=x", "SES_PORT: " },
+	{ "SMARTHOST_ADDRESS=h\nSMARTHOST_USER=a",
+	    "SMARTHOST_USER is set, SMARTHOST_PASSWORD is not" },
+	{ "SMARTHOST_ADDRESS=h\nSMARTHOST_PASSWORD=a",
+	    "SMARTHOST_PASSWORD is set, SMARTHOST_USER is not" },
+	{ "SMARTHOST_USER=a\nSMARTHOST_PASSWORD=p",
+	    "SMARTHOST_USER is set, SMARTHOST_ADDRESS is not" },
+	{ "SMARTHOST_ADDRESS=http://x", "SMARTHOST_ADDRESS: " },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_ALIASES=*.example",
+	    "SMARTHOST_ALIASES: " },
+	{ "GMAIL_USER=a\nGMAIL_PASSWORD=p\nSES_USER=b\nSES_PASSWORD=q",
+	    "GMAIL_USER and SES_USER are both set" },
+	{ "GMAIL_USER=a\nGMAIL_PASSWORD=p\nSMARTHOST_ADDRESS=h",
+	    "GMAIL_USER and SMARTHOST_ADDRESS are both set" },
+	{ "SES_USER=a\nSES_PASSWORD=p\nSMARTHOST_ADDRESS=h",
+	    "SES_USER and SMARTHOST_ADDRESS are both set" },
+	{ "SMARTHOST_ADDRESS=h\nSMTPPORTOUT=26",
+	    "SMARTHOST_ADDRESS and SMTPPORTOUT are both set" },
+	{ "SMARTHOST_ADDRESS=h\nEMAIL_HOST=i",
+	    "SMARTHOST_ADDRESS and EMAIL_HOST are both set" },
+	{ "GMAIL_USER=a\nGMAIL_PASSWORD=p\nEMAIL_FILE_PATH=/x",
+	    "GMAIL_USER and EMAIL_FILE_PATH are both set" },
+	{ "PORT=26\nPORT_FILE=/x", "PORT and PORT_FILE are both set" },
+	{ "GMAIL_PASSWORD=p\nGMAIL_PASSWORD_FILE=/x",
+	    "GMAIL_PASSWORD and GMAIL_PASSWORD_FILE are both set" },
+	{ "PORT_FILE=/nonexistent/port", "PORT_FILE: no such file" },
+};
+
+static void
+test_container_faults(void **state)
+{
+	const struct ask ask = { .container = true };
+	const struct ask without = { .file = "rc" };
+	size_t i;
+
+	(void)state;
+	put("rc", 0600, "host h\n");
+	for (i = 0; i < sizeof(container_faults) / sizeof(*container_faults);
+	     i++) {
+		set_variables(container_faults[i].variables);
+		must_fail(&ask, FAIL_CONFIG, container_faults[i].words);
+		/* They mean nothing when they are not asked for. */
+		must_have(&without, "host=h listen=25 user=");
+	}
+}
+
+static void
+test_container_files(void **state)
+{
+	const struct ask ask = { .container = true };
+	char *port = path_of("port"), *password = path_of("password");
+	char *lines = mem_printf("PORT_FILE=%s\nGMAIL_USER=a\n"
+				 "GMAIL_PASSWORD_FILE=%s",
+	    port, password);
+
+	(void)state;
+	put("port", 0644, "2525\n");
+	put("password", 0600, "\"quoted\" p\n");
+	set_variables(lines);
+	must_have(&ask, "listen=:2525 host=smtp.gmail.com user=a");
+	must_know(&ask, "\"quoted\" p");
+	put("password", 0644, "open\n");
+	must_fail(&ask, FAIL_CONFIG, "GMAIL_PASSWORD_FILE: ");
+	free(lines);
+	free(port);
+	free(password);
+}
+
+/* Files lie above; they and the variables make one configuration. */
+static void
+test_container_and_files(void **state)
+{
+	const struct ask ask = { .container = true };
+	static const char smarthost[] =
+	    "SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\n"
+	    "SMARTHOST_PASSWORD=p\nMAILNAME=m.example";
+
+	(void)state;
+	set_variables(smarthost);
+	put("etc/onehop.conf", 0644, "aliases /a\n");
+	must_have(&ask, "host=h.example user=u aliases=/a domain=m.example");
+	must_know(&ask, "p");
+	put("etc/onehop.conf", 0644, "host other\ndomain d.example\n");
+	must_have(&ask,
+	    "host=other user= port=25 MODE=may domain=d.example "
+	    "default_domain=m.example");
+	put("etc/onehop.conf", 0644, "host h.example\nport 587\n");
+	must_have(&ask, "host=h.example user=u port=587 MODE=starttls");
+	must_know(&ask, "p");
+	put("etc/onehop.conf", 0644,
+	    "account one\nhost one.example\nfrom a@one.example\n");
+	must_have(&ask, "host=h.example user=u");
+	must_have(&(struct ask){ .container = true, .sender = "a@one.example" },
+	    "host=one.example user= domain=m.example");
+	/* Nobody's mail goes elsewhere because a file is not understood. */
+	set_variables("MAILNAME=m.example");
+	must_fail(&ask, FAIL_CONFIG, "none is called default");
+}
+
 static void
 test_option_table(void **state)
 {
@@ -1543,6 +1785,10 @@ main(void)
 		TEST(test_home_directory),
 		TEST(test_dump_is_stable),
 		TEST(test_dump_tells_origins),
+		TEST(test_container_sets),
+		TEST(test_container_faults),
+		TEST(test_container_files),
+		TEST(test_container_and_files),
 		TEST(test_option_table),
 	};
 
