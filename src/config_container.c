@@ -258,21 +258,31 @@ listen_places(const struct variables *v, const char *port)
 	return places;
 }
 
+/* The variables from first to last that are set, "PORT, BIND_IP"; free() it. */
+static char *
+origin_of(const struct variables *v, enum variable first, enum variable last)
+{
+	struct buf out = BUF_INIT(LIST_MAX);
+	char *origin;
+	int i;
+
+	for (i = (int)first; i <= (int)last; i++)
+		if (v->value[i] != NULL)
+			buf_addf(&out, "%s%s", out.len > 0 ? ", " : "",
+			    v->origin[i]);
+	origin = mem_strdup(buf_str(&out));
+	buf_free(&out);
+	return origin;
+}
+
 static bool
 set_listen(struct variables *v)
 {
-	static const enum variable parts[] = { PORT, BIND_IP, BIND_IP6,
-		DISABLE_IPV6 };
+	char *origin = origin_of(v, PORT, DISABLE_IPV6);
 	const char *port = LISTEN_PORT;
-	struct buf origin = BUF_INIT(LIST_MAX);
 	uint64_t n;
-	size_t i;
 	bool ok;
 
-	for (i = 0; i < 4; i++)
-		if (is_set(v, parts[i]))
-			buf_addf(&origin, "%s%s", origin.len > 0 ? ", " : "",
-			    v->origin[parts[i]]);
 	if (is_set(v, PORT))
 		port = v->value[PORT];
 	if (!text_number(port, 1, 65535, &n))
@@ -280,10 +290,9 @@ set_listen(struct variables *v)
 	else
 		ok = check_address(v, BIND_IP, AF_INET) &&
 		    check_address(v, BIND_IP6, AF_INET6);
-	if (ok && origin.len > 0)
-		ok = set(v, KW_LISTEN, listen_places(v, port),
-		    buf_str(&origin));
-	buf_free(&origin);
+	if (ok && *origin != '\0')
+		ok = set(v, KW_LISTEN, listen_places(v, port), origin);
+	free(origin);
 	return ok;
 }
 
@@ -383,23 +392,19 @@ add_device(struct variables *v, struct buf *out)
 static bool
 set_networks(struct variables *v)
 {
+	char *origin = origin_of(v, RELAY_NETWORKS, NET_DEV);
 	struct buf list = BUF_INIT(LIST_MAX);
-	const char *origin = NULL;
-	bool ok = true;
+	bool ok;
 
 	buf_adds(&list, LOOPBACK);
-	if (is_set(v, NET_DEV)) {
-		origin = v->origin[NET_DEV];
-		ok = add_device(v, &list);
-	}
-	if (is_set(v, RELAY_NETWORKS)) {
-		origin = v->origin[RELAY_NETWORKS];
+	ok = !is_set(v, NET_DEV) || add_device(v, &list);
+	if (is_set(v, RELAY_NETWORKS))
 		add_items(&list, v->value[RELAY_NETWORKS]);
-	}
-	if (ok && origin != NULL)
+	if (ok && *origin != '\0')
 		ok = set(v, KW_LISTEN_NETWORKS, mem_strdup(buf_str(&list)),
 		    origin);
 	buf_free(&list);
+	free(origin);
 	return ok;
 }
 

@@ -1,0 +1,149 @@
+"""The variables of relay containers, from the command line and through the
+listener: what a compose file says is what happens."""
+
+import pytest
+
+from lib.sink import Sink
+
+MESSAGE = b"""From: Sender <sender@example.org>
+Subject: from a container
+Date: Thu, 01 Jan 2026 12:00:00 +0100
+Message-ID: <container@example.org>
+
+Hello.
+"""
+CRLF = MESSAGE.replace(b"\n", b"\r\n")
+FLAG = "--from-container-environment"
+BASE = {"MAILNAME": "mail.example.org"}
+
+
+def send(onehop, env, rcpt, argv=(), **how):
+    return onehop.run([FLAG, "-f", "sender@example.org", *argv, rcpt],
+                      stdin=MESSAGE, env={**BASE, **env}, **how)
+
+
+def smarthost(server, mode, **more):
+    """Variables for a real server, trusted by SSL_CERT_FILE."""
+    return {"SMARTHOST_ADDRESS": "localhost",
+            "SMARTHOST_PORT": str(server.ports[mode]),
+            "SMARTHOST_USER": server.user,
+            "SMARTHOST_PASSWORD": server.password,
+            "SSL_CERT_FILE": str(server.pki.ca), **more}
+
+
+# --- from the command line ----------------------------------------------------
+
+def test_a_smarthost_with_login(onehop, postfix, unique):
+    rcpt = postfix.recipient(unique)
+    result = send(onehop, smarthost(postfix, "starttls-auth"), rcpt)
+    assert (result.status, result.out, result.err) == (0, "", "")
+    stored = postfix.take(rcpt)
+    assert stored.without_trace().replace(b"\r\n", b"\n") == MESSAGE
+    assert b"ESMTPSA" in stored.data and b"mail.example.org" in stored.data
+
+
+def test_a_smarthost_with_gnutls(onehop, exim, unique):
+    rcpt = exim.recipient(unique)
+    result = send(onehop, smarthost(exim, "starttls"), rcpt)
+    assert (result.status, result.err) == (0, "")
+    assert b"esmtpsa" in exim.take(rcpt).data
+
+
+def test_each_variable_from_a_file(onehop, postfix, unique, tmp_path):
+    env = {}
+    for name, value in smarthost(postfix, "starttls-auth").items():
+        path = tmp_path / name
+        path.write_text(value + "\n")
+        path.chmod(0o600)
+        env[f"{name}_FILE"] = str(path)
+    env["SSL_CERT_FILE"] = env.pop("SSL_CERT_FILE_FILE")
+    (tmp_path / "SSL_CERT_FILE").write_bytes(postfix.pki.ca.read_bytes())
+    rcpt = postfix.recipient(unique)
+    result = send(onehop, env, rcpt)
+    assert (result.status, result.err) == (0, "")
+    postfix.take(rcpt)
+
+
+def test_the_certificate_is_verified(onehop, postfix, unique, pki):
+    """Another authority than the one that is trusted: nothing is shown."""
+    env = smarthost(postfix, "starttls-auth",
+                    SSL_CERT_FILE=str(pki.ca_file("unknown")))
+    result = send(onehop, env, postfix.recipient(unique))
+    assert result.status == 75
+    assert postfix.password not in result.err
+
+
+def test_aliases_are_names_of_the_certificate(onehop, pki):
+    login = ("alice", "secret of alice")
+    with Sink(pki, "starttls", cert="dns-only",
+              auth={"PLAIN": login}) as sink:
+        env = {"SMARTHOST_ADDRESS": "localhost",
+               "SMARTHOST_PORT": str(sink.port), "SMARTHOST_USER": login[0],
+               "SMARTHOST_PASSWORD": login[1], "SSL_CERT_FILE": str(pki.ca)}
+        assert send(onehop, env, "a@example.net").status == 75
+        result = send(onehop, {**env, "SMARTHOST_ALIASES": "*.x.test;"
+                               "relay.test"}, "a@example.net")
+    assert (result.status, result.err) == (0, "")
+    assert sink.messages[0].session.user == "alice"
+    assert sink.messages[0].data == CRLF
+
+
+def test_files_and_keywords_beside_them(onehop, tmp_path):
+    (tmp_path / "aliases").write_text("root: admin@example.net\n")
+    with Sink() as sink:
+        result = send(onehop, {
+            "SMARTHOST_ADDRESS": "127.0.0.1", "ONEHOP_PORT": str(sink.port),
+            "OTHER_HOSTNAMES": "local.test : other.test"},
+            "root@other.test", config=f"aliases {tmp_path / 'aliases'}\n")
+    assert (result.status, result.err) == (0, "")
+    assert sink.messages[0].recipients == ["admin@example.net"]
+    assert sink.sessions[0].commands[0] == b"EHLO mail.example.org"
+
+
+def test_they_mean_nothing_by_themselves(onehop):
+    env = {"SMARTHOST_ADDRESS": "127.0.0.1", "GMAIL_USER": "a",
+           "PORT": "nonsense"}
+    result = onehop.run(["a@example.net"], stdin=MESSAGE, env=env)
+    assert result.status == 78 and "no relay is configured" in result.err
+    with Sink() as sink:
+        result = onehop.run(["a@example.net"], stdin=MESSAGE, env=env,
+                            config=sink.config())
+    assert (result.status, result.err) == (0, "")
+
+
+@pytest.mark.parametrize("env, words", [
+    ({"GMAIL_USER": "a"}, ("GMAIL_USER", "GMAIL_PASSWORD")),
+    ({"GMAIL_USER": "a", "GMAIL_PASSWORD": "hidden",
+      "SMARTHOST_ADDRESS": "h"}, ("GMAIL_USER", "SMARTHOST_ADDRESS")),
+    ({"KEY_PATH": "/k"}, ("KEY_PATH", "CERTIFICATE_PATH")),
+    ({"BIND_IP6": "::1", "DISABLE_IPV6": "1"}, ("BIND_IP6", "DISABLE_IPV6")),
+    ({"MAILNAME_FILE": "/etc/mailname"}, ("MAILNAME", "MAILNAME_FILE")),
+])
+def test_contradictions_name_both(env, words, onehop):
+    result = send(onehop, env, "a@example.net")
+    assert result.status == 78 and result.err.count("\n") == 1
+    assert all(word in result.err for word in words)
+    assert "hidden" not in result.err
+
+
+def test_not_for_whom_arguments_are_chosen(onehop):
+    result = onehop.run([FLAG, "a@example.net"], stdin=MESSAGE,
+                        argv0="sendmail",
+                        env={"SMARTHOST_ADDRESS": "127.0.0.1"})
+    assert result.status == 77 and FLAG in result.err
+
+
+def test_the_dump_tells_where_from(onehop):
+    result = onehop.run([FLAG, "--dump"], env={
+        **BASE, "SES_USER": "AKIA", "SES_PASSWORD": "hidden",
+        "SES_REGION": "eu-west-1", "PORT": "2525", "DISABLE_IPV6": "yes",
+        "RELAY_NETWORKS": ":10.0.0.0/8", "NET_DEV": "lo"})
+    assert (result.status, result.err) == (0, "")
+    assert "hidden" not in result.out
+    for lines in ("# SES_REGION\nhost email-smtp.eu-west-1.amazonaws.com\n",
+                  "# PORT, DISABLE_IPV6\nlisten 0.0.0.0:2525\n",
+                  "# SES_USER\ntls secure\n",
+                  "# RELAY_NETWORKS, NET_DEV\nlisten_networks 127.0.0.0/8,::1,"
+                  "127.0.0.1/8,"):
+        assert lines in result.out
+    assert ",10.0.0.0/8\n" in result.out
