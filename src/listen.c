@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -271,6 +272,19 @@ warn_if_open(const struct config *c)
 		    config_origin(c, KW_LISTEN_NETWORKS), list);
 }
 
+/* Groups are given keys of servers on purpose; what a container is handed has
+   the mode that it has. */
+static void
+warn_if_readable(const char *key)
+{
+	static const char secrets[] = "/run/secrets/";
+	struct stat st;
+
+	if (strncmp(key, secrets, strlen(secrets)) != 0 &&
+	    stat(key, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+		log_warn("listen_key_file '%s' can be read by everybody", key);
+}
+
 /* What cannot be used is said now, and not to the first client. */
 static bool
 set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
@@ -291,6 +305,8 @@ set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
 	s->key_file = mem_strdup(key);
 	tls = tls_server_new(cert, key, f);
 	tls_free(tls);
+	if (tls != NULL)
+		warn_if_readable(key);
 	return tls != NULL;
 }
 

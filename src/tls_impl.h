@@ -81,9 +81,10 @@ const char *tls_name_error(const struct tls *tls, int error);
 extern const char tls_priority[];
 
 /* Reads two files, of which one may be the other, once, so that what is
-   checked is what is used.  FAIL_CONFIG. */
+   checked is what is used; strict: a key that others can read is refused.
+   FAIL_CONFIG. */
 bool tls_load_pair(struct tls *tls, const char *cert, const char *key,
-    const char *pin, struct failure *f);
+    bool strict, struct failure *f);
 
 /* Everything that can be checked before connecting; FAIL_CONFIG. */
 bool tls_setup(struct tls *tls, struct failure *f);

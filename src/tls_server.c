@@ -16,7 +16,7 @@ load(struct tls *tls, const char *cert_file, const char *key_file,
 	if (r < 0)
 		return failure_set(f, FAIL_OS, "GnuTLS: %s",
 		    gnutls_strerror(r));
-	if (tls_load_pair(tls, cert_file, key_file, NULL, f))
+	if (tls_load_pair(tls, cert_file, key_file, false, f))
 		return true;
 	failure_prefix(f, "listen_cert_file, listen_key_file: ");
 	return false;

@@ -215,17 +215,18 @@ give_pin(void *ctx, int attempt, const char *url, const char *label,
 }
 
 bool
-tls_load_pair(struct tls *tls, const char *cert, const char *key,
-    const char *pin, struct failure *f)
+tls_load_pair(struct tls *tls, const char *cert, const char *key, bool strict,
+    struct failure *f)
 {
 	struct buf certs = BUF_INIT(PEM_FILE_MAX + 8192);
 	struct buf keys = BUF_INIT(PEM_FILE_MAX + 8192);
+	const char *pin = tls->policy != NULL ? tls->policy->key_pin : NULL;
 	gnutls_datum_t c, k;
 	bool ok;
 	int r;
 
-	ok = pem_read_file(key, true, &keys, f) &&
-	    pem_read_file(cert, strcmp(cert, key) == 0, &certs, f);
+	ok = pem_read_file(key, strict, &keys, f) &&
+	    pem_read_file(cert, strict && strcmp(cert, key) == 0, &certs, f);
 	if (ok) {
 		c = (gnutls_datum_t){ certs.data, (unsigned int)certs.len };
 		k = (gnutls_datum_t){ keys.data, (unsigned int)keys.len };
@@ -278,7 +279,7 @@ load_client(struct tls *tls, struct failure *f)
 	if (is_token(cert) || is_token(key))
 		ok = load_client_token(tls, cert, key, f);
 	else
-		ok = tls_load_pair(tls, cert, key, tls->policy->key_pin, f);
+		ok = tls_load_pair(tls, cert, key, true, f);
 	if (!ok)
 		failure_prefix(f, "client certificate: ");
 	tls->has_certificate = ok;

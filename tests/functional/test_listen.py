@@ -1,25 +1,884 @@
 """The listener: clients that we did not write send through it, what arrives
 is at the next hop, and nobody may do more than the settings say."""
 
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
 import smtplib
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
 
 from lib.listener import Listener
-from lib.sink import Sink
+from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
+from lib.server import UNPACKED, free_ports, has_ipv6, wait_for
+from lib.sink import Dialogue, Sink
 
 SENDER, TO = "sender@example.org", "a@example.net"
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
+POSTFIX = UNPACKED / "postfix" / "usr"
+NODE_MODULES = UNPACKED / "node" / "node_modules"
 
 
-def test_a_session(tmp_path):
-    with Sink() as sink:
-        with Listener(tmp_path, sink.config()) as listener:
-            with smtplib.SMTP(*listener.place) as client:
-                assert client.ehlo("client.example")[0] == 250
-                for _ in range(2):
-                    assert client.sendmail(SENDER, [TO], MESSAGE) == {}
-        assert len(sink.messages) == 2 and len(sink.settle()) == 1
-    head = sink.messages[0].data.decode().replace("\r\n ", " ")
-    assert head.startswith("Received: from client.example ([127.0.0.1]) by "
-                           "client.example.org (onehop) with ESMTP; ")
+@pytest.fixture
+def sink():
+    with Sink() as relay:
+        yield relay
+
+
+def unfolded(message):
+    return message.data.decode().replace("\r\n ", " ").replace("\r\n\t", " ")
+
+
+class Talk:
+    """A client by hand."""
+
+    def __init__(self, place, source=None):
+        self.socket = socket.create_connection(
+            place, 20, source_address=source and (source, 0))
+        self.file = self.socket.makefile("rb")
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def reply(self):
+        """The last line of the next reply, "" at the end."""
+        line = self.file.readline().decode()
+        while line[3:4] == "-":
+            line = self.file.readline().decode()
+        return line
+
+    def say(self, line):
+        self.send(line.encode() + b"\r\n")
+        return self.reply()
+
+    def begin(self, to=TO):
+        """As far as a message can come before DATA."""
+        assert self.reply().startswith("220 ")
+        assert self.say("EHLO client.example").startswith("250 ")
+        assert self.say(f"MAIL FROM:<{SENDER}>").startswith("250 ")
+        return self.say(f"RCPT TO:<{to}>")
+
+    def quiet(self, seconds=0.3):
+        """Whether nothing comes for a while."""
+        return not select.select([self.socket], [], [], seconds)[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+
+def send(place, sender=SENDER, to=TO, message=MESSAGE, source=None, **how):
+    """One message by Python's client, which is strict about replies."""
+    with smtplib.SMTP(*place, source_address=source and (source, 0),
+                      timeout=20, **how) as client:
+        return client.sendmail(sender, [to], message)
+
+
+# --- clients and next hops ---------------------------------------------------
+
+def test_a_session(tmp_path, sink):
+    with Listener(tmp_path, sink.config()) as listener:
+        with smtplib.SMTP(*listener.place) as client:
+            code, words = client.ehlo("client.example")
+            assert code == 250 and b"STARTTLS" not in words
+            for _ in range(2):
+                assert client.sendmail(SENDER, [TO], MESSAGE) == {}
+    assert len(sink.messages) == 2 and len(sink.settle()) == 1
+    assert unfolded(sink.messages[0]).startswith(
+        "Received: from client.example ([127.0.0.1]) by client.example.org "
+        "(onehop) with ESMTP; ")
     assert listener.log.count(" client=127.0.0.1\n") == 2
     assert listener.err.endswith("\nonehop: stopped\n")
+
+
+@pytest.mark.parametrize("name", ["postfix", "exim", "aiosmtpd",
+                                  "smtp_server"])
+def test_next_hops(name, request, tmp_path, unique):
+    """The answer to the client is the next hop's."""
+    server = request.getfixturevalue(name)
+    message = (b"From: me@example.org\r\nTo: x@example.org\r\nDate: Thu, 01 "
+               b"Jan 2026 12:00:00 +0100\r\nMessage-ID: <l@example.org>\r\n"
+               b"Subject: x\r\n\r\n.\r\n..\r\nbody\r\n")
+    to = server.recipient(unique)
+    with Listener(tmp_path, server.config("starttls")) as listener:
+        send(listener.place, to=to, message=message)
+    stored = server.take(to)
+    assert stored.data.replace(b"\r\n", b"\n").endswith(
+        b"\n" + message.replace(b"\r\n", b"\n"))
+
+
+def test_swaks(tmp_path, sink, pki):
+    cert = pki.cert("good")
+    with Listener(tmp_path, sink.config(
+            f"listen_cert_file {cert.chain}",
+            f"listen_key_file {cert.key}")) as listener:
+        for option in ([], ["-tls"], ["-pipeline"], ["-tls", "--tls-verify"]):
+            client = subprocess.run(
+                ["swaks", "--server", ":".join(map(str, listener.place)),
+                 "--ehlo", "swaks.example", "--from", SENDER, "--to", TO,
+                 "--tls-ca-path", str(pki.ca), *option],
+                capture_output=True, text=True, timeout=30)
+            assert client.returncode == 0, client.stdout + client.stderr
+    assert [re.search("with (E?SMTPS?);", unfolded(m))[1]
+            for m in sink.messages] == ["ESMTP", "ESMTPS", "ESMTP", "ESMTPS"]
+
+
+def test_smtp_source(tmp_path, sink):
+    """Postfix's load generator: sessions at once, messages in each."""
+    host = "{}:{}"
+    with Listener(tmp_path, sink.config()) as listener:
+        for option in ([], ["-d"]):
+            subprocess.run(
+                [POSTFIX / "sbin" / "smtp-source", *option, "-s", "5", "-m",
+                 "40", "-l", "3000", "-f", SENDER, "-t", TO,
+                 host.format(*listener.place)], check=True, timeout=30,
+                env={"LD_LIBRARY_PATH": str(POSTFIX / "lib/postfix")})
+        wait_for(lambda: len(listener.log.splitlines()) == 80, "the records")
+    assert len(sink.messages) == 80
+
+
+NODE = r"""
+const [host, port, ca] = process.argv.slice(1);
+const transport = require('nodemailer').createTransport({host, port,
+    requireTLS: true, tls: {ca: require('fs').readFileSync(ca)},
+    pool: true, maxConnections: 3});
+const mail = {from: 'me@x.example', to: 'to@x.example', text: 'one\n.\nß\n'};
+Promise.all(Array.from({length: 9}, () => transport.sendMail(mail))).then(
+    () => { console.log('sent'); transport.close(); },
+    error => { console.log(error); process.exit(1); });
+"""
+
+
+def test_nodemailer(tmp_path, sink, pki):
+    cert = pki.cert("good")
+    with Listener(tmp_path, sink.config(
+            f"listen_cert_file {cert.chain}",
+            f"listen_key_file {cert.key}")) as listener:
+        host, port = listener.place
+        client = subprocess.run(
+            ["node", "-e", NODE, host, str(port), str(pki.ca)],
+            capture_output=True, text=True, timeout=30,
+            env={**os.environ, "NODE_PATH": str(NODE_MODULES)})
+    assert client.stdout == "sent\n", client
+    assert len(sink.messages) == 9
+
+
+def test_ipv6_and_several_places(tmp_path, sink):
+    if not has_ipv6():
+        pytest.skip("no IPv6 here")
+    with Listener(tmp_path, sink.config(),
+                  places="127.0.0.1:0 [::1]:0,:0") as listener:
+        places = [p.rsplit(":", 1) for p in listener.places]
+        assert [p[0] for p in places] == ["127.0.0.1", "[::1]", "[::]",
+                                         "0.0.0.0"]
+        for host, (_, port) in zip(("127.0.0.1", "::1", "::1", "127.0.0.1"),
+                                   places):
+            send((host, int(port)), local_hostname="c.example")
+        # The two families are apart from each other.
+        with pytest.raises(OSError):
+            send(("127.0.0.1", int(places[2][1])))
+    assert [unfolded(m).split(" by ")[0] for m in sink.messages] == [
+        f"Received: from c.example ([{a}])"
+        for a in ("127.0.0.1", "IPv6:::1", "IPv6:::1", "127.0.0.1")]
+
+
+def test_what_the_relay_refuses(tmp_path):
+    refuse = {"no@example.net": (550, "5.1.1 nobody of that name")}
+    with Sink(refuse=refuse) as sink, \
+            Listener(tmp_path, sink.config()) as listener:
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as error:
+            send(listener.place, to="no@example.net")
+        assert error.value.recipients["no@example.net"] == (
+            550, b"5.1.1 nobody of that name")
+        port = sink.port
+        sink._listener.server_close()
+        with pytest.raises(smtplib.SMTPSenderRefused) as error:
+            send(listener.place)
+        assert error.value.smtp_code == 451
+        assert str(port) in listener.err
+
+
+# --- who may send to where ----------------------------------------------------
+
+def test_other_networks_are_refused(tmp_path, sink):
+    with Listener(tmp_path, sink.config("listen_networks 127.0.0.1"),
+                  places="0.0.0.0:0") as listener:
+        port = listener.place[1]
+        send(("127.0.0.1", port))
+        for to in (TO, "<>", "postmaster", "a%example.net@localhost",
+                   "a@localhost", "@client.example.org:a@example.net",
+                   '"a@example.net"@localhost'):
+            with Talk(("127.0.0.1", port), "127.0.0.2") as client:
+                reply = client.begin(to)
+                assert reply[:3] in ("550", "501", "553"), (to, reply)
+                assert client.say("DATA").startswith("503 ")
+        # As it is for those of before, whatever they say they are.
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as error:
+            send(("127.0.0.1", port), source="127.0.0.3",
+                 local_hostname="[127.0.0.1]")
+        assert error.value.recipients[TO][0] == 550
+        assert b"5.7.1 " in error.value.recipients[TO][1]
+    assert len(sink.messages) == 1
+    assert "client [127.0.0.2] may not send to 'a@example.net'" \
+        in listener.err
+
+
+def test_the_default_is_loopback(tmp_path, sink):
+    """An open relay is nothing that one gets by leaving something out."""
+    onehop = Onehop(tmp_path)
+    dump = onehop.run(["--dump"], config=sink.config())
+    assert "\nlisten_networks 127.0.0.0/8,::1\n" in dump.out
+    # Also with an empty value, which stands for the default.
+    with Listener(tmp_path, sink.config("listen_networks")) as listener:
+        send(listener.place, source="127.0.0.9")
+        assert "open relay" not in listener.err
+
+
+def test_everybody_only_if_it_is_written(tmp_path, sink):
+    with Listener(tmp_path, sink.config("listen_networks 0.0.0.0/0"),
+                  places="127.0.0.1:0") as listener:
+        send(listener.place)
+        assert "open relay" in listener.err
+        assert "listen_networks '0.0.0.0/0'" in listener.err
+
+
+@pytest.mark.parametrize("line", [
+    "listen_networks all", "listen_networks 10.0.0.0/33",
+    "listen_networks 127.0.0.1,10.0.0/8", "listen_networks ::1/200",
+    "listen_networks 0.0.0.0/0.0.0.0", "listen localhost:25",
+    "listen 127.0.0.1", "listen :70000", "listen_connections 0",
+    "listen_cert_file /tmp/x", "listen_key_file /tmp/x",
+    "listen_cert_file /dev/null\nlisten_key_file /dev/null"])
+def test_settings_that_cannot_be(line, tmp_path):
+    result = Onehop(tmp_path).run(
+        ["--listen"] if line.startswith("listen ") else
+        ["--listen=127.0.0.1:0"], config=f"host 127.0.0.1\n{line}\n")
+    assert result.status == 78 and result.err.count("\n") == 1, result
+    assert line.split()[0] in result.err
+
+
+def test_without_a_relay_nobody_listens(tmp_path):
+    result = Onehop(tmp_path).run(["--listen=127.0.0.1:0"], config="\n")
+    assert result.status == 78 and "host" in result.err, result
+
+
+# --- limits -------------------------------------------------------------------
+
+def test_connections(tmp_path, sink):
+    with Listener(tmp_path, sink.config("listen_connections 3",
+                                        "listen_per_client 2")) as listener, \
+            contextlib.ExitStack() as stack:
+        def talk(source):
+            client = stack.enter_context(Talk(listener.place, source))
+            return client, client.reply()
+
+        clients = [talk("127.0.0.1") for _ in range(3)]
+        assert [reply[:10].split(" ")[0] for _, reply in clients] == [
+            "220", "220", "421"]
+        assert clients[2][1].startswith("421 4.7.0 ")
+        assert clients[2][0].reply() == ""
+        assert talk("127.0.0.2")[1].startswith("220 ")
+        assert talk("127.0.0.3")[1].startswith("421 4.7.0 ")
+        clients[0][0].say("QUIT")
+        wait_for(lambda: talk("127.0.0.3")[1].startswith("220 "), "room")
+        assert "turned away" in listener.err
+
+
+def test_messages_of_a_connection(tmp_path, sink):
+    with Listener(tmp_path, sink.config("listen_messages 2")) as listener:
+        with smtplib.SMTP(*listener.place) as client:
+            client.sendmail(SENDER, [TO], MESSAGE)
+            client.sendmail(SENDER, [TO], MESSAGE)
+            with pytest.raises(smtplib.SMTPSenderRefused) as error:
+                client.sendmail(SENDER, [TO], MESSAGE)
+            assert error.value.smtp_code == 421
+        send(listener.place)
+    assert len(sink.messages) == 3
+
+
+def test_size(tmp_path, sink):
+    with Listener(tmp_path, sink.config("max_size 1000")) as listener:
+        with Talk(listener.place) as client:
+            client.reply()
+            client.say("EHLO x")
+            assert client.say("MAIL FROM:<a@b.example> SIZE=1001").startswith(
+                "552 ")
+            client.say("MAIL FROM:<a@b.example>")
+            client.say(f"RCPT TO:<{TO}>")
+            client.say("DATA")
+            assert client.say("x" * 998 + "\r\nx\r\n.").startswith("552 ")
+    assert not sink.messages
+
+
+@pytest.mark.parametrize("said", ["", "NOO", "MAIL", "DATA"])
+def test_silence(said, tmp_path, sink):
+    with Listener(tmp_path, sink.config("listen_timeout 1")) as listener:
+        with Talk(listener.place) as client:
+            if said in ("", "NOO"):
+                client.reply()
+                client.send(said.encode())
+            else:
+                client.begin()
+            if said == "DATA":
+                assert client.say("DATA").startswith("354 ")
+            assert client.reply().startswith("421 4.4.2 ")
+            assert client.reply() == ""
+    assert not sink.messages
+
+
+def test_a_drip_does_not_escape_the_deadline(tmp_path, sink):
+    with Listener(tmp_path, sink.config("deadline 2")) as listener:
+        with Talk(listener.place) as client:
+            client.begin()
+            client.say("DATA")
+            start = time.monotonic()
+            while client.quiet(0.2):
+                client.send(b"x")
+                assert time.monotonic() < start + 20
+            assert client.reply().startswith("421 ")
+    assert not sink.messages
+
+
+def test_idle_commands(tmp_path, sink):
+    with Listener(tmp_path, sink.config()) as listener:
+        with Talk(listener.place) as client:
+            client.reply()
+            replies = [client.say("NOOP")[:3] for _ in range(101)]
+            assert replies == ["250"] * 101
+            assert client.reply().startswith("421 4.7.0 ")
+
+
+def test_hello_comes_first(tmp_path, sink):
+    with Listener(tmp_path, sink.config()) as listener:
+        with Talk(listener.place) as client:
+            client.reply()
+            assert client.say("MAIL FROM:<a@b.example>").startswith("503 ")
+
+
+def test_the_parent_does_not_grow(tmp_path, sink):
+    def pages():
+        with open(f"/proc/{listener.process.pid}/statm",
+                  encoding="ascii") as file:
+            return int(file.read().split()[1])
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{listener.process.pid}/fd"))
+
+    def knock(times):
+        for _ in range(times):
+            with Talk(listener.place) as client:
+                client.reply()
+
+    with Listener(tmp_path, sink.config()) as listener:
+        knock(20)
+        before = pages(), descriptors()
+        knock(80)
+        after = pages(), descriptors()
+        assert after[0] < before[0] * 1.1 + 50 and after[1] <= before[1] + 1
+
+
+# --- STARTTLS -----------------------------------------------------------------
+
+class Secured:
+    """A listener with certificates that can be replaced."""
+
+    def __init__(self, tmp_path, pki, sink):
+        self.pki = pki
+        self.chain, self.key = tmp_path / "chain.pem", tmp_path / "key.pem"
+        self.put("good")
+        self.listener = Listener(tmp_path, sink.config(
+            f"listen_cert_file {self.chain}", f"listen_key_file {self.key}"))
+
+    def put(self, name):
+        cert = self.pki.cert(name)
+        for path, source in ((self.chain, cert.chain), (self.key, cert.key)):
+            shutil.copy(source, f"{path}.new")
+            os.chmod(f"{path}.new", 0o600)
+            os.rename(f"{path}.new", path)
+
+    def shown(self):
+        """The certificate that a client sees."""
+        with smtplib.SMTP(*self.listener.place) as client:
+            context = ssl._create_unverified_context()
+            client.starttls(context=context)
+            client.sendmail(SENDER, [TO], MESSAGE)
+            return client.sock.getpeercert(binary_form=True), \
+                client.sock.version()
+
+    def __enter__(self):
+        self.listener.start()
+        return self
+
+    def __exit__(self, *error):
+        self.listener.__exit__(*error)
+
+
+def test_a_certificate_that_is_replaced(tmp_path, pki, sink):
+    with Secured(tmp_path, pki, sink) as secured:
+        first, version = secured.shown()
+        assert version == "TLSv1.3"
+        assert secured.shown()[0] == first
+        secured.put("expired")
+        second, _ = secured.shown()
+        assert second != first
+        secured.chain.write_bytes(b"nothing\n")
+        with smtplib.SMTP(*secured.listener.place) as client:
+            client.ehlo()
+            assert client.docmd("STARTTLS")[0] == 454
+            # It is for the client to decide whether it goes on in clear.
+            client.sendmail(SENDER, [TO], MESSAGE)
+        assert str(secured.chain) in secured.listener.err
+        secured.put("good")
+        assert secured.shown()[0] == first
+    assert [re.search("with (E?SMTPS?);", unfolded(m))[1]
+            for m in sink.messages] == ["ESMTPS"] * 3 + ["ESMTP", "ESMTPS"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2,
+                                     ssl.TLSVersion.TLSv1_1])
+def test_versions_of_tls(version, tmp_path, pki, sink):
+    context = ssl._create_unverified_context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = version
+    with Secured(tmp_path, pki, sink) as secured:
+        client = smtplib.SMTP(*secured.listener.place)
+        with client.sock:
+            if version == ssl.TLSVersion.TLSv1_2:
+                client.starttls(context=context)
+                client.sendmail(SENDER, [TO], MESSAGE)
+            else:
+                with pytest.raises((ssl.SSLError, OSError)):
+                    client.starttls(context=context)
+                wait_for(lambda: "handshake failed" in secured.listener.err,
+                         "a line about it")
+
+
+def upgrade(client):
+    """What comes behind the handshake, in TLS."""
+    context = ssl._create_unverified_context()
+    client.socket = context.wrap_socket(client.socket)
+    client.file = client.socket.makefile("rb")
+
+
+def test_nothing_is_known_behind_starttls(tmp_path, pki, sink):
+    with Secured(tmp_path, pki, sink) as secured, \
+            Talk(secured.listener.place) as client:
+        client.begin()
+        assert client.say("STARTTLS").startswith("220 ")
+        upgrade(client)
+        for line in ("RCPT TO:<b@example.net>", "DATA",
+                     "MAIL FROM:<a@b.example>"):
+            assert client.say(line).startswith("503 "), line
+        client.send(b"EHLO again.example\r\n")
+        lines = [client.file.readline()]
+        while lines[-1][3:4] == b"-":
+            lines.append(client.file.readline())
+        assert b"250-STARTTLS\r\n" not in lines
+        assert client.say("STARTTLS").startswith("502 ")
+        assert client.say(f"MAIL FROM:<{SENDER}>").startswith("250 ")
+        assert client.say("RCPT TO:<c@example.net>").startswith("250 ")
+        assert client.say("DATA").startswith("354 ")
+        assert client.say("Subject: x\r\n\r\nx\r\n.").startswith("250 ")
+    (message,) = sink.messages
+    assert message.recipients == ["c@example.net"]
+    assert "from again.example ([127.0.0.1])" in unfolded(message)
+
+
+def test_injection_behind_starttls(tmp_path, pki, sink):
+    """CVE-2011-0411: what is in clear never passes for what is in TLS."""
+    with Secured(tmp_path, pki, sink) as secured:
+        with Talk(secured.listener.place) as client:
+            client.reply()
+            client.say("EHLO x")
+            client.send(b"STARTTLS\r\nEHLO evil.example\r\n"
+                        b"MAIL FROM:<evil@example.org>\r\n")
+            assert client.reply().startswith("554 5.7.0 ")
+            assert client.reply() == ""
+        # In a packet of its own it is taken for a handshake, and is none.
+        with Talk(secured.listener.place) as client:
+            client.reply()
+            client.say("EHLO x")
+            client.send(b"STARTTLS\r\n")
+            assert client.reply().startswith("220 ")
+            client.send(b"MAIL FROM:<evil@example.org>\r\n")
+            with contextlib.suppress(OSError):
+                assert not client.file.readline().startswith(b"250")
+    assert not sink.messages and not sink.sessions
+
+
+def test_a_handshake_that_never_ends(tmp_path, pki, sink):
+    """Its client holds nobody else, and no longer than the listener."""
+    with Secured(tmp_path, pki, sink) as secured, \
+            Talk(secured.listener.place) as client:
+        client.reply()
+        client.say("EHLO x")
+        assert client.say("STARTTLS").startswith("220 ")
+        secured.shown()
+
+
+# --- its end ------------------------------------------------------------------
+
+class Gate(Dialogue):
+    """Has the whole message, and keeps its answer back."""
+
+    def store(self, data):
+        self.sink.arrived.set()
+        assert self.sink.gate.wait(20)
+        super().store(data)
+
+
+@pytest.fixture
+def gated():
+    with Sink() as relay:
+        relay._listener.RequestHandlerClass = Gate
+        relay.arrived, relay.gate = threading.Event(), threading.Event()
+        yield relay
+        relay.gate.set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sessions_end_when_they_may(number, tmp_path, gated):
+    with Listener(tmp_path, gated.config()) as listener, \
+            Talk(listener.place) as idle, Talk(listener.place) as half, \
+            Talk(listener.place) as begun, Talk(listener.place) as data, \
+            Talk(listener.place) as bdat, Talk(listener.place) as waiting:
+        idle.reply()
+        half.reply()
+        half.send(b"EHL")
+        assert begun.begin().startswith("250 ")
+        assert data.begin("data@example.net").startswith("250 ")
+        assert data.say("DATA").startswith("354 ")
+        assert bdat.begin("bdat@example.net").startswith("250 ")
+        bdat.send(b"BDAT 10\r\nSubject: x")
+        assert bdat.reply().startswith("250 ")
+        assert waiting.begin("waiting@example.net").startswith("250 ")
+        assert waiting.say("DATA").startswith("354 ")
+        waiting.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert gated.arrived.wait(20)
+        listener.signal(number)
+        for client in (idle, half, begun):
+            assert client.reply().startswith("421 4.3.2 ")
+            assert client.reply() == ""
+        # Nobody new, and nothing is lost.
+        with pytest.raises(OSError):
+            Talk(listener.place).reply()
+        assert data.quiet() and waiting.quiet() and bdat.quiet(0)
+        gated.gate.set()
+        data.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        bdat.send(b"BDAT 7 LAST\r\n\r\n\r\nx\r\n")
+        for client in (data, bdat, waiting):
+            assert client.reply().startswith("250 ")
+            assert client.reply().startswith("421 4.3.2 ")
+            assert client.reply() == ""
+        assert listener.wait() == 0
+    assert sorted(m.recipients[0].split("@")[0] for m in gated.messages) == [
+        "bdat", "data", "waiting"]
+
+
+def test_a_signal_to_all_of_its_processes(tmp_path, gated):
+    """As systemd and terminals send it."""
+    with Listener(tmp_path, gated.config()) as listener, \
+            Talk(listener.place) as client:
+        client.begin()
+        client.say("DATA")
+        os.killpg(listener.process.pid, signal.SIGTERM)
+        assert client.quiet()
+        gated.gate.set()
+        assert client.say("Subject: x\r\n\r\nx\r\n.").startswith("250 ")
+        assert listener.wait() == 0
+
+
+def test_sessions_do_not_outlive_it(tmp_path, gated):
+    """Killed, it leaves a session that has a message, and no other."""
+    with Listener(tmp_path, gated.config()) as listener, \
+            Talk(listener.place) as idle, Talk(listener.place) as busy:
+        idle.reply()
+        busy.begin()
+        busy.say("DATA")
+        listener.signal(signal.SIGKILL)
+        assert idle.reply().startswith("421 4.3.2 ")
+        gated.gate.set()
+        assert busy.say("Subject: x\r\n\r\nx\r\n.").startswith("250 ")
+        assert busy.reply().startswith("421 4.3.2 ")
+        # Its place is free at once.
+        listener.argv = [a.replace("127.0.0.1:0",
+                                   "{}:{}".format(*listener.place))
+                         for a in listener.argv]
+        listener.start()
+        send(listener.place)
+    assert len(gated.messages) == 2
+
+
+# --- where it cannot listen ---------------------------------------------------
+
+def test_a_port_in_use(tmp_path, sink):
+    result = Onehop(tmp_path).run(
+        [f"--listen=127.0.0.1:0,127.0.0.1:{sink.port}"],
+        config=sink.config())
+    assert result.status == 71, result
+    assert f"'127.0.0.1:{sink.port}': Address already in use" in result.err
+    assert "listen:" in result.err and "set 'listen'" in result.err
+
+
+def test_a_port_of_roots(tmp_path, sink):
+    program = tmp_path / "onehop"
+    shutil.copy(binary(), program)
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    result = Onehop(tmp_path).finish(subprocess.Popen(
+        ["unshare", "--net", "--", "setpriv", "--reuid=4711",
+         "--clear-groups", "--bounding-set=-all", str(program),
+         "--host=127.0.0.1", "--listen=:25"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, cwd="/", start_new_session=True,
+        env={**MINIMAL_ENV, **SANITIZER_ENV}))
+    assert result.status == 77 and "'25'" not in result.out, result
+    assert "':25': Permission denied" in result.err
+    assert "set 'listen'" in result.err
+
+
+def test_an_address_of_others(tmp_path, sink):
+    result = Onehop(tmp_path).run(["--listen=192.0.2.1:2525"],
+                                  config=sink.config())
+    assert result.status == 78 and "'192.0.2.1:2525'" in result.err, result
+
+
+# --- where it runs ------------------------------------------------------------
+
+READ_ONLY = """
+mount --make-rprivate / && mount -o remount,bind,ro / && cd / &&
+! touch {0}/x 2>/dev/null && exec {1} {0}/onehop --listen=127.0.0.1:{2}
+"""
+
+
+def test_a_container(tmp_path, sink):
+    """Any uid, nothing that can be written, no capability, the first process
+    of a PID namespace: it also reaps what is not its own."""
+    place = TOP / "build" / "listen-test"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    place.chmod(0o755)
+    # What the sanitizers want of /proc is not there for such a user.
+    shutil.copy(binary(), place / "onehop")
+    drop = ("setpriv --reuid=123456 --regid=123456 --clear-groups "
+            "--bounding-set=-all --inh-caps=-all --no-new-privs")
+    port, = free_ports(1)
+    environ = {f"ONEHOP_{line.split()[0].upper()}": line.split(" ", 1)[1]
+               for line in sink.config().splitlines()}
+    script = READ_ONLY.format(place, drop, port)
+    listener = Listener(tmp_path, None, prefix=[
+        "unshare", "--mount", "--pid", "--fork", "--kill-child",
+        "--mount-proc", "sh", "-c", script, "--"], env={
+            **environ, "ASAN_OPTIONS": SANITIZER_ENV["ASAN_OPTIONS"]
+            .replace("detect_leaks=1", "detect_leaks=0"),
+            "ONEHOP_LOG_FORMAT": "json"})
+    with listener:
+        for _ in range(3):
+            send(listener.place)
+        big = MESSAGE + b"x" * 70 * 1024 * 20 + b"\r\n"
+        send(listener.place, message=big.replace(b"x" * 70, b"x" * 68
+                                                 + b"\r\n"))
+        # The process is unshare's child, and its sessions are its own.
+        pid = int(subprocess.run(
+            ["pgrep", "-P", str(listener.process.pid)], check=True,
+            capture_output=True, text=True).stdout)
+        wait_for(lambda: subprocess.run(
+            ["pgrep", "-P", str(pid)], check=False).returncode == 1,
+            "its children's end")
+        os.kill(pid, signal.SIGTERM)
+        assert listener.process.wait(20) == 0, listener.err
+    assert len(sink.messages) == 4
+    records = [json.loads(line) for line in listener.log.splitlines()]
+    assert [r["client"] for r in records] == ["127.0.0.1"] * 4
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1", "[::]", "unix"])
+def test_systemds_sockets(place, tmp_path, sink):
+    """Descriptors of the service manager; dual-stack ones have mapped
+    addresses, and a peer of this machine has none."""
+    if place == "[::]" and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    port, = free_ports(1)
+    path = tmp_path / "socket"
+    listener = Listener(
+        tmp_path, sink.config("listen_networks 127.0.0.1"), places=None,
+        prefix=["systemd-socket-activate", "-l",
+                str(path) if place == "unix" else f"{place}:{port}"])
+    # It starts us when the first client comes.
+    listener._places = lambda: True
+    with listener:
+        if place == "unix":
+            wait_for(path.exists, "the socket")
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(path))
+            with client, client.makefile("rwb", 0) as file:
+                for line in (b"EHLO x", b"MAIL FROM:<a@b.example>",
+                             b"RCPT TO:<a@example.net>", b"DATA",
+                             b"Subject: x\r\n\r\nx\r\n.", b"QUIT"):
+                    file.write(line + b"\r\n")
+                codes = [line[:3] for line in file.readlines()
+                         if line[3:4] == b" "]
+            assert codes == [b"220", b"250", b"250", b"250", b"354", b"250",
+                             b"221"]
+        else:
+            wait_for(lambda: connects(port), "systemd")
+            send(("127.0.0.1", port))
+            with pytest.raises(smtplib.SMTPRecipientsRefused):
+                send(("127.0.0.1", port), source="127.0.0.2")
+    assert len(sink.messages) == 1
+    who = "(from uid 0)" if place == "unix" else "([127.0.0.1])"
+    assert who in unfolded(sink.messages[0]).split(" by ")[0]
+    assert "listening on " + (str(path) if place == "unix" else place) \
+        in listener.err
+
+
+def connects(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_unix_socket_is_no_way_around(tmp_path, sink):
+    """Where loopback may not relay, programs of this machine may not."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        listener = inheriting(tmp_path, sink.config(
+            "listen_networks 10.0.0.0/8"), listening)
+        with listener, socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            with client.makefile("rwb", 0) as file:
+                for line in (b"EHLO x", b"MAIL FROM:<a@b.example>",
+                             b"RCPT TO:<a@example.net>", b"QUIT"):
+                    file.write(line + b"\r\n")
+                codes = [line[:3] for line in file.readlines()
+                         if line[3:4] == b" "]
+    assert codes == [b"220", b"250", b"250", b"550", b"221"]
+
+
+INHERIT = """
+import os, sys
+fd, count, pid = map(int, sys.argv[1:4])
+os.dup2(fd, 3)
+os.environ.update(LISTEN_FDS=str(count), LISTEN_PID=str(pid or os.getpid()))
+os.execv(sys.argv[4], sys.argv[4:])
+"""
+
+
+def inheriting(tmp_path, config, listening, count=1, pid=0, places=None):
+    return Listener(
+        tmp_path, config, places=places, pass_fds=[listening.fileno()],
+        prefix=["/usr/bin/python3", "-c", INHERIT, str(listening.fileno()),
+                str(count), str(pid)])
+
+
+@pytest.mark.parametrize("how", ["another process", "no listener",
+                                 "more than there are"])
+def test_descriptors_that_are_not_meant_for_us(how, tmp_path, sink):
+    """They are closed as all others are, and the setting counts."""
+    with socket.socket() as other:
+        if how != "no listener":
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+        with inheriting(tmp_path, sink.config(), other,
+                        pid=1 if how == "another process" else 0,
+                        count=2 if how == "more than there are" else 1,
+                        places="127.0.0.1:0") as listener:
+            fds = os.listdir(f"/proc/{listener.process.pid}/fd")
+            send(listener.place)
+            assert len(fds) <= 8
+            if how != "no listener":
+                assert listener.place[1] != other.getsockname()[1]
+
+
+# --- log and names ------------------------------------------------------------
+
+def test_records_are_whole(tmp_path, sink):
+    """Many at once, in one pipe, longer than what a pipe takes whole."""
+    reader, writer = os.pipe()
+    listener = Listener(tmp_path, sink.config("log_format json",
+                                              "listen_per_client 50"))
+    text = []
+
+    def read():
+        with os.fdopen(reader, "rb") as pipe:
+            text.append(pipe.read())
+
+    def client():
+        with smtplib.SMTP(*listener.place) as smtp:
+            for _ in range(3):
+                smtp.sendmail(SENDER, [f"{'r' * 50}{i}@example.net"
+                                       for i in range(120)], MESSAGE)
+
+    thread = threading.Thread(target=read)
+    listener.argv = ["sh", "-c", f'exec "$@" >/dev/fd/{writer}', "sh",
+                     *listener.argv]
+    listener.popen["pass_fds"] = [writer]
+    with listener:
+        os.close(writer)
+        thread.start()
+        clients = [threading.Thread(target=client) for _ in range(10)]
+        for one in clients:
+            one.start()
+        for one in clients:
+            one.join(60)
+    thread.join(20)
+    records = [json.loads(line) for line in text[0].splitlines()]
+    assert len(records) == 30 == len(sink.messages)
+    assert all(len(r["recipients"]) == 120 for r in records)
+    assert max(map(len, text[0].splitlines())) > select.PIPE_BUF
+
+
+def test_a_log_file_is_a_log_file(tmp_path, sink):
+    log = tmp_path / "log"
+    with Listener(tmp_path, sink.config(f"logfile {log}")) as listener:
+        send(listener.place)
+    assert listener.log == ""
+    assert log.read_text(encoding="ascii").count("client=127.0.0.1") == 1
+
+
+def test_a_password_is_for_the_relay(tmp_path, pki):
+    """A command that gives it runs for a session, not at the start."""
+    asked = tmp_path / "asked"
+    with Sink(pki, tls="starttls",
+              auth={"PLAIN": ("alice", "secret")}) as sink, \
+            Listener(tmp_path, sink.config(
+                "user alice",
+                f"passwordeval \"echo x >>{asked}; echo secret\"")) \
+            as listener:
+        assert not asked.exists()
+        with smtplib.SMTP(*listener.place) as client:
+            client.sendmail(SENDER, [TO], MESSAGE)
+            client.sendmail(SENDER, [TO], MESSAGE)
+        assert asked.read_text(encoding="ascii") == "x\n"
+    assert len(sink.messages) == 2
+
+
+def test_as_sendmail(tmp_path, sink):
+    """-bd is for whoever may write the configuration."""
+    onehop = Onehop(tmp_path)
+    for argv in (["--listen=127.0.0.1:0"],
+                 ["-bd", "--listen-networks=0.0.0.0/0"]):
+        result = onehop.run(argv, argv0="sendmail", config=sink.config())
+        assert result.status == 77, result
+    listener = Listener(tmp_path, sink.config("listen 127.0.0.1:0"),
+                        places=None)
+    listener.argv[-1] = "-bd"
+    with listener:
+        send(listener.place)
+    assert len(sink.messages) == 1

@@ -183,7 +183,8 @@ REFUSED = [
     "--auth-cleartext=on", "--backend=files", "--files-path=@home",
     "--domain=x.example", "--fallback=x", "--deadline=0", "--max-size=0",
     "--from-policy=keep", "--allow-uids=*", "--allow-senders=*:*",
-    "--default-domain=x.example", "--protocol=lmtp",
+    "--default-domain=x.example", "--protocol=lmtp", "--listen", "-bd",
+    "--listen=127.0.0.1:@", "--listen-networks=0.0.0.0/0",
 ]
 
 
