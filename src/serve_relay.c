@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "config.h"
 #include "deliver.h"
 #include "invocation.h"
@@ -9,6 +10,7 @@
 #include "message.h"
 #include "net.h"
 #include "privilege.h"
+#include "route.h"
 #include "serve_impl.h"
 #include "stream.h"
 #include "transport.h"
@@ -87,12 +89,27 @@ choose_account(struct server *s, const char *sender, struct failure *f)
 	return true;
 }
 
+/* A name without a domain is one of default_domain: <postmaster> has none. */
 bool
 serve_is_ours(const struct server *s, const char *address)
 {
-	(void)s;
-	(void)address;
-	return false;
+	const char *domain = config_string(s->config, KW_DEFAULT_DOMAIN);
+	struct failure ignored = FAILURE_INIT;
+	char *full, *ascii;
+	bool ours;
+
+	if (address_domain(address) != NULL || domain == NULL)
+		full = mem_strdup(address);
+	else
+		full = mem_printf("%s@%s", address, domain);
+	ascii = address_to_ascii(full, &ignored);
+	ours = ascii != NULL &&
+	    (route_is_local(s->config, ascii) ||
+		route_is_relayed(s->config, ascii));
+	free(ascii);
+	free(full);
+	failure_free(&ignored);
+	return ours;
 }
 
 bool

@@ -235,6 +235,31 @@ def test_other_networks_are_refused(tmp_path, sink):
         in listener.err
 
 
+def test_domains_that_are_ours(tmp_path, sink):
+    """Others may send to local_domains and relay_domains, to nothing else."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text("known: a@inside.example\npostmaster: root@i.example\n")
+    ours = [("known@local.example", "a@inside.example"),
+            ("known@LOCAL.example", "a@inside.example"),
+            ("postmaster", "root@i.example")]
+    others = ["known@sub.local.example", "known@local.example.example.net",
+              "known", "a@example.net", "x@relayed.example.net",
+              "relayed.example@example.net", "known@localhost"]
+    lines = ["listen_networks 192.0.2.0/24", f"aliases {aliases}",
+             "local_domains local.example", "relay_domains relayed.example"]
+    with Listener(tmp_path, sink.config(*lines)) as listener:
+        for to in [*others, "postmaster"]:
+            with pytest.raises(smtplib.SMTPRecipientsRefused) as error:
+                send(listener.place, to=to)
+            assert error.value.recipients[to][0] == 550
+            assert error.value.recipients[to][1].startswith(b"5.7.1 ")
+    with Listener(tmp_path, sink.config(
+            *lines, "default_domain local.example")) as listener:
+        for to, _ in ours:
+            send(listener.place, to=to)
+    assert [m.recipients for m in sink.messages] == [[to] for _, to in ours]
+
+
 def test_the_default_is_loopback(tmp_path, sink):
     """An open relay is nothing that one gets by leaving something out."""
     onehop = Onehop(tmp_path)
