@@ -4,6 +4,9 @@ verified, and where it cannot be nothing is sent."""
 import os
 import re
 import ssl
+import subprocess
+import threading
+import time
 import warnings
 
 import pytest
@@ -99,6 +102,7 @@ def assert_refused_early(result, sink, *words):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cert", BAD_CERTS)
 def test_bad_certificate_is_75_and_nothing_sent(cert, mode, pki, onehop):
+    """Threats rows 59 to 71, 73, 75, 76."""
     with Sink(pki, tls=mode, cert=cert, auth={"PLAIN": USER}) as sink:
         result = send(onehop, sink, *CREDENTIALS, *override(cert))
         assert_deferred(result, sink, REASONS[cert])
@@ -111,6 +115,7 @@ def test_there_is_a_reason_for_each():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cert", GOOD_CERTS)
 def test_good_certificate_is_accepted(cert, mode, pki, onehop):
+    """Threats row 72: what strict clients would refuse is accepted."""
     with Sink(pki, tls=mode, cert=cert, auth={"PLAIN": USER}) as sink:
         result = send(onehop, sink, *CREDENTIALS,
                       f"tls_host_override {NAME}")
@@ -120,6 +125,7 @@ def test_good_certificate_is_accepted(cert, mode, pki, onehop):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("mode", MODES)
 def test_relay_by_address_and_by_name(mode, host, pki, onehop):
+    """Threats row 75."""
     with Sink(pki, tls=mode) as sink:
         session = assert_sent(send(onehop, sink, host=host), sink)
         assert session.sni == (None if host[0] == "1" else host)
@@ -153,6 +159,7 @@ def test_name_that_was_not_asked_for(host, pki, onehop):
     ("dns-only", "xrelay.test", False),
 ])
 def test_name_rules(cert, name, good, pki, onehop):
+    """Threats row 74."""
     with Sink(pki, tls="implicit", cert=cert) as sink:
         result = send(onehop, sink, f"tls_host_override {name}")
         if good:
@@ -530,6 +537,100 @@ def test_half_a_client_certificate_is_78(keyword, pki, onehop):
     with Sink(pki, tls="implicit") as sink:
         assert_refused_early(send(onehop, sink, f"{keyword} {path}"), sink,
                              "tls_cert_file", "tls_key_file")
+
+
+# -- What comes while the connection lasts ------------------------------------
+
+class KeyUpdater:
+    """OpenSSL's s_server: what it decrypts is its output, what it is told
+    it sends, and K alone makes it send a KeyUpdate that asks for another
+    (RFC 8446 section 4.6.3). It sends two session tickets by itself."""
+
+    def __init__(self, cert):
+        self.process = subprocess.Popen(
+            ["stdbuf", "-o0", "openssl", "s_server", "-accept",
+             "127.0.0.1:0", "-naccept", "1", "-tls1_3", "-crlf", "-cert",
+             cert.chain, "-key", cert.key],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        self.seen = b""
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        self.port = int(self.wait(rb"ACCEPT \S+:(\d+)\n")[1])
+
+    def _read(self):
+        while piece := self.process.stdout.read1(65536):
+            self.seen += piece
+
+    def wait(self, pattern, start=0):
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            found = re.compile(pattern).search(self.seen, start)
+            if found:
+                return found
+            time.sleep(0.01)
+        raise AssertionError(f"{pattern} is not in {self.seen[-400:]}")
+
+    def say(self, text):
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def update(self):
+        start = len(self.seen)
+        self.say(b"K\n")
+        self.wait(rb"SSL_do_handshake -> 1", start)
+
+    def answer(self, command, reply, update=False):
+        self.wait(command)
+        if update:
+            self.update()
+        self.say(reply)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize("chunking", [b"250-CHUNKING\n", b""],
+                         ids=["BDAT", "DATA"])
+def test_keys_are_updated(chunking, pki, onehop):
+    """Threats row 87: before replies, and while the message is on its way;
+    GnuTLS allows for eight in a second."""
+    server = KeyUpdater(pki.cert("good"))
+    lines = b"".join(b"line %06d of the message\r\n" % n
+                     for n in range(40000))
+    message = MESSAGE + lines.replace(b"\r", b"")
+    try:
+        process = onehop.start(
+            ["a@example.org"], config=f"host 127.0.0.1\nport {server.port}\n"
+            f"tls implicit\ntls_trust_file {pki.ca}\n"
+            "from sender@example.org\ndomain client.example.org\n")
+        feeder = threading.Thread(target=onehop.finish,
+                                  args=(process, message))
+        feeder.start()
+        server.answer(rb"CIPHER is", b"220 keys.test\n")
+        server.answer(rb"EHLO \S+\r\n", b"250-keys.test\n" + chunking
+                      + b"250 8BITMIME\n", update=True)
+        server.answer(rb"MAIL FROM:<sender@example.org>\r?\n", b"250 ok\n")
+        server.answer(rb"RCPT TO:<a@example.org>\r?\n", b"250 ok\n")
+        if not chunking:
+            server.answer(rb"\nDATA\r?\n", b"354 go\n")
+        for number in (10, 20000):
+            server.wait(b"line %06d" % number)
+            server.update()
+        server.answer(rb"line 039999 of the message\r\n"
+                      + (b"" if chunking else rb"\.\r\n"),
+                      b"250 2.0.0 taken\n", update=True)
+        server.answer(rb"\nQUIT\r?\n", b"221 bye\n", update=True)
+        feeder.join()
+    finally:
+        server.stop()
+    assert process.returncode == 0
+    got = re.sub(rb"SSL_do_handshake -> \d+\n|Read BLOCK\n", b"",
+                 server.seen)
+    assert lines in got
 
 
 # -- Versions and modes -------------------------------------------------------
