@@ -112,6 +112,18 @@ def test_the_next_address_is_tried(onehop, tmp_path):
     assert len(sink.messages) == 1
 
 
+def test_a_host_in_unicode(onehop, pki, tmp_path):
+    """Threats row 77: looked up, and in its certificate, by its A-labels."""
+    with Sink(script=({"tls": "a-label"}, "dialogue"), pki=pki) as sink:
+        result = in_namespace(onehop, tmp_path, {
+            "nsswitch.conf": "hosts: files\n",
+            "hosts": "127.0.0.1 xn--bcher-kva.example\n"},
+            f"host b\u00fccher.example\nport {sink.port}\ntls implicit\n"
+            f"tls_trust_file {pki.ca}\nfrom a@example.org\n", "-rm")
+    assert (result.status, result.err) == (0, "")
+    assert len(sink.messages) == 1
+
+
 # -- any dialogue at all ----------------------------------------------------
 
 class Any:

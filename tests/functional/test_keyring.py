@@ -190,7 +190,7 @@ def test_not_when_nobody_asked_for_it(session, relay):
 
 
 def test_never_with_raised_privilege(pki):
-    """Row 182: a helper that would leave a mark, and GLib in the memory of
+    """Threats row 182: a helper that would leave a mark, and GLib in the memory of
     the process."""
     if os.geteuid() != 0:
         pytest.skip("installing setgid needs root")

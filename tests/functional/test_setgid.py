@@ -307,7 +307,7 @@ def test_155_only_the_allow_list_stays(box, relay):
 
 
 def test_156_no_command_is_run(place, relay):
-    """Row 181, too."""
+    """Threats row 181, too."""
     mark = place.home / "mark"
     configure(place, relay, f"passwordeval touch {mark}")
     result = clean(place.run(["a@example.net"], MESSAGE,

@@ -453,6 +453,7 @@ test_root_sent_and_mixed(void **state)
 	accept_it(s);
 }
 
+/* Threats row 78. */
 static void
 test_long_chain(void **state)
 {
@@ -856,6 +857,7 @@ test_name_hints(void **state)
 	free_scene(s);
 }
 
+/* Threats row 78. */
 static void
 test_many_names(void **state)
 {
@@ -1229,6 +1231,7 @@ test_empty_subject(void **state)
 
 /* --- strength ------------------------------------------------------------ */
 
+/* Threats row 69. */
 static void
 test_weak(void **state)
 {
@@ -1486,6 +1489,7 @@ test_old_versions(void **state)
 	free_scene(s);
 }
 
+/* Threats row 80. */
 static void
 test_old_ciphers(void **state)
 {
@@ -1512,6 +1516,7 @@ test_old_ciphers(void **state)
 	refuse(s, "Diffie-Hellman group is too small");
 }
 
+/* Threats row 80. */
 static void
 test_renegotiation(void **state)
 {
