@@ -195,7 +195,7 @@ deliver_pending(struct delivery *d, struct relay *relay)
 	while (done < d->left && smtp_usable(smtp)) {
 		n = d->left - done < most ? d->left - done : most;
 		mail.last = done + n == d->left;
-		mail.decides = mail.last && all_but(d, n);
+		mail.decides = !d->job->more && mail.last && all_but(d, n);
 		if (transact(d, smtp, &mail, d->pending + done, n))
 			any = true;
 		done += n;

@@ -30,7 +30,7 @@ struct transport_job {
 	int64_t deadline; /* stream_now() scale; 0: none */
 	struct secret_vault *vault; /* the secret, or NULL: to be found */
 	enum sandbox_level confine; /* what may be given up while sending */
-	bool more;		    /* other recipients are still to come */
+	bool more; /* success here is not success of everything */
 };
 
 /* What is logged; strings owned here. */
