@@ -13,6 +13,7 @@
 #include "message.h"
 #include "net.h"
 #include "outcome.h"
+#include "route.h"
 #include "text.h"
 
 /* At most half of the slots are taken. */
@@ -282,6 +283,18 @@ expand(struct envelope_job *j, const char *spec, char ***out)
 	return j->f->class == FAIL_NONE;
 }
 
+/*
+ * A name of a local domain that no alias has, as it is: for the files of local
+ * recipients, or for a listener to refuse, where default_domain would make of
+ * a stranger's mail something for the relay.
+ */
+static bool
+is_kept(const struct envelope_job *j, const char *spec)
+{
+	return !envelope_is_unqualified(spec) && route_is_local(j->c, spec) &&
+	    (route_keeps_local(j->c) || j->inv->mode == MODE_LISTEN);
+}
+
 char **
 envelope_resolve(struct envelope_job *j, const char *spec)
 {
@@ -291,7 +304,7 @@ envelope_resolve(struct envelope_job *j, const char *spec)
 	if (!expand(j, spec, &list))
 		return NULL;
 	if (list == NULL) {
-		full = complete(j, spec, true);
+		full = complete(j, spec, !is_kept(j, spec));
 		if (full == NULL)
 			return NULL;
 		list = mem_alloc(2 * sizeof(*list));

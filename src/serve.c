@@ -15,6 +15,7 @@
 #include "log.h"
 #include "message.h"
 #include "privilege.h"
+#include "route.h"
 #include "secret.h"
 #include "serve_impl.h"
 #include "stream.h"
@@ -121,6 +122,9 @@ serve_reset(struct server *s)
 	free(s->envid);
 	envelope_free(&s->envelope);
 	message_free(s->message);
+	route_free(s->route);
+	s->route = NULL;
+	s->begun = false;
 	s->notify = s->orcpt = NULL;
 	s->rcpts = NULL;
 	s->named = NULL;
@@ -167,7 +171,7 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 	    max > 0 ? strlen(size) : 4);
 	put_line(s, 250, false, "8BITMIME", 8);
 	/* Only what the relay is known to carry on is promised. */
-	if (s->relay != NULL) {
+	if (s->relay != NULL && !route_depends(s->config)) {
 		caps = smtp_caps(relay_smtp(s->relay));
 		if ((caps->extensions & SMTP_EXT_DSN) != 0)
 			put_line(s, 250, false, "DSN", 3);
@@ -328,7 +332,6 @@ may_go(struct server *s, const char *address)
 static void
 add_rcpt(struct server *s, const struct serve_path *path)
 {
-	const struct smtp_reply *reply;
 	struct failure f = FAILURE_INIT;
 	bool fine = rcpt_params_known(path);
 	const char *notify = rcpt_param(path, "NOTIFY", serve_is_notify, &fine);
@@ -342,13 +345,7 @@ add_rcpt(struct server *s, const struct serve_path *path)
 		    f.class != FAIL_NONE ? buf_str(&f.text) :
 					   "address is empty");
 	} else if (may_go(s, path->address)) {
-		reply = serve_add_rcpt(s, path->address, notify, orcpt, &f);
-		if (reply != NULL)
-			serve_pass(s, reply);
-		else if (f.class != FAIL_NONE)
-			serve_failure(s, &f);
-		else
-			serve_reply(s, 250, "2.1.5", "ok");
+		serve_add_rcpt(s, path->address, notify, orcpt);
 	}
 	failure_free(&f);
 }
@@ -666,13 +663,12 @@ run_on(struct server *s, int in, int out)
 	s->out = stream_new(out);
 	v = run_session(s);
 	serve_reset(s);
-	relay_close(s->relay);
+	serve_close_relay(s);
 	stream_free(s->in);
 	stream_free(s->out);
 	tls_free(s->tls);
 	log_close(s->log);
 	secret_vault_free(&s->vault);
-	free(s->relay_account);
 	free(s->hello);
 	free(s->name);
 	return v;

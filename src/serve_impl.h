@@ -36,6 +36,7 @@
 
 struct log;
 struct message;
+struct route;
 struct serve_client;
 struct stream;
 struct tls;
@@ -79,10 +80,17 @@ struct server {
 	bool too_large;
 	bool malformed; /* bare CR or LF */
 
-	/* The relay, kept for the next message. */
+	/* Where the recipients so far go to, and whether MAIL was said there;
+	   NULL: as configured, or not known yet. */
+	struct route *route;
+	bool begun;
+
+	/* The next hop, kept for the next message. */
 	struct relay *relay;
 	struct relay_params relay_params;
-	char *relay_account;
+	struct relay_hop relay_hop;
+	char *relay_host; /* of its hop */
+	char *relay_key;  /* account and destination */
 
 	/* Privileged mode: fetched at the start, before the group is gone. */
 	struct secret_vault vault;
@@ -156,11 +164,32 @@ bool serve_bdat(struct server *s, const char *arguments);
 
 /* ---- the relay ---- */
 
-/* Account and connection for this sender; the transaction is begun there. */
+/* Account for this sender, and, where all mail goes to one relay, a connection
+   to it: the transaction is begun there.  Otherwise the first recipient
+   decides, and the reply is NULL. */
 bool serve_begin(struct server *s, const char *sender, struct failure *f,
     const struct smtp_reply **reply);
-const struct smtp_reply *serve_add_rcpt(struct server *s, const char *address,
-    const char *notify, const char *orcpt, struct failure *f);
+/* Answers the client as well. */
+void serve_add_rcpt(struct server *s, const char *address, const char *notify,
+    const char *orcpt);
+
+/* Begins the transaction at the next hop of s->route. */
+bool serve_begin_there(struct server *s, struct failure *f,
+    const struct smtp_reply **reply);
+void serve_close_relay(struct server *s);
+
+/* The message, or every message, is stored as a file. */
+bool serve_uses_files(const struct server *s);
+
+/* ---- the destination ---- */
+
+/*
+ * Finds the route of what one recipient stands for, and begins the transaction
+ * there if it is the first one.  False when the client has been answered:
+ * there is no way, or it is another one than that of the recipients before.
+ */
+bool serve_choose_route(struct server *s, const char *name, char **list);
+
 /* Whether we take mail for this address from anybody. */
 bool serve_is_ours(const struct server *s, const char *address);
 /* Privileged mode: account and secret now, then the group is given up. */

@@ -13,12 +13,14 @@
 #include "route.h"
 #include "serve_impl.h"
 #include "stream.h"
+#include "tls.h"
 #include "transport.h"
 
-static bool
-uses_files(const struct server *s)
+bool
+serve_uses_files(const struct server *s)
 {
-	return config_choice(s->config, KW_BACKEND) == BACKEND_FILES;
+	return config_choice(s->config, KW_BACKEND) == BACKEND_FILES ||
+	    (s->route != NULL && s->route->kind == ROUTE_FILES);
 }
 
 int64_t
@@ -29,16 +31,36 @@ serve_deadline(const struct server *s)
 	return limit > 0 ? stream_now() + (int64_t)limit * 1000 : 0;
 }
 
-static void
-drop_relay(struct server *s)
+void
+serve_close_relay(struct server *s)
 {
 	relay_close(s->relay);
-	free(s->relay_account);
+	free(s->relay_host);
+	free(s->relay_key);
 	s->relay = NULL;
-	s->relay_account = NULL;
+	s->relay_host = s->relay_key = NULL;
 }
 
-/* Whether the connection there is can take a message for this account. */
+/* What a connection is good for. */
+static char *
+connection_key(const struct server *s)
+{
+	return mem_printf("%s %s", config_account(s->config),
+	    s->route != NULL ? s->route->key : "");
+}
+
+static bool
+is_same_key(const struct server *s)
+{
+	char *key = connection_key(s);
+	bool same = strcmp(s->relay_key, key) == 0;
+
+	free(key);
+	return same;
+}
+
+/* Whether the connection there is can take a message for this account and
+   destination. */
 static bool
 reuse_relay(struct server *s)
 {
@@ -48,13 +70,12 @@ reuse_relay(struct server *s)
 	if (s->relay == NULL)
 		return false;
 	relay_extend(s->relay, serve_deadline(s));
-	if (strcmp(s->relay_account, config_account(s->config)) == 0 &&
-	    smtp_usable(relay_smtp(s->relay)))
+	if (is_same_key(s) && smtp_usable(relay_smtp(s->relay)))
 		reply = smtp_command(relay_smtp(s->relay), "RSET", &ignored);
 	failure_free(&ignored);
 	if (reply != NULL && reply->code / 100 == 2)
 		return true;
-	drop_relay(s);
+	serve_close_relay(s);
 	return false;
 }
 
@@ -69,11 +90,15 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	p->vault = s->vault.used ? &s->vault : NULL;
 	p->deadline = serve_deadline(s);
 	p->verbose = s->inv->verbose && !privilege_is_raised();
-	s->relay = relay_open(p, f);
+	s->relay = relay_open_route(p, s->route, &s->relay_hop, f);
 	p->sender = NULL; /* gone with this message */
 	if (s->relay == NULL)
 		return false;
-	s->relay_account = mem_strdup(config_account(s->config));
+	/* The route is gone with this message, too. */
+	if (p->hop != NULL)
+		s->relay_hop.host = s->relay_host = mem_strdup(
+		    s->relay_hop.host);
+	s->relay_key = connection_key(s);
 	return true;
 }
 
@@ -119,7 +144,7 @@ serve_use_privilege(struct server *s, struct failure *f)
 
 	if (!choose_account(s, NULL, f))
 		return false;
-	if (!uses_files(s) && config_mechanisms(s->config, &named) != 0)
+	if (!serve_uses_files(s) && config_mechanisms(s->config, &named) != 0)
 		ok = deliver_take_secret(s->config, &s->vault, f);
 	s->chosen = true;
 	return privilege_drop(f) && ok;
@@ -155,7 +180,8 @@ set_mail(struct server *s, struct failure *f)
 		return failure_set(f, FAIL_DATA,
 		    "the relay does not offer SMTPUTF8");
 	if (s->mail.requiretls &&
-	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL))
+	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL ||
+		!info->verified))
 		return failure_set(f, FAIL_REFUSED,
 		    "REQUIRETLS was asked for and cannot be had");
 	return fits_relay(caps, s->mail.size, f);
@@ -173,13 +199,21 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 	    !envelope_set_sender(&s->envelope, &inv, s->config, f) ||
 	    !caller_may_send(&s->caller, s->config, s->envelope.sender, f))
 		return false;
-	if (uses_files(s))
+	if (serve_uses_files(s) || route_depends(s->config))
 		return true;
+	return serve_begin_there(s, f, reply);
+}
+
+bool
+serve_begin_there(struct server *s, struct failure *f,
+    const struct smtp_reply **reply)
+{
 	if (!reuse_relay(s) && !open_relay(s, s->envelope.sender, f))
 		return false;
 	if (!set_mail(s, f))
 		return false;
 	*reply = smtp_mail(relay_smtp(s->relay), &s->mail, f);
+	s->begun = *reply != NULL && (*reply)->code / 100 == 2;
 	return *reply != NULL;
 }
 
@@ -211,30 +245,26 @@ keep_rcpt(struct server *s, char *address, const char *notify,
  * else the last reply.  A name that was refused is no recipient of the
  * client's, although the relay has taken some of what it stands for.
  */
-const struct smtp_reply *
-serve_add_rcpt(struct server *s, const char *address, const char *notify,
-    const char *orcpt, struct failure *f)
+static const struct smtp_reply *
+name_there(struct server *s, char **list, const struct smtp_rcpt *how,
+    struct failure *f)
 {
 	struct serve_rcpt named = { s->rcpt_count, 0 };
 	const struct smtp_reply *reply = NULL;
-	char **list = envelope_map(s->inv, s->config, address, f);
 	size_t i;
 
-	if (list == NULL)
-		return NULL;
-	if (!uses_files(s))
+	if (!serve_uses_files(s))
 		relay_extend(s->relay, serve_deadline(s));
 	for (i = 0; list[i] != NULL; i++) {
-		struct smtp_rcpt rcpt = { .address = list[i],
-			.notify = notify,
-			.orcpt = orcpt };
+		struct smtp_rcpt rcpt = *how;
 
-		if (!uses_files(s)) {
+		rcpt.address = list[i];
+		if (!serve_uses_files(s)) {
 			reply = smtp_rcpt(relay_smtp(s->relay), &rcpt, f);
 			if (reply == NULL || reply->code / 100 != 2)
 				break;
 		}
-		keep_rcpt(s, mem_strdup(list[i]), notify, orcpt);
+		keep_rcpt(s, mem_strdup(list[i]), how->notify, how->orcpt);
 		named.count++;
 	}
 	if (named.count > 0 && list[i] == NULL) {
@@ -242,8 +272,31 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 		    sizeof(*s->named));
 		s->named[s->named_count++] = named;
 	}
-	envelope_free_map(list);
 	return reply;
+}
+
+void
+serve_add_rcpt(struct server *s, const char *address, const char *notify,
+    const char *orcpt)
+{
+	struct smtp_rcpt how = { .notify = notify, .orcpt = orcpt };
+	struct failure f = FAILURE_INIT;
+	const struct smtp_reply *reply;
+	char **list = envelope_map(s->inv, s->config, address, &f);
+
+	if (list == NULL) {
+		serve_failure(s, &f);
+	} else if (serve_choose_route(s, address, list)) {
+		reply = name_there(s, list, &how, &f);
+		if (reply != NULL)
+			serve_pass(s, reply);
+		else if (f.class != FAIL_NONE)
+			serve_failure(s, &f);
+		else
+			serve_reply(s, 250, "2.1.5", "ok");
+	}
+	envelope_free_map(list);
+	failure_free(&f);
 }
 
 /* ---- the message ---- */
@@ -263,7 +316,11 @@ send_to_relay(struct server *s, struct transport_result *r)
 	struct message_wire wire;
 	const struct smtp_reply *final;
 
-	r->host = relay_name(s->config);
+	r->host = relay_peer_name(s->relay);
+	if (s->relay_params.hop != NULL) {
+		r->hop = mem_strdup(s->relay_hop.host);
+		r->hop_port = s->relay_hop.port;
+	}
 	r->address = mem_strdup(relay_peer(s->relay)->address);
 	r->tls = relay_tls_words(s->relay);
 	r->auth = mem_strdup(smtp_mechanism(smtp));
@@ -286,6 +343,7 @@ static void
 send_to_files(struct server *s, struct transport_result *r)
 {
 	struct transport_job job = { .config = s->config,
+		.route = s->route,
 		.envelope = &s->envelope,
 		.message = s->message };
 	size_t i;
@@ -340,7 +398,7 @@ answer_run(struct server *s, size_t first, size_t count,
 static void
 answer_client(struct server *s, const struct transport_result *r)
 {
-	const struct smtp_reply *final = uses_files(s) ?
+	const struct smtp_reply *final = serve_uses_files(s) ?
 	    NULL :
 	    smtp_final(relay_smtp(s->relay));
 	const char *words;
@@ -432,13 +490,13 @@ serve_send(struct server *s)
 	r.client = s->caller.address;
 	s->messages++;
 	s->idle = 0;
-	if (!uses_files(s))
+	if (!serve_uses_files(s))
 		relay_extend(s->relay, serve_deadline(s));
 	if (message_parse(s->message, &r.failure) &&
 	    envelope_edit(&s->envelope, s->inv, s->config, s->message,
 		&r.failure) &&
 	    add_trace(s, &r.failure)) {
-		if (uses_files(s))
+		if (serve_uses_files(s))
 			send_to_files(s, &r);
 		else
 			send_to_relay(s, &r);

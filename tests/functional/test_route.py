@@ -3,12 +3,16 @@ hops at port 25."""
 
 import contextlib
 import re
+import smtplib
+import subprocess
 
 import pytest
 
 from fake.server import FakeServer
+from lib.listener import Listener
 from lib.network import Network
 from lib.sink import Sink
+from test_serve import Client
 
 MESSAGE = (b"From: sender@client.example\nTo: you@example.org\n"
            b"Date: Sat, 1 Nov 2025 10:00:00 +0000\n"
@@ -199,3 +203,377 @@ def test_tls_where_it_is_offered(hosts, send, pki, tmp_path):
     assert "host=mx1.test" in text and "port=25" in text
     assert "tls=on" in text and "unverified" in text
     assert "notes" not in text
+
+
+# --- several destinations -----------------------------------------------------
+
+def test_each_destination_has_a_transaction(hosts, send, tmp_path):
+    one, two, three = hosts(ONE), hosts(TWO), hosts(THREE)
+    log = tmp_path / "log"
+    r = send(["a@one.example", "b@two.example", "c@one.example",
+              "d@three.example"], more=f"logfile {log}\n")
+    assert r.status == 0, r
+    assert got(one) == [["a@one.example", "c@one.example"]]
+    assert got(two) == [["b@two.example"]]
+    assert got(three) == [["d@three.example"]]
+    lines = log.read_text().splitlines()
+    assert [re.search(r"host=(\S+) .* recipients=(\S+)", line).groups()
+            for line in lines] == [
+                ("mx1.test", "a@one.example,c@one.example"),
+                ("mx2.test", "b@two.example"),
+                ("mx3.test", "d@three.example")]
+    assert all("exitcode=EX_OK" in line for line in lines)
+
+
+def test_domains_of_the_same_hosts_share_a_transaction(hosts, send):
+    one, two = hosts(ONE), hosts(TWO)
+    assert send(["a@same.example", "b@alike.example"]).status == 0
+    assert got(one) + got(two) == [["a@same.example", "b@alike.example"]]
+
+
+def test_each_recipient_has_an_outcome(hosts, send, tmp_path):
+    one = hosts(ONE, refuse={"no@one.example": (550, "5.1.1 nobody")})
+    two = hosts(TWO, refuse={"later@two.example": (451, "4.2.0 later")})
+    log = tmp_path / "log"
+    r = send(["yes@one.example", "no@one.example", "yes@two.example",
+              "later@two.example", "x@three.example", "y@null.example"],
+             more=f"logfile {log}\n")
+    assert r.status == 67
+    assert got(one) == [["yes@one.example"]]
+    assert got(two) == [["yes@two.example"]]
+    for words in ("'no@one.example' refused: server said: 550",
+                  "'later@two.example' put off: server said: 451",
+                  "recipient 'x@three.example' put off",
+                  "cannot connect to 'mx3.test.' port 25",
+                  "recipient 'y@null.example' refused",
+                  "5.1.10 domain 'null.example' takes no mail"):
+        assert words in r.err, r
+    for address in ("yes@one.example", "yes@two.example"):
+        assert address not in r.err
+    assert [re.search("exitcode=(.*?) ", line)[1]
+            for line in log.read_text().splitlines()] == [
+                "EX_NOUSER", "EX_TEMPFAIL", "EX_TEMPFAIL", "EX_NOUSER"]
+
+
+@pytest.mark.parametrize("addresses,status", [
+    (["a@one.example", "b@three.example"], 75),
+    (["b@three.example", "a@one.example"], 75),
+    (["b@three.example", "a@nowhere.example"], 68),
+    (["a@nowhere.example", "b@one.example"], 68)])
+def test_the_worst_that_is_permanent_is_the_status(hosts, send, addresses,
+                                                   status):
+    hosts(ONE)
+    r = send(addresses)
+    assert r.status == status
+    for address in addresses:
+        assert (address in r.err) == (not address.endswith("@one.example"))
+
+
+def test_partial_reject_holds_for_each_destination(hosts, send):
+    one = hosts(ONE, refuse={"no@one.example": (550, "5.1.1 nobody")})
+    two = hosts(TWO)
+    r = send(["yes@one.example", "no@one.example", "yes@two.example"],
+             more="partial reject\n")
+    assert r.status == 67
+    assert got(one) == []
+    assert got(two) == [["yes@two.example"]]
+    assert "yes@one.example" in r.err
+
+
+def test_fallback_gets_what_nobody_took(hosts, send, tmp_path):
+    one = hosts(ONE, refuse={"no@one.example": (550, "5.1.1 nobody")})
+    relay = hosts("127.0.2.1", port=2525)
+    config = ("account default\n" + MX + "fallback relay\n"
+              "account relay\nhost 127.0.2.1\nport 2525\ntls none\n"
+              "domain client.example\n")
+    r = send(["yes@one.example", "no@one.example", "a@two.example",
+              "b@three.example", "c@nowhere.example"], config=config)
+    assert r.status == 68
+    assert got(one) == [["yes@one.example"]]
+    assert got(relay) == [["a@two.example", "b@three.example"]]
+    assert "a@two.example" not in r.err and "b@three.example" not in r.err
+    assert "no@one.example" in r.err and "c@nowhere.example" in r.err
+    relay.refuse["a@two.example"] = (450, "4.2.1 later")
+    r = send(["a@two.example"], config=config)
+    assert r.status == 75
+    assert "'a@two.example' put off: server said: 450" in r.err
+
+
+# --- loops and secondary MX ---------------------------------------------------
+
+def test_loop_to_ourselves(hosts, send):
+    sink = hosts(TWO)
+    r = send(["rcpt@loop.example"])
+    assert r.status == 69
+    assert "5.4.6 mail for 'loop.example' comes back to us" in r.err
+    r = send(["rcpt@client.example"])
+    assert r.status == 69 and "5.4.6" in r.err
+    assert got(sink) == []
+
+
+RELAY = ("host 127.0.2.1\nport 2525\nfrom sender@client.example\n"
+         "domain client.example\ntls none\nauth plain\nuser alice\n"
+         "password secret\nrelay_domains second.example, *.below.example\n")
+
+
+@pytest.mark.parametrize("config", [
+    RELAY, MX + "relay_domains second.example\n"], ids=["relay", "mx"])
+def test_secondary_mx(hosts, send, config):
+    first, equal, worse = hosts(ONE), hosts(TWO), hosts(THREE)
+    relay = hosts("127.0.2.1", port=2525, auth={"PLAIN": ("alice", "secret")})
+    r = send(["rcpt@second.example"], config=config)
+    assert r.status == 0, r
+    assert got(first) == [["rcpt@second.example"]]
+    assert first.sessions[0].verbs == [b"EHLO", b"MAIL", b"RCPT", b"BDAT",
+                                       b"QUIT"]
+    assert relay.sessions == [] and equal.sessions == []
+    assert worse.sessions == []
+
+
+def test_secondary_mx_leaves_it_to_the_sender(hosts, send):
+    equal, worse = hosts(TWO), hosts(THREE)
+    relay = hosts("127.0.2.1", port=2525, auth={"PLAIN": ("alice", "secret")})
+    r = send(["rcpt@second.example"], config=RELAY)
+    assert r.status == 75
+    assert "mx1.test" in r.err
+    assert relay.sessions == [] and equal.sessions == []
+    assert worse.sessions == []
+    r = send(["rcpt@second.example", "rcpt@one.example"], config=RELAY)
+    assert r.status == 75
+    assert got(relay) == [["rcpt@one.example"]]
+    assert relay.sessions[0].user == "alice"
+
+
+# --- local domains ------------------------------------------------------------
+
+def stored(directory):
+    """What the files backend has kept: its envelope, and the message."""
+    files = sorted(directory.glob("*.eml"))
+    return [path.read_bytes().split(b"\n", 2) for path in files]
+
+
+def test_local_names_go_into_files(hosts, send, tmp_path):
+    sink = hosts(ONE)
+    mail, aliases = tmp_path / "mail", tmp_path / "aliases"
+    aliases.write_text("boss: boss@one.example\nteam: boss, ann@local.example"
+                       "\n")
+    aliases.chmod(0o644)
+    more = (f"local_domains local.example\nfiles_path {mail}\n"
+            f"aliases {aliases}\ndefault_domain fill.example\n")
+    r = send(["boss@local.example", "ann@local.example", "eve@local.example",
+              "a@one.example"], more=more)
+    assert r.status == 0, r
+    assert got(sink) == [["boss@one.example", "a@one.example"]]
+    (path, to, message), = stored(mail)
+    assert path == b"Return-Path: <sender@client.example>"
+    assert to == b"X-Envelope-To: ann@local.example, eve@local.example"
+    assert message == MESSAGE
+    r = send(["team@local.example"], more=more)
+    assert r.status == 0 and len(stored(mail)) == 2
+    assert len(sink.messages) == 2
+
+
+# --- sessions -----------------------------------------------------------------
+
+BODY = WIRE.replace(b"\r\n.dot", b"\r\n..dot") + b".\r\n"
+
+
+@pytest.fixture
+def session(network, onehop):
+    """Starts -bs in the other network."""
+    clients = []
+
+    def make(config=MX, more=""):
+        client = network.call(lambda: Client(onehop, config + more))
+        clients.append(client)
+        client.greet()
+        return client
+
+    yield make
+    for client in clients:
+        client.process.kill()
+        client.process.communicate()
+
+
+def test_the_first_recipient_decides(hosts, session):
+    one, two = hosts(ONE), hosts(TWO)
+    client = session()
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    assert one.sessions == [] and two.sessions == []
+    assert client.code("RCPT TO:<a@one.example>") == 250
+    code, lines = client.say("RCPT TO:<b@two.example>")
+    assert code == 452 and lines[0].startswith("4.5.3 ")
+    assert client.code("RCPT TO:<c@one.example>") == 250
+    assert client.data(BODY)[0] == 250
+    assert two.sessions == []
+    client.begin("b@two.example")
+    assert client.data(BODY)[0] == 250
+    assert client.quit().status == 0
+    assert got(one) == [["a@one.example", "c@one.example"]]
+    assert got(two) == [["b@two.example"]]
+
+
+def test_a_connection_is_kept_for_its_destination(hosts, session):
+    one, two = hosts(ONE), hosts(TWO)
+    client = session()
+    for rcpt in ("a@one.example", "b@one.example", "c@two.example",
+                 "d@one.example"):
+        client.begin(rcpt)
+        assert client.data(BODY)[0] == 250
+    client.quit()
+    assert got(one) == [["a@one.example"], ["b@one.example"],
+                        ["d@one.example"]]
+    assert got(two) == [["c@two.example"]]
+    assert len(one.sessions) == 2
+    assert one.sessions[0].verbs.count(b"RSET") == 1
+
+
+@pytest.mark.parametrize("domain,code,words", [
+    ("null.example", 556, "5.1.10 domain 'null.example' takes no mail"),
+    ("nowhere.example", 550, "5.1.2 there is no domain"),
+    ("refused.invalid", 451, "4.4.3 mail for 'refused.invalid'"),
+    ("loop.example", 554, "5.4.6 mail for 'loop.example' comes back"),
+    ("gone.example", 554, "5.4.4 mail for 'gone.example'"),
+    ("three.example", 451, "4.4.0 mail for 'three.example'")])
+def test_a_refusal_in_a_session(hosts, session, domain, code, words):
+    one = hosts(ONE)
+    client = session()
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    answer, lines = client.say(f"RCPT TO:<a@{domain}>")
+    assert answer == code and words in lines[0], lines
+    assert client.code("DATA") == 503
+    # Nothing is lost: another recipient may still decide.
+    assert client.code("RCPT TO:<a@one.example>") == 250
+    assert client.data(BODY)[0] == 250
+    client.quit()
+    assert got(one) == [["a@one.example"]]
+
+
+def test_the_words_are_those_of_the_next_hop(hosts, session):
+    one = hosts(ONE, refuse={"no@one.example": (550, "5.1.1 nobody of "
+                                                "that name")})
+    client = session()
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    assert client.say("RCPT TO:<no@one.example>") == (
+        550, ["5.1.1 nobody of that name"])
+    assert client.code("RCPT TO:<yes@one.example>") == 250
+    assert client.data(BODY)[0] == 250
+    client.quit()
+    assert got(one) == [["yes@one.example"]]
+    assert len(one.sessions) == 1
+
+
+def test_parameters_of_mail(hosts, session):
+    one = hosts(ONE)
+    two = hosts(TWO, extensions=("PIPELINING", "SIZE 100"))
+    client = session()
+    assert client.code("MAIL FROM:<a@b.example> SMTPUTF8 RET=HDRS ENVID=x "
+                       "SIZE=500") == 250
+    assert client.code("RCPT TO:<\u00fc@one.example> NOTIFY=NEVER") == 250
+    assert client.data(BODY)[0] == 250
+    message, = one.messages
+    assert {"SMTPUTF8", "RET=HDRS", "ENVID=x"} <= \
+        set(message.mail_options)
+    for parameter in ("SMTPUTF8", "SIZE=500", "REQUIRETLS"):
+        assert client.code(f"MAIL FROM:<a@b.example> {parameter}") == 250
+        assert client.code("RCPT TO:<a@two.example>") == 554
+        assert client.code("RSET") == 250
+    client.quit()
+    assert two.messages == []
+
+
+def test_local_names_in_a_session(hosts, session, tmp_path):
+    hosts(ONE)
+    mail, aliases = tmp_path / "mail", tmp_path / "aliases"
+    aliases.write_text("boss: boss@one.example\n"
+                       "all: ann@local.example, boss\n")
+    aliases.chmod(0o644)
+    more = f"local_domains local.example\naliases {aliases}\n"
+    client = session(more=more)
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    code, lines = client.say("RCPT TO:<ann@local.example>")
+    assert code == 550 and lines[0].startswith("5.1.1 ")
+    assert client.code("RCPT TO:<boss@local.example>") == 250
+    client.quit()
+    client = session(more=f"{more}files_path {mail}\n")
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    assert client.code("RCPT TO:<ann@local.example>") == 250
+    assert client.code("RCPT TO:<boss@local.example>") == 452
+    assert client.say("RCPT TO:<all@local.example>")[1][0].startswith("5.3.5 ")
+    assert client.data(BODY)[0] == 250
+    client.quit()
+    (path, to, message), = stored(mail)
+    assert to == b"X-Envelope-To: ann@local.example"
+    assert message == MESSAGE
+
+
+# --- the listener -------------------------------------------------------------
+
+def relay_through(network, place, sender, to):
+    """What the listener says to a client from 127.0.0.5."""
+    def run():
+        with smtplib.SMTP(*place, timeout=20,
+                          source_address=("127.0.0.5", 0)) as client:
+            client.ehlo("stranger.example")
+            return client.sendmail(sender, [to], WIRE)
+
+    try:
+        network.call(run)
+    except smtplib.SMTPResponseException as error:
+        return error.smtp_code, error.smtp_error
+    except smtplib.SMTPRecipientsRefused as error:
+        return error.recipients[to]
+    return 250, b""
+
+
+@contextlib.contextmanager
+def listening(network, directory, config, place):
+    """A listener in the other network."""
+    listener = network.call(
+        lambda: Listener(directory, config, places=place).start())
+    try:
+        yield listener.place
+    except BaseException:
+        listener.kill()
+        raise
+    listener.__exit__(None)
+
+
+def test_strangers_reach_only_our_domains(hosts, network, tmp_path):
+    one = hosts(ONE)
+    aliases = tmp_path / "aliases"
+    aliases.write_text("boss: boss@second.example\n")
+    aliases.chmod(0o644)
+    config = (RELAY + f"listen_networks 192.0.2.0/24\naliases {aliases}\n"
+              "local_domains local.example\ndefault_domain one.example\n")
+    with listening(network, tmp_path, config, "127.0.0.1:25") as place:
+        for to, code, words in (
+                ("a@one.example", 550, b"5.7.1"),
+                ("a%second.example@x.example", 550, b"5.7.1"),
+                ("ann@local.example", 550, b"5.1.1"),
+                ("a@second.example", 250, b""),
+                ("BOSS@Local.Example", 250, b"")):
+            answer = relay_through(network, place, "a@b.example", to)
+            assert (answer[0], answer[1][:5]) == (code, words), to
+    assert [m.recipients for m in one.messages] == [
+        ["a@second.example"], ["boss@second.example"]]
+
+
+def test_an_mx_of_ours_by_its_address(hosts, network, tmp_path):
+    """The name says nothing, but it is where we listen."""
+    config = ("host mx\ndomain other.example\ntls_trust_file none\n"
+              "listen_networks 127.0.0.0/8\nrelay_domains second.example\n")
+    first = hosts(ONE)
+    network.call(lambda: subprocess.run(
+        ["ip", "addr", "add", TWO, "dev", "lo"], check=True))
+    try:
+        with listening(network, tmp_path, config, f"{TWO}:25") as place:
+            code, words = relay_through(network, place, "a@b.example",
+                                        "x@two.example")
+            assert (code, words[:5]) == (554, b"5.4.6")
+            assert relay_through(network, place, "a@b.example",
+                                 "x@second.example")[0] == 250
+    finally:
+        network.call(lambda: subprocess.run(
+            ["ip", "addr", "del", TWO, "dev", "lo"], check=False))
+    assert [m.recipients for m in first.messages] == [["x@second.example"]]

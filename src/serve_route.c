@@ -1,0 +1,127 @@
+/* The destination of a transaction: that of its first recipient. */
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "address.h"
+#include "config.h"
+#include "log.h"
+#include "route.h"
+#include "serve_impl.h"
+#include "stream.h"
+#include "text.h"
+
+/* The port where the client has met us, or 0. */
+static unsigned
+served_port(const struct server *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	memset(&ss, 0, sizeof(ss));
+	if (getsockname(stream_fd(s->in), (struct sockaddr *)&ss, &len) != 0)
+		return 0;
+	if (ss.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
+	if (ss.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&ss)->sin_port);
+	return 0;
+}
+
+static bool
+is_same_domain(const struct route *r, const char *address)
+{
+	const char *domain = address_domain(address);
+
+	return r != NULL && r->domain != NULL && domain != NULL &&
+	    text_casecmp(r->domain, domain) == 0;
+}
+
+/* One for all of the list, which is the caller's; NULL when the client has
+   been answered. */
+static struct route *
+find_route(struct server *s, const char *name, char **list)
+{
+	struct route_params p = { .config = s->config,
+		.deadline = serve_deadline(s),
+		.served = served_port(s),
+		.session = true };
+	struct route *first = NULL, *r;
+	size_t i;
+
+	for (i = 0; list[i] != NULL; i++) {
+		if (is_same_domain(first, list[i]))
+			continue;
+		r = route_find(&p, list[i]);
+		if (r->kind != ROUTE_NONE && first == NULL) {
+			first = r;
+			continue;
+		}
+		if (r->kind == ROUTE_NONE) {
+			log_failure(&r->failure);
+			serve_reply(s, r->code, r->enhanced, "%s",
+			    buf_str(&r->failure.text));
+		} else if (strcmp(r->key, first->key) == 0) {
+			route_free(r);
+			continue;
+		} else {
+			/* It would be so at any time. */
+			serve_reply(s, 550, "5.3.5",
+			    "'%s' stands for addresses of several "
+			    "destinations",
+			    name);
+		}
+		route_free(r);
+		route_free(first);
+		return NULL;
+	}
+	return first;
+}
+
+/* Takes the route over. */
+static bool
+begin(struct server *s, struct route *r)
+{
+	const struct smtp_reply *reply = NULL;
+	struct failure f = FAILURE_INIT;
+	bool ok;
+
+	route_free(s->route);
+	s->route = r;
+	s->begun = serve_uses_files(s);
+	ok = s->begun || serve_begin_there(s, &f, &reply);
+	if (!ok)
+		serve_failure(s, &f);
+	else if (!s->begun)
+		serve_pass(s, reply);
+	failure_free(&f);
+	return s->begun;
+}
+
+bool
+serve_choose_route(struct server *s, const char *name, char **list)
+{
+	struct route *r;
+	bool same;
+
+	/* Another of the same domain needs no look-up. */
+	if (s->begun && list[0] != NULL && list[1] == NULL &&
+	    is_same_domain(s->route, list[0]))
+		return true;
+	r = find_route(s, name, list);
+	if (r == NULL)
+		return false;
+	if (!route_depends(s->config)) {
+		route_free(r);
+		return true;
+	}
+	same = s->begun && strcmp(s->route->key, r->key) == 0;
+	if (!same && s->rcpt_count == 0)
+		return begin(s, r);
+	route_free(r);
+	/* RFC 5321 section 4.5.3.1.10: it comes again, by itself. */
+	if (!same)
+		serve_reply(s, 452, "4.5.3",
+		    "'%s' has another destination: one at a time", name);
+	return same;
+}
