@@ -229,7 +229,7 @@ config_load(const struct config_request *r, struct failure *f)
 	c->directory = r->directory != NULL ? r->directory : SYSCONFDIR;
 	c->directories = mem_alloc(sizeof(*c->directories));
 	if (check_request(c, f) && config_read_environment(c, f) &&
-	    (!r->container || config_read_container(c, f)) &&
+	    (!r->container || r->privileged || config_read_container(c, f)) &&
 	    config_read_files(c, f))
 		return c;
 	config_free(c);

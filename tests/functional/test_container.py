@@ -1,8 +1,16 @@
 """The variables of relay containers, from the command line and through the
 listener: what a compose file says is what happens."""
 
+import json
+import smtplib
+import socket
+import ssl
+import subprocess
+
 import pytest
 
+from lib.listener import Listener
+from lib.network import Network
 from lib.sink import Sink
 
 MESSAGE = b"""From: Sender <sender@example.org>
@@ -147,3 +155,115 @@ def test_the_dump_tells_where_from(onehop):
                   "127.0.0.1/8,"):
         assert lines in result.out
     assert ",10.0.0.0/8\n" in result.out
+
+
+# --- through the listener -------------------------------------------------------
+
+def client(listener, message=CRLF, to="a@example.net", source=None,
+           context=None):
+    """One message, by Python's client."""
+    with smtplib.SMTP(*listener.place, timeout=20,
+                      source_address=source and (source, 0)) as smtp:
+        if context:
+            smtp.starttls(context=context)
+        smtp.sendmail("sender@example.org", [to], message)
+        return smtp
+
+
+def listening(tmp_path, env, config=None, port="0", **how):
+    """All from variables, as a container is started."""
+    return Listener(tmp_path, config, places=None, env={
+        **BASE, "PORT": str(port), "BIND_IP": "127.0.0.1",
+        "DISABLE_IPV6": "yes", **env}, **how)
+
+
+@pytest.fixture
+def port():
+    """One that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("name, mode", [("postfix", "starttls-auth"),
+                                        ("postfix", "implicit-auth"),
+                                        ("exim", "starttls")])
+def test_a_relay_with_a_smarthost(name, mode, request, tmp_path, unique,
+                                  port):
+    server = request.getfixturevalue(name)
+    rcpt = server.recipient(unique)
+    env = smarthost(server, mode, ONEHOP_LOG_FORMAT="json")
+    if mode == "implicit-auth":
+        env["ONEHOP_TLS"] = "implicit"
+    with listening(tmp_path, env, port=port) as listener:
+        assert listener.place == ("127.0.0.1", port)
+        client(listener, to=rcpt)
+    stored = server.take(rcpt)
+    assert b"by mail.example.org (onehop)" in stored.data
+    assert stored.without_trace().replace(b"\r\n", b"\n").endswith(
+        MESSAGE.split(b"\n", 1)[1])
+    record = json.loads(listener.log)
+    assert record["exitcode"] == "EX_OK" and record["user"] == server.user
+    assert server.password not in listener.log + listener.err
+
+
+# Loopback in any case, and what the variables add; the interface has the
+# network 10.9.0.0/24 and others are behind it.
+NETWORKS = [
+    ({}, "127.0.0.1", True),
+    ({}, "10.9.0.1", False),
+    ({"NET_DEV": "onehop0"}, "10.9.0.1", True),
+    ({"NET_DEV": "onehop0"}, "10.7.0.1", False),
+    ({"RELAY_NETWORKS": ":10.7.0.0/16:192.0.2.0/24"}, "10.7.0.1", True),
+    ({"RELAY_NETWORKS": ":10.7.0.0/16:192.0.2.0/24"}, "10.9.0.1", False),
+    ({"RELAY_NETWORKS": ":192.0.2.0/24", "NET_DEV": "onehop0"}, "127.0.0.1",
+     True),
+]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    with Network(tmp_path_factory.mktemp("network")) as space:
+        space.call(lambda: [subprocess.run(["ip", *words.split()], check=True)
+                            for words in (
+            "link add onehop0 type veth peer name onehop1",
+            "link set onehop0 up", "link set onehop1 up",
+            "address add 10.9.0.1/24 dev onehop0",
+            "address add 10.7.0.1/32 dev lo")])
+        yield space
+
+
+@pytest.mark.parametrize("env, source, good", NETWORKS)
+def test_networks_that_may_relay(env, source, good, tmp_path, network):
+    def run():
+        with Sink() as sink, listening(tmp_path, {
+                "SMARTHOST_ADDRESS": "127.0.0.1", "BIND_IP": "0.0.0.0",
+                "SMARTHOST_PORT": str(sink.port), **env},
+                port=2525) as listener:
+            listener.places = [f"{source}:2525"]
+            try:
+                client(listener, source=source)
+                return len(sink.messages)
+            except smtplib.SMTPRecipientsRefused as refused:
+                assert not sink.messages
+                return refused.recipients["a@example.net"][0]
+    assert network.call(run) == (1 if good else 550)
+
+
+def test_clients_use_starttls(tmp_path, pki, port):
+    """Their key and certificate."""
+    cert = pki.cert("good")
+    with Sink() as sink, listening(tmp_path, {
+            "SMARTHOST_ADDRESS": "127.0.0.1",
+            "SMARTHOST_PORT": str(sink.port), "KEY_PATH": str(cert.key),
+            "CERTIFICATE_PATH": str(cert.chain)}, port=port) as listener:
+        client(listener, context=ssl.create_default_context(cafile=pki.ca))
+    assert b"ESMTPS; " in sink.messages[0].data
+
+
+def test_contradictions_start_nothing(onehop):
+    result = onehop.run(["--listen"], env={"GMAIL_USER": "a", "PORT": "0"})
+    assert result.status == 78 and "GMAIL_PASSWORD" in result.err
+    result = onehop.run(["-bd"], env={"BIND_IP6": "::1",
+                                      "DISABLE_IPV6": "1"},
+                        argv0="sendmail")
+    assert result.status == 78 and "DISABLE_IPV6" in result.err

@@ -294,9 +294,13 @@ def test_settings_that_cannot_be(line, tmp_path):
     assert line.split()[0] in result.err
 
 
-def test_without_a_relay_nobody_listens(tmp_path):
-    result = Onehop(tmp_path).run(["--listen=127.0.0.1:0"], config="\n")
-    assert result.status == 78 and "host" in result.err, result
+def test_without_an_account_nobody_listens(tmp_path):
+    """Nothing at all means direct delivery, but not in a file that has
+    accounts for some."""
+    result = Onehop(tmp_path).run(
+        ["--listen=127.0.0.1:0"],
+        config="account a\nhost relay.example\nfrom a@example.org\n")
+    assert result.status == 78 and "called default" in result.err, result
 
 
 # --- limits -------------------------------------------------------------------
