@@ -249,6 +249,20 @@ def test_networks_that_may_relay(env, source, good, tmp_path, network):
     assert network.call(run) == (1 if good else 550)
 
 
+def test_direct_delivery(tmp_path, network):
+    """None of the three relays: the MX, at the port of SMTPPORTOUT."""
+    def run():
+        with Sink(host="10.7.0.1") as sink, listening(
+                tmp_path, {"SMTPPORTOUT": str(sink.port)},
+                port=2525) as listener:
+            listener.places = ["127.0.0.1:2525"]
+            client(listener, to="a@mail.test")
+            return sink.messages[0].recipients
+    network.dns("mx-host=mail.test,mx.mail.test,10",
+                "host-record=mx.mail.test,10.7.0.1")
+    assert network.call(run) == ["a@mail.test"]
+
+
 def test_clients_use_starttls(tmp_path, pki, port):
     """Their key and certificate."""
     cert = pki.cert("good")
@@ -258,6 +272,28 @@ def test_clients_use_starttls(tmp_path, pki, port):
             "CERTIFICATE_PATH": str(cert.chain)}, port=port) as listener:
         client(listener, context=ssl.create_default_context(cafile=pki.ca))
     assert b"ESMTPS; " in sink.messages[0].data
+
+
+def test_names_that_are_ours(tmp_path, port):
+    """OTHER_HOSTNAMES: through the aliases, into files, or not at all."""
+    aliases, mail = tmp_path / "aliases", tmp_path / "mail"
+    aliases.write_text("root: admin@example.net\n")
+    env = {"OTHER_HOSTNAMES": "local.test : other.test",
+           "ONEHOP_ALIASES": str(aliases)}
+    with Sink() as sink:
+        env.update(SMARTHOST_ADDRESS="127.0.0.1",
+                   SMARTHOST_PORT=str(sink.port))
+        with listening(tmp_path, env, port=port) as listener:
+            client(listener, to="root@other.test")
+            with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+                client(listener, to="nobody@local.test")
+        env["ONEHOP_FILES_PATH"] = str(mail)
+        with listening(tmp_path, env, port=port) as listener:
+            client(listener, to="somebody@local.test")
+    assert refused.value.recipients["nobody@local.test"][0] == 550
+    assert [m.recipients for m in sink.messages] == [["admin@example.net"]]
+    [path] = mail.glob("*.eml")
+    assert b"somebody@local.test" in path.read_bytes()
 
 
 def test_contradictions_start_nothing(onehop):

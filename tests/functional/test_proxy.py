@@ -2,12 +2,14 @@
 that does everything else; whose failure it was is always said."""
 
 import base64
+import contextlib
 import os
 import socket
 import threading
 
 import pytest
 
+from lib.network import Network
 from lib.server import free_ports
 from lib.sink import Sink
 from lib.socks import FORBIDDEN, HOST, Dante, Microsocks
@@ -170,6 +172,56 @@ def test_no_output_has_the_password(argv, microsocks, onehop):
     with Sink() as sink:
         result = send(onehop, sink.config(*microsocks.lines()), argv)
     assert result.status == 0, result
+
+
+# --- direct delivery ---------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    with Network(tmp_path_factory.mktemp("network")) as space:
+        space.dns(f"mx-host=mail.test,{HOST},10",
+                  f"mx-host=other.test,{FORBIDDEN},10",
+                  "mx-host=lost.test,nowhere.test,10")
+        yield space
+
+
+@pytest.fixture(scope="module")
+def inside(network, area):
+    """Proxies in that network."""
+    with contextlib.ExitStack() as stack:
+        yield [network.call(lambda p=p: stack.enter_context(p)) for p in (
+            Dante(area / "dante-inside"), Microsocks(area / "micro-inside"))]
+
+
+def direct(onehop, network, proxy, domain, *lines):
+    """The MX is looked up by us, and its name by the proxy: no resolver of
+    ours knows it."""
+    def run():
+        with Sink() as sink:
+            result = send(onehop, "\n".join([
+                "host mx", f"port {sink.port}", "from a@example.org",
+                *proxy.lines(), *lines, ""]), [f"rcpt@{domain}"])
+            return result, sink
+    return network.call(run)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["dante", "microsocks"])
+def test_the_mx_is_reached_through_it(which, inside, network, onehop):
+    result, sink = direct(onehop, network, inside[which], "mail.test",
+                          "proxy_domain outside.example.org")
+    assert (result.status, result.err) == (0, "")
+    assert sink.messages[0].recipients == ["rcpt@mail.test"]
+    assert sink.sessions[0].commands[0] == b"EHLO outside.example.org"
+
+
+@pytest.mark.parametrize("domain, status, words", [
+    ("lost.test", 75, "through SOCKS proxy '127.0.0.1' port"),
+    ("other.test", 69, "not allowed by its rules")])
+def test_an_mx_that_is_not_reached(domain, status, words, inside, network,
+                                   onehop):
+    result, sink = direct(onehop, network, inside[0], domain)
+    assert result.status == status and words in result.err, result
+    assert not sink.sessions
 
 
 # --- a scripted one -----------------------------------------------------------
