@@ -142,3 +142,24 @@ def test_the_variables_of_the_dockerfile(onehop):
     for line in (f"listen :{env['PORT']}", "log_format json", "host mx"):
         assert f"\n{line}\n" in result.out
     assert f"EXPOSE {env['PORT']}\n" in DOCKERFILE
+
+
+def test_the_relay_of_the_readme(onehop, tmp_path):
+    """Its variables are a configuration."""
+    compose = re.search(r"^```yaml\n(.*?)^```$", README, re.M | re.S)[1]
+    block = re.search(r"^    environment:\n((?:      .*\n)+)", compose, re.M)[1]
+    env = {name: value.strip('"') for name, value in
+           re.findall(r"^      (\w+): (.*)$", block, re.M)}
+    secret = tmp_path / "secret"
+    secret.write_text("hidden\n")
+    secret.chmod(0o600)
+    env["SMARTHOST_PASSWORD_FILE"] = str(secret)
+    result = onehop.run(["--from-container-environment", "--dump"], env=env)
+    assert (result.status, result.err) == (0, "")
+    for line in ("# tls in effect: starttls, verified", "listen :2525",
+                 "listen_networks 127.0.0.0/8,::1,172.16.0.0/12",
+                 f"host {env['SMARTHOST_ADDRESS']}", "# password (set)"):
+        assert f"\n{line}\n" in result.out, result.out
+    image, = re.findall(r"^    image: (.*)$", compose, re.M)
+    assert f"`docker build -f etc/Dockerfile -t {image} .`" in README
+    assert f"docker build -f etc/Dockerfile -t {image} .\n" in DOCKERFILE
