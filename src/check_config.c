@@ -14,6 +14,7 @@
 #include "invocation.h"
 #include "privilege.h"
 #include "sandbox.h"
+#include "transport.h"
 
 /* "mode 0640, owner root, group mail" and who can read a file. */
 static char *
@@ -106,6 +107,23 @@ set_host(struct check *k)
 		"host '%s' is not a valid name: %s", host, why);
 }
 
+/* What there is, and what the account does that nothing can confine. */
+static void
+describe_sandbox(const struct check *k, struct check_step *s, bool chosen)
+{
+	const char *why = chosen ? transport_unbound(k->config) : NULL;
+	struct buf words = BUF_INIT(256);
+
+	sandbox_describe(&words);
+	check_detail(s, "sandbox while sending: %s", buf_str(&words));
+	if (why != NULL)
+		check_detail(s,
+		    "no sandbox in -bs, nor for an account whose "
+		    "fallback this is: %s",
+		    why);
+	buf_free(&words);
+}
+
 bool
 check_configuration(struct check *k, const struct config_request *request)
 {
@@ -126,7 +144,7 @@ check_configuration(struct check *k, const struct config_request *request)
 		check_fail(&s, &k->failure);
 	if (k->config != NULL)
 		list_files(k, &s);
-	check_detail(&s, "sandbox while sending: %s", sandbox_describe());
+	describe_sandbox(k, &s, ok);
 	return check_end(&k->report, &s);
 }
 

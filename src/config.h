@@ -54,6 +54,13 @@ void config_free(struct config *c);
 bool config_select(struct config *c, const char *sender, struct failure *f);
 
 /*
+ * The n-th of the accounts that config_select() may come to, whatever the
+ * sender, one of them perhaps twice: false behind the last.  One that cannot
+ * be used is passed over with *usable false.
+ */
+bool config_select_nth(struct config *c, size_t n, bool *usable);
+
+/*
  * Chooses another account by name (`fallback`).  A value set by an option is
  * for the first account only and not laid over this one.
  */

@@ -286,6 +286,13 @@ use_environment(struct config *c, const char *sender, struct failure *f)
 	return ok;
 }
 
+static bool
+sender_chooses(const struct config *c)
+{
+	return c->request.account == NULL && !c->options.values[KW_HOST].set &&
+	    !c->options.values[KW_PROVIDER].set;
+}
+
 bool
 config_select(struct config *c, const char *sender, struct failure *f)
 {
@@ -299,8 +306,7 @@ config_select(struct config *c, const char *sender, struct failure *f)
 			list_accounts(c, f);
 			return false;
 		}
-	} else if (!c->options.values[KW_HOST].set &&
-	    !c->options.values[KW_PROVIDER].set) {
+	} else if (sender_chooses(c)) {
 		if (sender != NULL && *sender != '\0')
 			a = find_for_sender(c, sender);
 		if (a == NULL)
@@ -310,6 +316,27 @@ config_select(struct config *c, const char *sender, struct failure *f)
 		return use_environment(c, sender, f);
 	start(c, a->name, a->restricted);
 	return use(c, &a->layer, f);
+}
+
+bool
+config_select_nth(struct config *c, size_t n, bool *usable)
+{
+	size_t count = sender_chooses(c) ? c->account_count : 0;
+	struct failure ignored = FAILURE_INIT;
+	const struct account *a;
+
+	*usable = false;
+	if (n < count) {
+		a = &c->accounts[n];
+		if (a->layer.values[KW_FROM].text != NULL) {
+			start(c, a->name, a->restricted);
+			*usable = use(c, &a->layer, &ignored);
+		}
+	} else if (n == count) {
+		*usable = config_select(c, NULL, &ignored);
+	}
+	failure_free(&ignored);
+	return n <= count;
 }
 
 bool

@@ -15,6 +15,7 @@
 #include "message.h"
 #include "outcome.h"
 #include "privilege.h"
+#include "sandbox.h"
 #include "secret.h"
 #include "stream.h"
 #include "text.h"
@@ -26,7 +27,10 @@ struct delivery {
 	struct message *message;
 	struct envelope envelope;
 	struct log *log;
-	struct secret_vault vault; /* privileged mode: the secret */
+	char *hint;		   /* what has chosen the account */
+	struct secret_vault vault; /* a secret that is not fetched again */
+	struct sandbox box;
+	bool fell_back; /* to another account */
 	int64_t deadline;
 	struct transport_result result;
 	struct failure failure;
@@ -249,11 +253,9 @@ deliver_record(struct log *log, const struct config *c,
 static bool
 choose_account(struct delivery *d, const struct message *m)
 {
-	char *hint = envelope_hint(d->inv, m);
-	bool ok = config_select(d->config, hint, &d->failure);
-
-	free(hint);
-	return ok;
+	free(d->hint);
+	d->hint = envelope_hint(d->inv, m);
+	return config_select(d->config, d->hint, &d->failure);
 }
 
 static bool
@@ -359,6 +361,36 @@ prepare(struct delivery *d, bool stdin_closed)
 	return true;
 }
 
+/* Never in privileged mode: another account's secret was not read. */
+static const char *
+fallback_account(const struct delivery *d)
+{
+	return d->fell_back || privilege_is_raised() ?
+	    NULL :
+	    config_string(d->config, KW_FALLBACK);
+}
+
+/* What the other account takes; looked at, and the first chosen again. */
+static void
+reach_fallback(struct delivery *d)
+{
+	char *name = mem_strdup(fallback_account(d));
+	struct failure ignored = FAILURE_INIT;
+
+	d->box.level = SANDBOX_LAST;
+	if (name == NULL)
+		return;
+	d->box.level = SANDBOX_AGAIN;
+	if (config_select_name(d->config, name, &ignored)) {
+		if (transport_unbound(d->config) != NULL)
+			d->box.level = SANDBOX_NONE;
+		transport_reach(d->config, &d->box);
+	}
+	config_select(d->config, d->hint, &ignored);
+	free(name);
+	failure_free(&ignored);
+}
+
 /* One transport job for these recipients. */
 static enum fail_class
 attempt(struct delivery *d, const struct envelope *e, bool more,
@@ -373,33 +405,38 @@ attempt(struct delivery *d, const struct envelope *e, bool more,
 		    strcmp(d->inv->body, "8BITMIME") == 0,
 		.verbose = d->inv->verbose && !privilege_is_raised(),
 		.deadline = d->deadline,
-		.vault = d->vault.used ? &d->vault : NULL,
-		.confine = SANDBOX_LAST,
+		.vault = &d->vault,
+		.confine = &d->box,
 		.more = more,
 	};
 
+	sandbox_free(&d->box);
+	reach_fallback(d);
 	return deliver_send(&job, d->log, parts);
 }
 
 /*
- * Another account, where nothing has been sent and trying again may help.
- * Never in privileged mode: its secret was not read.
+ * Another account, where nothing has been sent and trying again may help; it
+ * has its own secret, and its own view of who may send as whom.
  */
 static bool
 choose_fallback(struct delivery *d)
 {
-	const char *name = config_string(d->config, KW_FALLBACK);
+	char *name = mem_strdup(fallback_account(d));
 	struct failure f = FAILURE_INIT;
-	char *account;
+	struct caller who;
 	bool ok;
 
-	if (name == NULL || d->vault.used)
+	if (name == NULL)
 		return false;
-	account = mem_strdup(name);
-	ok = config_select_name(d->config, account, &f);
+	d->fell_back = true;
+	secret_vault_free(&d->vault);
+	caller_self(&who);
+	ok = config_select_name(d->config, name, &f) &&
+	    caller_may_send(&who, d->config, d->envelope.sender, &f);
 	if (!ok)
 		log_failure(&f);
-	free(account);
+	free(name);
 	failure_free(&f);
 	return ok;
 }
@@ -589,6 +626,8 @@ deliver_pretend(const struct invocation *inv, struct config *c,
 	envelope_free(&d.envelope);
 	message_free(d.message);
 	log_close(d.log);
+	free(d.hint);
+	sandbox_free(&d.box);
 	secret_vault_free(&d.vault);
 	failure_free(&d.failure);
 	return status;
@@ -619,6 +658,8 @@ deliver(const struct invocation *inv, struct config *c, bool stdin_closed)
 	envelope_free(&d.envelope);
 	message_free(d.message);
 	log_close(d.log);
+	free(d.hint);
+	sandbox_free(&d.box);
 	secret_vault_free(&d.vault);
 	failure_free(&d.failure);
 	return fail_status(class);

@@ -51,9 +51,10 @@ struct deliver_parts {
 
 /*
  * Sends the job's message to each destination of its recipients, one after
- * the other, with a record for each.  job->route is not looked at;
- * job->confine, if it is anything, lets each connection give up what the rest
- * does not need.  Returns the class that decides the exit status.
+ * the other, with a record for each.  job->route is not looked at.  To
+ * job->confine, which holds what comes after this, is added what it takes
+ * itself; job->vault may get the secret.  Returns the class that decides the
+ * exit status.
  */
 enum fail_class deliver_send(const struct transport_job *job, struct log *log,
     struct deliver_parts *out);

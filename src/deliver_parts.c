@@ -7,6 +7,9 @@
 #include "deliver.h"
 #include "envelope.h"
 #include "route.h"
+#include "sandbox.h"
+#include "secret.h"
+#include "tls.h"
 #include "transport.h"
 
 /* The strings stay those of the whole envelope. */
@@ -47,7 +50,7 @@ split(const struct transport_job *job, struct deliver_parts *out)
 	}
 }
 
-/* One connection, and no other after it. */
+/* One file or connection, and no other after it. */
 static bool
 is_single(const struct transport_job *job, const struct deliver_parts *parts)
 {
@@ -55,32 +58,36 @@ is_single(const struct transport_job *job, const struct deliver_parts *parts)
 	int mode = route->kind == ROUTE_MX ? route->tls :
 					     config_tls(job->config);
 
-	return parts->count == 1 && parts->list[0].envelope.count == 1 &&
-	    mode != TLS_MAY && (route->kind != ROUTE_MX || route->count == 1);
+	if (parts->count > 1)
+		return false;
+	if (route->kind == ROUTE_FILES ||
+	    config_choice(job->config, KW_BACKEND) == BACKEND_FILES)
+		return true;
+	return parts->list[0].envelope.count == 1 && mode != TLS_MAY &&
+	    (route->kind != ROUTE_MX || route->count == 1);
 }
 
 /*
- * What is still needed once there is a connection.  Another account may need
- * anything, and so may a key in a token; refused recipients, `may` and other
- * hosts need another connection, for which a password command would run
- * again.
+ * What is still needed once there is a connection: refused recipients, `may`
+ * and other hosts need another one.  A password command runs before the first,
+ * and what it gave waits in the vault.
  */
-static enum sandbox_level
-level(const struct transport_job *job, const struct deliver_parts *parts)
+static void
+fill_box(const struct transport_job *job, struct transport_job *one,
+    bool single)
 {
-	const struct config *c = job->config;
-	const char *key = config_string(c, KW_TLS_KEY_FILE);
+	const char *key = config_string(job->config, KW_TLS_KEY_FILE);
+	struct sandbox *box = job->confine;
 
-	if (job->confine == SANDBOX_NONE ||
-	    config_string(c, KW_FALLBACK) != NULL ||
-	    (key != NULL && strncmp(key, "pkcs11:", 7) == 0))
-		return SANDBOX_NONE;
-	if (is_single(job, parts))
-		return SANDBOX_LAST;
-	if (config_string(c, KW_PASSWORDEVAL) != NULL ||
-	    config_flag(c, KW_KEYRING))
-		return SANDBOX_NONE;
-	return SANDBOX_AGAIN;
+	if (job->vault != NULL && !job->vault->used &&
+	    (single || transport_unbound(job->config) == NULL))
+		one->vault = NULL;
+	if (box == NULL || box->level == SANDBOX_NONE)
+		return;
+	transport_reach(job->config, box);
+	if (!single)
+		box->level = key != NULL && tls_is_token(key) ? SANDBOX_NONE :
+								SANDBOX_AGAIN;
 }
 
 enum fail_class
@@ -103,7 +110,7 @@ deliver_send(const struct transport_job *job, struct log *log,
 	size_t i;
 
 	split(job, out);
-	one.confine = level(job, out);
+	fill_box(job, &one, is_single(job, out));
 	for (i = 0; i < out->count; i++) {
 		struct deliver_part *part = &out->list[i];
 

@@ -13,6 +13,7 @@
 #include "envelope.h"
 #include "identity.h"
 #include "message.h"
+#include "sandbox.h"
 #include "transport.h"
 
 #define FILES_BLOCK 65536
@@ -242,8 +243,11 @@ store(struct file *file, const struct transport_job *job,
 	bool maildir = config_choice(job->config, KW_FILES_FORMAT) ==
 	    FORMAT_MAILDIR;
 
-	if (!open_directory(file, r->host, maildir, &r->failure) ||
-	    !choose_names(file, maildir, &r->failure) || !render(file, job, r))
+	if (!open_directory(file, r->host, maildir, &r->failure))
+		return false;
+	if (job->confine != NULL)
+		sandbox_enter(job->confine);
+	if (!choose_names(file, maildir, &r->failure) || !render(file, job, r))
 		return false;
 	file->fd = openat(file->dir, file->temporary,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

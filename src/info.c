@@ -25,6 +25,9 @@
 void
 info_version(void)
 {
+	struct buf sandbox = BUF_INIT(256);
+
+	sandbox_describe(&sandbox);
 	printf("onehop %s\n", PACKAGE_VERSION);
 	printf("TLS library: GnuTLS %s\n", tls_library());
 	printf("IDN library: libidn2 %s\n", idn_library());
@@ -36,7 +39,8 @@ info_version(void)
 #else
 	printf("Keyring: not built in\n");
 #endif
-	printf("Sandbox: %s\n", sandbox_describe());
+	printf("Sandbox: %s\n", buf_str(&sandbox));
+	buf_free(&sandbox);
 	printf("System configuration: %s/onehop.conf, %s/msmtprc\n", SYSCONFDIR,
 	    SYSCONFDIR);
 	printf("System secrets: %s/onehop-secrets.conf\n", SYSCONFDIR);

@@ -56,6 +56,12 @@ message_read(struct message *m, int fd, uint64_t max_size, struct failure *f)
 	return message_store_read(&m->store, fd, f);
 }
 
+void
+message_keep_in(struct message *m, int fd)
+{
+	m->store.lent = fd;
+}
+
 bool
 message_add(struct message *m, const void *bytes, size_t len, struct failure *f)
 {

@@ -36,6 +36,14 @@ void message_free(struct message *m);
 bool message_read(struct message *m, int fd, uint64_t max_size,
     struct failure *f);
 
+/*
+ * A descriptor for what is too large for memory, or -1; whoever may not open
+ * one later has it opened in time.  message_keep_in() lends it to a message,
+ * which leaves it open and empty.
+ */
+int message_temporary(void);
+void message_keep_in(struct message *m, int fd);
+
 /* The same in pieces, for a server: bytes with any line ends. */
 bool message_add(struct message *m, const void *bytes, size_t len,
     struct failure *f);

@@ -24,6 +24,7 @@
 struct message_store {
 	struct buf memory;
 	int fd;		/* -1 while in memory */
+	int lent;	/* a file to spill to that is not ours, or -1 */
 	bool in_place;	/* fd is the caller's file, which others may write */
 	struct stat st; /* in place: as it was when it was taken */
 	uint64_t begin; /* in place: offset of the first byte */

@@ -25,14 +25,23 @@ void
 message_store_init(struct message_store *s)
 {
 	*s = (struct message_store){ .memory = BUF_INIT(MESSAGE_MEMORY_MAX),
-		.fd = -1 };
+		.fd = -1,
+		.lent = -1 };
+}
+
+static bool
+empty(int fd)
+{
+	return lseek(fd, 0, SEEK_SET) == 0 && ftruncate(fd, 0) == 0;
 }
 
 void
 message_store_free(struct message_store *s)
 {
 	buf_free(&s->memory);
-	if (s->fd >= 0)
+	if (s->fd >= 0 && s->fd == s->lent)
+		empty(s->fd);
+	else if (s->fd >= 0)
 		close(s->fd);
 	free(s->window);
 	message_store_init(s);
@@ -60,8 +69,8 @@ open_temporary(const char *directory)
 }
 
 /* A file without a name, or memory where no directory can be written. */
-static int
-open_spill(void)
+int
+message_temporary(void)
 {
 	const char *directory = secure_getenv("TMPDIR");
 	int fd = -1;
@@ -99,7 +108,7 @@ write_all(int fd, const unsigned char *p, size_t len, struct failure *f)
 static bool
 spill(struct message_store *s, struct failure *f)
 {
-	s->fd = open_spill();
+	s->fd = s->lent >= 0 ? s->lent : message_temporary();
 	if (s->fd < 0)
 		return failure_set(f, FAIL_TEMP,
 		    "cannot store the message in a temporary file: %s",

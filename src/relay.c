@@ -16,6 +16,7 @@
 #include "outcome.h"
 #include "relay_probe.h"
 #include "route.h"
+#include "sandbox.h"
 #include "sasl.h"
 #include "secret.h"
 #include "smtp.h"
@@ -267,9 +268,14 @@ fetch_secret(struct relay *r, struct failure *f)
 	if (p->no_auth || p->hop != NULL ||
 	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
 		return true;
-	if (p->vault != NULL)
+	if (p->vault != NULL && p->vault->used)
 		return secret_fetch(p->vault, &r->secret, f);
-	return config_secret(p->config, &r->secret, f);
+	if (!config_secret(p->config, &r->secret, f))
+		return false;
+	/* Which wipes it. */
+	return p->vault == NULL ||
+	    (secret_put_away(p->vault, &r->secret, f) &&
+		secret_fetch(p->vault, &r->secret, f));
 }
 
 static void
@@ -479,22 +485,18 @@ expect_greeting(struct relay *r, struct failure *f)
 	    relay_probe_ask(fd, r->port, f);
 }
 
-/* Files are read and names looked up: nothing that the server says from here
-   on finds more than its own connection, and those to the other next hops. */
+/*
+ * Files are read and names looked up: nothing that the server says from here
+ * on finds more than its own connection.  A key in a token is used during the
+ * handshake, and its module does what it likes.
+ */
 static void
-confine(const struct relay *r)
+confine(const struct relay *r, bool handshake_done)
 {
-	const struct config *c = r->params->config;
-	unsigned ports[4] = { r->port };
-	size_t n = 1;
-
-	if (config_string(c, KW_PROXY_HOST) != NULL)
-		ports[n++] = (unsigned)config_number(c, KW_PROXY_PORT);
-	if (config_string(c, KW_SOCKET) == NULL)
-		ports[n++] = config_port(c);
-	if (config_string(c, KW_RELAY_DOMAINS) != NULL)
-		ports[n++] = ROUTE_PORT;
-	sandbox_enter(r->params->confine, ports, n);
+	if (r->params->confine != NULL &&
+	    (handshake_done || r->policy.key_file == NULL ||
+		!tls_is_token(r->policy.key_file)))
+		sandbox_enter(r->params->confine);
 }
 
 static bool
@@ -505,8 +507,11 @@ greet(struct relay *r, struct failure *f)
 	r->smtp = smtp_new(r->stream, &r->smtp_params);
 	if (!expect_greeting(r, f))
 		return false;
-	confine(r);
-	return smtp_greet(r->smtp, f);
+	confine(r, false);
+	if (!smtp_greet(r->smtp, f))
+		return false;
+	confine(r, true);
+	return true;
 }
 
 static bool
@@ -544,7 +549,7 @@ attempt(struct relay *r, struct failure *f)
 		return false;
 	set_ehlo_literal(r);
 	if (r->mode == TLS_IMPLICIT)
-		confine(r);
+		confine(r, false);
 	ok = r->mode != TLS_IMPLICIT || handshake(r, r->stream, f);
 	start = stream_now();
 	ok = ok && greet(r, f) &&

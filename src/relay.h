@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sandbox.h"
 #include "smtp.h"
 
 struct config;
@@ -19,6 +18,7 @@ struct message;
 struct net_params;
 struct net_peer;
 struct relay;
+struct sandbox;
 struct secret_vault;
 struct tls_info;
 
@@ -46,13 +46,15 @@ struct relay_params {
 	const struct config *config;
 	const struct relay_hop *hop; /* NULL: as configured */
 	const char *sender; /* envelope sender, for the EHLO name; or NULL */
-	struct secret_vault *vault; /* the secret, or NULL: to be found */
+	struct secret_vault *vault; /* the secret, or where to keep it for
+				       another connection; or NULL */
 	int64_t deadline;	    /* stream_now() scale; 0: none */
 	bool verbose;		    /* dialogue on stderr */
 	bool describe;		    /* relay_tls() tells about the chain */
 	bool no_auth;		    /* greet only */
 	bool later_auth;	    /* relay_authenticate() is called */
-	enum sandbox_level confine; /* once there is a connection */
+	struct sandbox *confine;    /* entered once there is a connection, or
+				    NULL */
 	bool impatient; /* a server that is silent is asked what it speaks */
 	enum relay_phase *phase; /* written on the way, or NULL */
 };

@@ -8,23 +8,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct buf;
+
 /* What is still to come. */
 enum sandbox_level {
 	SANDBOX_NONE,  /* anything */
 	SANDBOX_AGAIN, /* another connection: files are read, names looked up;
-			  nothing is written or run */
+			  nothing is run */
 	SANDBOX_LAST   /* nothing but what is open already */
 };
 
 /*
- * Gives up what the level does not need, for good; TCP connections to the
- * ports stay possible with SANDBOX_AGAIN.  Best effort: true when the system
- * has something that is in force now.
+ * A box for a process, filled before it is entered.  All zeroes is one that
+ * confines nothing.
  */
-bool sandbox_enter(enum sandbox_level level, const unsigned *ports,
-    size_t count);
+struct sandbox {
+	enum sandbox_level level;
+	unsigned *ports; /* TCP, with SANDBOX_AGAIN; DNS is there anyway */
+	size_t port_count;
+	char **directories; /* below them, and nowhere else, files are made */
+	size_t directory_count;
+	bool entered;
+};
 
-/* What there is on this system, for --version; static. */
-const char *sandbox_describe(void);
+void sandbox_allow_port(struct sandbox *s, unsigned port);
+void sandbox_allow_directory(struct sandbox *s, const char *path);
+void sandbox_free(struct sandbox *s);
+
+/*
+ * Gives up what the box does not hold, for good; a box is entered once, and a
+ * tighter one may follow.  Directories must be there.  Best effort: true when
+ * the system has something that is in force now.
+ */
+bool sandbox_enter(struct sandbox *s);
+
+/* Appends what there is on this system, for --version. */
+void sandbox_describe(struct buf *out);
 
 #endif

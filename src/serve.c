@@ -669,6 +669,9 @@ run_on(struct server *s, int in, int out)
 	tls_free(s->tls);
 	log_close(s->log);
 	secret_vault_free(&s->vault);
+	sandbox_free(&s->box);
+	if (s->filled && s->spill >= 0)
+		close(s->spill);
 	free(s->hello);
 	free(s->name);
 	return v;

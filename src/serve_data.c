@@ -81,6 +81,14 @@ read_dots(struct server *s, struct serve_dots *dots, struct failure *f)
 	return dots->done;
 }
 
+static void
+new_message(struct server *s)
+{
+	s->message = message_new();
+	if (s->filled)
+		message_keep_in(s->message, s->spill);
+}
+
 bool
 serve_data(struct server *s)
 {
@@ -92,7 +100,7 @@ serve_data(struct server *s)
 	stream_begin(s->out, serve_patience(s));
 	stream_flush(s->out, false);
 	limit_message(s);
-	s->message = message_new();
+	new_message(s);
 	serve_dots_init(&dots, s->line_lf);
 	whole = read_dots(s, &dots, &f);
 	s->malformed = dots.bare;
@@ -151,7 +159,7 @@ serve_bdat(struct server *s, const char *arguments)
 	}
 	limit_message(s);
 	if (s->message == NULL && s->named_count > 0)
-		s->message = message_new();
+		new_message(s);
 	s->in_bdat = s->message != NULL;
 	whole = read_chunk(s, size, &f);
 	if (!whole) {

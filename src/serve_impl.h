@@ -15,6 +15,7 @@
 #include "envelope.h"
 #include "outcome.h"
 #include "relay.h"
+#include "sandbox.h"
 #include "secret.h"
 #include "smtp.h"
 
@@ -91,6 +92,11 @@ struct server {
 	struct relay_hop relay_hop;
 	char *relay_host; /* of its hop */
 	char *relay_key;  /* account and destination */
+
+	/* Filled with what every account takes, when the first is chosen. */
+	struct sandbox box;
+	bool filled;
+	int spill; /* for large messages, opened then; -1: none */
 
 	/* Privileged mode: fetched at the start, before the group is gone. */
 	struct secret_vault vault;

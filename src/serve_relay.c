@@ -11,6 +11,7 @@
 #include "net.h"
 #include "privilege.h"
 #include "route.h"
+#include "sandbox.h"
 #include "serve_impl.h"
 #include "stream.h"
 #include "tls.h"
@@ -90,6 +91,7 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	p->vault = s->vault.used ? &s->vault : NULL;
 	p->deadline = serve_deadline(s);
 	p->verbose = s->inv->verbose && !privilege_is_raised();
+	p->confine = &s->box;
 	s->relay = relay_open_route(p, s->route, &s->relay_hop, f);
 	p->sender = NULL; /* gone with this message */
 	if (s->relay == NULL)
@@ -112,6 +114,63 @@ choose_account(struct server *s, const char *sender, struct failure *f)
 	if (s->log == NULL)
 		s->log = deliver_open_log(s->config, s->inv);
 	return true;
+}
+
+static void
+reach(struct server *s)
+{
+	transport_reach(s->config, &s->box);
+	if (transport_unbound(s->config) != NULL)
+		s->box.level = SANDBOX_NONE;
+}
+
+/*
+ * Another message may have another account, and any of them another
+ * connection.
+ */
+static void
+fill_box(struct server *s, const char *sender, struct failure *f)
+{
+	bool usable;
+	size_t i;
+
+	s->filled = true;
+	s->spill = -1;
+	s->box.level = SANDBOX_AGAIN;
+	if (s->chosen)
+		reach(s);
+	for (i = 0; !s->chosen && config_select_nth(s->config, i, &usable); i++)
+		if (usable)
+			reach(s);
+	if (!s->chosen)
+		choose_account(s, sender, f);
+	if (s->box.level != SANDBOX_NONE)
+		s->spill = message_temporary();
+}
+
+/* The log says so, too: it is there that who runs the service looks. */
+static void
+record_refusal(struct server *s, const struct failure *f)
+{
+	struct message *nothing = message_new();
+	struct transport_result r;
+
+	transport_result_init(&r, 0);
+	failure_copy(&r.failure, f);
+	r.uid = s->caller.known ? (int64_t)s->caller.uid : -1;
+	deliver_record(s->log, s->config, &s->envelope, nothing, &r,
+	    fail_name(f->class));
+	transport_result_free(&r);
+	message_free(nothing);
+}
+
+static bool
+may_send(struct server *s, struct failure *f)
+{
+	if (caller_may_send(&s->caller, s->config, s->envelope.sender, f))
+		return true;
+	record_refusal(s, f);
+	return false;
 }
 
 /* A name without a domain is one of default_domain: <postmaster> has none. */
@@ -197,8 +256,10 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 	inv.sender = sender;
 	if (!choose_account(s, sender, f) ||
 	    !envelope_set_sender(&s->envelope, &inv, s->config, f) ||
-	    !caller_may_send(&s->caller, s->config, s->envelope.sender, f))
+	    !may_send(s, f))
 		return false;
+	if (!s->filled)
+		fill_box(s, sender, f);
 	if (serve_uses_files(s) || route_depends(s->config))
 		return true;
 	return serve_begin_there(s, f, reply);
@@ -345,7 +406,8 @@ send_to_files(struct server *s, struct transport_result *r)
 	struct transport_job job = { .config = s->config,
 		.route = s->route,
 		.envelope = &s->envelope,
-		.message = s->message };
+		.message = s->message,
+		.confine = &s->box };
 	size_t i;
 
 	transport_send(&job, r);

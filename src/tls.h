@@ -97,6 +97,9 @@ struct tls *tls_server_new(const char *cert_file, const char *key_file,
 bool tls_server_start(struct tls *tls, struct stream *in, struct stream *out,
     int64_t ms, struct failure *f);
 
+/* Whether a key is named by a URL that GnuTLS gives to a module or device. */
+bool tls_is_token(const char *key);
+
 /* Version of the library, for --version. */
 const char *tls_library(void);
 

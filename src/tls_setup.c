@@ -189,8 +189,8 @@ load_trust(struct tls *tls, struct failure *f)
 	return load_crls(tls, f);
 }
 
-static bool
-is_token(const char *path)
+bool
+tls_is_token(const char *path)
 {
 	return text_case_prefix(path, "pkcs11:") ||
 	    text_case_prefix(path, "tpmkey:") ||
@@ -247,7 +247,7 @@ load_client_token(struct tls *tls, const char *cert, const char *key,
     struct failure *f)
 {
 	struct buf keys = BUF_INIT(PEM_FILE_MAX + 8192);
-	bool ok = is_token(key) || pem_read_file(key, true, &keys, f);
+	bool ok = tls_is_token(key) || pem_read_file(key, true, &keys, f);
 	int r;
 
 	buf_free(&keys);
@@ -276,7 +276,7 @@ load_client(struct tls *tls, struct failure *f)
 		cert = key;
 	gnutls_certificate_set_pin_function(tls->cred, give_pin,
 	    (void *)(uintptr_t)tls->policy);
-	if (is_token(cert) || is_token(key))
+	if (tls_is_token(cert) || tls_is_token(key))
 		ok = load_client_token(tls, cert, key, f);
 	else
 		ok = tls_load_pair(tls, cert, key, true, f);

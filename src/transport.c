@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "relay.h"
 #include "route.h"
+#include "sandbox.h"
+#include "tls.h"
 
 void
 transport_result_init(struct transport_result *r, size_t count)
@@ -66,6 +69,40 @@ refuse(const struct transport_job *job, struct transport_result *r)
 	for (i = 0; i < r->count; i++)
 		r->outcomes[i].class = r->failure.class;
 	return false;
+}
+
+void
+transport_reach(const struct config *c, struct sandbox *box)
+{
+	if (config_choice(c, KW_BACKEND) == BACKEND_FILES ||
+	    route_keeps_local(c))
+		sandbox_allow_directory(box, config_string(c, KW_FILES_PATH));
+	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
+		return;
+	sandbox_allow_port(box, config_port(c));
+	if (config_string(c, KW_PROXY_HOST) != NULL)
+		sandbox_allow_port(box,
+		    (unsigned)config_number(c, KW_PROXY_PORT));
+	if (config_string(c, KW_RELAY_DOMAINS) != NULL)
+		sandbox_allow_port(box, ROUTE_PORT);
+}
+
+const char *
+transport_unbound(const struct config *c)
+{
+	const char *key = config_string(c, KW_TLS_KEY_FILE);
+	bool named;
+
+	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
+		return NULL;
+	if (key != NULL && tls_is_token(key))
+		return "tls_key_file is in a token, whose module does what it "
+		       "likes";
+	if (config_mechanisms(c, &named) == 0)
+		return NULL;
+	if (config_string(c, KW_PASSWORDEVAL) != NULL)
+		return "passwordeval runs a command";
+	return config_flag(c, KW_KEYRING) ? "keyring runs a program" : NULL;
 }
 
 bool

@@ -11,12 +11,12 @@
 
 #include "buf.h"
 #include "outcome.h"
-#include "sandbox.h"
 
 struct config;
 struct envelope;
 struct message;
 struct route;
+struct sandbox;
 struct secret_vault;
 
 struct transport_job {
@@ -28,8 +28,8 @@ struct transport_job {
 	bool eightbit;	  /* declare 8BITMIME where it is offered (-B) */
 	bool verbose;	  /* dialogue on stderr */
 	int64_t deadline; /* stream_now() scale; 0: none */
-	struct secret_vault *vault; /* the secret, or NULL: to be found */
-	enum sandbox_level confine; /* what may be given up while sending */
+	struct secret_vault *vault; /* as in struct relay_params */
+	struct sandbox *confine;    /* entered as soon as may be, or NULL */
 	bool more; /* success here is not success of everything */
 };
 
@@ -60,6 +60,18 @@ void transport_result_free(struct transport_result *r);
 
 /* Adds a warning to the notes. */
 void transport_note(struct transport_result *r, const char *note);
+
+/*
+ * Adds to a box what the selected account takes to send once more: ports and
+ * directories.
+ */
+void transport_reach(const struct config *c, struct sandbox *box);
+
+/*
+ * What the selected account does before each connection that no box allows:
+ * words that name the keyword, or NULL.
+ */
+const char *transport_unbound(const struct config *c);
 
 /* The backends. */
 bool relay_send(const struct transport_job *job, struct transport_result *r);

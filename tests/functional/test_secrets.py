@@ -292,27 +292,6 @@ def test_hidden_once_it_has_a_secret(open_place, slow):
     finished(process, slow)
 
 
-@pytest.mark.parametrize("lines, count, confined", [
-    ([], 1, True), ([], 2, True),
-    (["fallback other", "account other", "host relay.example"], 1, False),
-    (["passwordeval echo " + PASSWORD], 1, True),
-    (["passwordeval echo " + PASSWORD], 2, False)])
-def test_the_sandbox_is_in_force(lines, count, confined, open_place, slow):
-    """As far as the outside can tell."""
-    version = subprocess.run([binary(), "--version"], capture_output=True,
-                             text=True, check=True,
-                             env={**MINIMAL_ENV, **SANITIZER_ENV}).stdout
-    (words,) = [line for line in version.splitlines()
-                if line.startswith("Sandbox: ")]
-    if words.startswith("Sandbox: none"):
-        pytest.skip(words)
-    if not any("passwordeval" in line for line in lines):
-        lines = [f"password {PASSWORD}", *lines]
-    process = stalled(open_place, slow, *lines, count=count)
-    assert (status(process)["NoNewPrivs"] == "1") == confined
-    finished(process, slow)
-
-
 # -- what every start does first ------------------------------------------------
 
 @pytest.mark.parametrize("closed", range(8))

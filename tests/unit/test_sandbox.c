@@ -10,12 +10,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "sandbox.h"
 
 #define READABLE "/etc/passwd"
@@ -42,6 +48,30 @@ listen_somewhere(unsigned *port)
 	return fd;
 }
 
+static char *
+below(const struct ground *g, const char *name)
+{
+	return mem_printf("%s/%s", g->directory, name);
+}
+
+static void
+make_directory(const struct ground *g, const char *name)
+{
+	char *path = below(g, name);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	free(path);
+}
+
+static void
+remove_directory(const struct ground *g, const char *name)
+{
+	char *path = below(g, name);
+
+	rmdir(path);
+	free(path);
+}
+
 static int
 set_up(void **state)
 {
@@ -51,14 +81,13 @@ set_up(void **state)
 	assert_non_null(g);
 	strcpy(g->directory, "/tmp/onehop-sandbox-XXXXXX");
 	assert_non_null(mkdtemp(g->directory));
-	path = malloc(sizeof(g->directory) + 8);
-	assert_non_null(path);
-	strcpy(path, g->directory);
-	strcat(path, "/log");
+	path = below(g, "log");
 	g->log = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
 	assert_true(g->log >= 0);
 	unlink(path);
 	free(path);
+	make_directory(g, "tmp");
+	make_directory(g, "new");
 	g->listeners[0] = listen_somewhere(&g->ports[0]);
 	g->listeners[1] = listen_somewhere(&g->ports[1]);
 	*state = g;
@@ -73,6 +102,8 @@ tear_down(void **state)
 	close(g->listeners[0]);
 	close(g->listeners[1]);
 	close(g->log);
+	remove_directory(g, "tmp");
+	remove_directory(g, "new");
 	rmdir(g->directory);
 	free(g);
 	return 0;
@@ -113,6 +144,50 @@ try_exec(void)
 }
 
 static int
+try_socket(int family, int type)
+{
+	int fd = socket(family, type, 0);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static int
+try_code(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? errno : 0;
+}
+
+static int
+try_trace(void)
+{
+	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : errno;
+}
+
+/* As the files backend makes them. */
+static int
+try_rename(const struct ground *g, const char *from, const char *to)
+{
+	int dir = open(g->directory, O_RDONLY | O_DIRECTORY), error;
+	int fd = dir < 0 ? -1 : openat(dir, from, O_WRONLY | O_CREAT, 0600);
+
+	error = fd >= 0 && write(fd, "x", 1) == 1 && fsync(fd) == 0 &&
+		renameat(dir, from, dir, to) == 0 && unlinkat(dir, to, 0) == 0 ?
+	    0 :
+	    errno;
+	if (fd >= 0)
+		close(fd);
+	if (dir >= 0)
+		close(dir);
+	return error;
+}
+
+static int
 try_log(const struct ground *g)
 {
 	return write(g->log, "x", 1) == 1 ? 0 : errno;
@@ -123,28 +198,44 @@ try_log(const struct ground *g)
 struct report {
 	bool entered;
 	int read, write, create, own_port, other_port, exec, log;
+	int udp, netlink, packet, code, trace, below, across, kill;
 };
 
 static void
-try_all(struct ground *g, enum sandbox_level level, struct report *r)
+try_all(struct ground *g, enum sandbox_level level, bool makes,
+    struct report *r)
 {
-	r->entered = sandbox_enter(level, g->ports, 1);
+	struct sandbox box = { .level = level };
+
+	sandbox_allow_port(&box, g->ports[0]);
+	if (makes)
+		sandbox_allow_directory(&box, g->directory);
+	r->entered = sandbox_enter(&box);
+	sandbox_free(&box);
 	r->read = try_open(READABLE, O_RDONLY);
 	r->write = try_open("/dev/null", O_WRONLY);
 	r->create = chdir(g->directory) != 0 ?
 	    errno :
-	    try_open("new", O_WRONLY | O_CREAT);
+	    try_open("made", O_WRONLY | O_CREAT);
 	r->own_port = try_connect(g->ports[0]);
 	r->other_port = try_connect(g->ports[1]);
 	r->log = try_log(g);
 	if (r->create == 0)
-		unlink("new");
+		unlink("made");
+	r->udp = try_socket(AF_INET, SOCK_DGRAM);
+	r->netlink = try_socket(AF_NETLINK, SOCK_RAW);
+	r->packet = try_socket(AF_PACKET, SOCK_RAW);
+	r->code = try_code();
+	r->below = try_rename(g, "one", "two");
+	r->across = try_rename(g, "tmp/one", "new/one");
+	r->kill = kill(getppid(), 0) == 0 ? 0 : errno;
 	/* Without a sandbox there would be nobody left to tell. */
 	r->exec = r->entered ? try_exec() : 0;
+	r->trace = r->entered ? try_trace() : 0;
 }
 
 static struct report
-ask_child(void **state, enum sandbox_level level)
+ask_child(void **state, enum sandbox_level level, bool makes)
 {
 	struct report r;
 	int fd[2], status;
@@ -155,7 +246,7 @@ ask_child(void **state, enum sandbox_level level)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		try_all(*state, level, &r);
+		try_all(*state, level, makes, &r);
 		_exit(write(fd[1], &r, sizeof(r)) != (ssize_t)sizeof(r));
 	}
 	close(fd[1]);
@@ -169,56 +260,126 @@ ask_child(void **state, enum sandbox_level level)
 static bool
 there_is(const char *word)
 {
-	return strstr(sandbox_describe(), word) != NULL;
+	struct buf words = BUF_INIT(256);
+	bool found;
+
+	sandbox_describe(&words);
+	found = strstr(buf_str(&words), word) != NULL;
+	buf_free(&words);
+	return found;
+}
+
+/* What no box holds, and what with a filter for system calls none does. */
+static void
+assert_closed(const struct report *r)
+{
+	assert_true(r->entered);
+	assert_int_equal(r->exec, EACCES);
+	assert_int_equal(r->write, EACCES);
+	assert_int_equal(r->log, 0);
+	if (!there_is("seccomp"))
+		return;
+	assert_int_equal(r->kill, EACCES);
+	assert_int_not_equal(r->packet, 0);
+#if !defined(__SANITIZE_ADDRESS__)
+	assert_int_equal(r->trace, EACCES);
+#endif
+}
+
+static void
+assert_last(const struct report *r)
+{
+	assert_closed(r);
+	assert_int_equal(r->read, EACCES);
+	if (there_is("seccomp")) {
+		assert_int_equal(r->udp, EACCES);
+		assert_int_equal(r->netlink, EACCES);
+		assert_int_equal(r->packet, EACCES);
+		assert_int_equal(r->code, EACCES);
+	}
+	if (there_is("TCP") || there_is("seccomp")) {
+		assert_int_not_equal(r->own_port, 0);
+		assert_int_not_equal(r->other_port, 0);
+	}
 }
 
 static void
 test_last(void **state)
 {
-	struct report r = ask_child(state, SANDBOX_LAST);
+	struct report r = ask_child(state, SANDBOX_LAST, false);
 
 	if (!there_is("files"))
 		skip();
-	assert_true(r.entered);
-	assert_int_equal(r.read, EACCES);
-	assert_int_equal(r.write, EACCES);
+	assert_last(&r);
 	assert_int_equal(r.create, EACCES);
-	assert_int_equal(r.exec, EACCES);
-	assert_int_equal(r.log, 0);
-	if (!there_is("TCP"))
-		return;
-	assert_int_equal(r.own_port, EACCES);
-	assert_int_equal(r.other_port, EACCES);
+	assert_int_equal(r.below, EACCES);
+}
+
+/* The files backend's. */
+static void
+test_last_and_files(void **state)
+{
+	struct report r = ask_child(state, SANDBOX_LAST, true);
+
+	if (!there_is("files"))
+		skip();
+	assert_last(&r);
+	assert_int_equal(r.create, 0);
+	assert_int_equal(r.below, 0);
+	assert_int_equal(r.across, 0);
+}
+
+static void
+assert_again(const struct report *r)
+{
+	assert_closed(r);
+	assert_int_equal(r->read, 0);
+	assert_int_equal(r->own_port, 0);
+	if (there_is("TCP"))
+		assert_int_equal(r->other_port, EACCES);
+	assert_int_equal(r->udp, 0);
+	assert_int_equal(r->netlink, 0);
+	assert_int_equal(r->code, 0);
+	if (there_is("seccomp"))
+		assert_int_equal(r->packet, EAFNOSUPPORT);
 }
 
 static void
 test_again(void **state)
 {
-	struct report r = ask_child(state, SANDBOX_AGAIN);
+	struct report r = ask_child(state, SANDBOX_AGAIN, false);
 
 	if (!there_is("files"))
 		skip();
-	assert_true(r.entered);
-	assert_int_equal(r.read, 0);
-	assert_int_equal(r.write, EACCES);
+	assert_again(&r);
 	assert_int_equal(r.create, EACCES);
-	assert_int_equal(r.exec, EACCES);
-	assert_int_equal(r.log, 0);
-	assert_int_equal(r.own_port, 0);
-	if (there_is("TCP"))
-		assert_int_equal(r.other_port, EACCES);
+	assert_int_equal(r.below, EACCES);
+}
+
+static void
+test_again_and_files(void **state)
+{
+	struct report r = ask_child(state, SANDBOX_AGAIN, true);
+
+	if (!there_is("files"))
+		skip();
+	assert_again(&r);
+	assert_int_equal(r.create, 0);
+	assert_int_equal(r.below, 0);
+	assert_int_equal(r.across, 0);
 }
 
 static void
 test_none(void **state)
 {
-	struct report r = ask_child(state, SANDBOX_NONE);
+	struct report r = ask_child(state, SANDBOX_NONE, false);
 
 	assert_false(r.entered);
 	assert_int_equal(r.read, 0);
 	assert_int_equal(r.create, 0);
 	assert_int_equal(r.own_port, 0);
 	assert_int_equal(r.other_port, 0);
+	assert_int_equal(r.code, 0);
 }
 
 /* Once for another connection, and then for the last one. */
@@ -226,17 +387,23 @@ static void
 test_tighter(void **state)
 {
 	struct ground *g = *state;
+	struct sandbox first = { .level = SANDBOX_AGAIN }, last = first;
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
+
+	sandbox_allow_port(&first, g->ports[0]);
+	last.level = SANDBOX_LAST;
+	pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0)
-		_exit(!sandbox_enter(SANDBOX_AGAIN, g->ports, 1) ||
+		_exit(!sandbox_enter(&first) ||
 		    try_open(READABLE, O_RDONLY) != 0 ||
-		    !sandbox_enter(SANDBOX_AGAIN, g->ports, 1) ||
+		    !sandbox_enter(&first) ||
 		    try_open(READABLE, O_RDONLY) != 0 ||
-		    !sandbox_enter(SANDBOX_LAST, NULL, 0) ||
+		    !sandbox_enter(&last) ||
 		    try_open(READABLE, O_RDONLY) != EACCES);
+	sandbox_free(&first);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (!there_is("files"))
 		skip();
@@ -248,7 +415,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_last_and_files, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_again_and_files, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(test_none, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_tighter, set_up,
 		    tear_down),

@@ -18,7 +18,7 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 SANITIZER_STATUS = 99
 SANITIZER_REPORT = re.compile(
     rb"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer"
-    rb"|runtime error: ")
+    rb"|runtime error: |sandbox: denied system call")
 
 # stdin=CLOSED runs the program with file descriptor 0 closed.
 CLOSED = object()
@@ -35,7 +35,8 @@ SANITIZER_ENV = {
 
 
 class SanitizerReport(AssertionError):
-    """The program's memory or arithmetic went wrong."""
+    """The program's memory or arithmetic went wrong, or it made a system call
+    that its sandbox denies: the build under test tells."""
 
 
 class Result:

@@ -18,6 +18,8 @@ NOBODY = 65534
 GROUP = 60
 BUILD = TOP / "build" / "setgid"
 WARNINGS = ["-std=c17", "-D_GNU_SOURCE", "-O1", "-g", "-fPIE"]
+# A sandbox that tells what it denies.
+TELLING = ["-DSANDBOX_LOG"]
 
 
 def _definitions():
@@ -33,7 +35,8 @@ def _compile(source, define, always):
     newest = max(p.stat().st_mtime for p in [
         source, *source.parent.glob("*.h"), *(TOP / "compat").glob("*.h")])
     if always or not target.exists() or target.stat().st_mtime < newest:
-        subprocess.run(["gcc", *WARNINGS, *_definitions(), *define,
+        subprocess.run(["gcc", *WARNINGS, *TELLING, *_definitions(),
+                        *define,
                         f"-I{TOP}/src", f"-I{TOP}/compat", "-c", source,
                         "-o", target], check=True)
     return target
