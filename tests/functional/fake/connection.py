@@ -21,11 +21,15 @@ class Unexpected(Exception):
 class Connection:
     """What the client sends is kept in `commands` (lines without CRLF, a
     lone "." for the end of a message) and `messages` (bytes, dots restored).
-    `faults` names what no client may do, whatever the case is about."""
+    `faults` names what no client may do, whatever the case is about.
+    `boundary` is a number of bytes that are sent, and what happens then:
+    "pause", or "half-close", "cut", "reset", after which nothing is."""
 
-    def __init__(self, sock, seconds, read_size=65536):
+    def __init__(self, sock, seconds, read_size=65536, boundary=None):
         self.sock = sock
         self.read_size = read_size
+        self.boundary = boundary
+        self.given = b""
         self.buffer = bytearray()
         self.commands = []
         self.messages = []
@@ -155,6 +159,24 @@ class Connection:
     # -- to the client -----------------------------------------------------
 
     def send(self, data):
+        self.given += data[:4096]
+        if self.boundary is None or len(self.given) < self.boundary[0]:
+            self._send(data)
+            return
+        at = len(data) - (len(self.given) - self.boundary[0])
+        self._send(data[:at])
+        action, self.boundary = self.boundary[1], None
+        if action == "pause":
+            time.sleep(0.005)
+            self._send(data[at:])
+            return
+        {"half-close": self.half_close, "cut": self.cut,
+         "reset": self.reset}[action]()
+        if action == "half-close":
+            self.drain()
+        raise Gone("the boundary is reached")
+
+    def _send(self, data):
         try:
             self.sock.sendall(data)
         except OSError as error:

@@ -76,7 +76,8 @@ class FakeServer:
                 sock.close()
                 return
             number = len(self.connections)
-            connection = Connection(sock, self.seconds, self.read_size)
+            connection = Connection(sock, self.seconds, self.read_size,
+                                    self.settings.get("boundary"))
             self.connections.append(connection)
             if number >= len(self.scripts):
                 self.errors.append(f"connection {number + 1} was not expected")
