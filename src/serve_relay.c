@@ -301,10 +301,56 @@ keep_rcpt(struct server *s, char *address, const char *notify,
 	outcome_init(&s->rcpts[n].outcome);
 }
 
+static void
+forget_rcpts(struct server *s, size_t left)
+{
+	struct envelope *e = &s->envelope;
+
+	while (s->rcpt_count > left) {
+		size_t n = --s->rcpt_count;
+
+		free(s->notify[n]);
+		free(s->orcpt[n]);
+		free(e->recipients[n]);
+		outcome_free(&s->rcpts[n].outcome);
+		e->recipients[n] = NULL;
+		e->count = n;
+	}
+}
+
+static bool
+begin_again(struct server *s, struct failure *f)
+{
+	struct smtp *smtp = relay_smtp(s->relay);
+	const struct smtp_reply *r = smtp_command(smtp, "RSET", f);
+	size_t i;
+
+	if (r != NULL && r->code / 100 == 2)
+		r = smtp_mail(smtp, &s->mail, f);
+	for (i = 0; i < s->rcpt_count && r != NULL && r->code / 100 == 2; i++)
+		r = smtp_rcpt(smtp, &s->rcpts[i], f);
+	return r != NULL && r->code / 100 == 2;
+}
+
+/*
+ * A name was refused after some of what it stands for had been accepted: they
+ * are no recipients of the client's, so the transaction begins again without
+ * them.  Where the relay does not go along, this transaction can only fail.
+ */
+static void
+drop_rcpts(struct server *s, size_t left)
+{
+	struct failure ignored = FAILURE_INIT;
+
+	forget_rcpts(s, left);
+	if (!begin_again(s, &ignored))
+		smtp_command(relay_smtp(s->relay), "QUIT", &ignored);
+	failure_free(&ignored);
+}
+
 /*
  * One name may stand for several addresses: the first refusal is the answer,
- * else the last reply.  A name that was refused is no recipient of the
- * client's, although the relay has taken some of what it stands for.
+ * else the last reply.
  */
 static const struct smtp_reply *
 name_there(struct server *s, char **list, const struct smtp_rcpt *how,
@@ -344,6 +390,7 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 	struct failure f = FAILURE_INIT;
 	const struct smtp_reply *reply;
 	char **list = envelope_map(s->inv, s->config, address, &f);
+	size_t before = s->rcpt_count;
 
 	if (list == NULL) {
 		serve_failure(s, &f);
@@ -355,6 +402,9 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 			serve_failure(s, &f);
 		else
 			serve_reply(s, 250, "2.1.5", "ok");
+		if (reply != NULL && reply->code / 100 != 2 &&
+		    s->rcpt_count > before)
+			drop_rcpts(s, before);
 	}
 	envelope_free_map(list);
 	failure_free(&f);

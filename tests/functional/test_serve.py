@@ -680,6 +680,33 @@ def test_an_alias_that_is_refused_in_part(onehop, tmp_path, hello):
         assert client.code("NOOP") == 250
         client.quit()
     assert sink.message == HEADER + b"\r\nx\r\n"
+    # Nor does who was accepted for the name get the message.
+    assert [c.split(" BODY")[0] for c in sink.commands[4:8]] == [
+        "RSET", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>", "DATA"]
+
+
+@pytest.mark.parametrize("again, code", [("250 2.1.5 ok", 250),
+                                         ("450 4.2.1 not again", 451),
+                                         ("550 5.1.1 not again", 451)])
+def test_an_alias_that_is_refused_in_part_after_others(onehop, tmp_path,
+                                                       again, code):
+    """The transaction begins again, with those the client was promised; if
+    the relay does not want them any more, nothing is sent."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text("root: one@x.example, two@x.example\n")
+    with Sink(at={"RCPT 3": "550 5.1.1 no two", "RCPT 4": again}) as sink:
+        client = Client(onehop, sink.config + f"aliases {aliases}\n")
+        client.greet()
+        assert client.code("MAIL FROM:<a@b.example> SIZE=100") == 250
+        assert client.code("RCPT TO:<c@d.example>") == 250
+        assert client.say("RCPT TO:<root>") == (550, ["5.1.1 no two"])
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == code
+        client.quit()
+    assert len(sink.messages) == (code == 250)
+    assert [c.split(" ")[0] for c in sink.commands] == [
+        "EHLO", "MAIL", "RCPT", "RCPT", "RCPT", "RSET", "MAIL", "RCPT",
+        *(["DATA", "."] if code == 250 else []), "QUIT"]
+    assert sink.commands[6:8] == [sink.commands[1], sink.commands[2]]
 
 
 def test_421_to_an_idle_connection(onehop):
