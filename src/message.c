@@ -125,8 +125,8 @@ classify(const struct message *m, const char *line, size_t len)
 	return is_field(line, len) ? LINE_FIELD : LINE_BODY;
 }
 
-static bool
-read_failed(struct failure *f)
+bool
+message_unreadable(struct failure *f)
 {
 	return failure_set(f, FAIL_IO, "cannot read the message: %s",
 	    errno == ESTALE ? "it was changed meanwhile" : strerror(errno));
@@ -139,7 +139,7 @@ read_line(struct message *m, struct message_sink *line, struct failure *f)
 	*line = (struct message_sink){ .bytes = m->chunk,
 		.max = MESSAGE_WINDOW,
 		.one_line = true };
-	return message_fill(m, line) || read_failed(f);
+	return message_fill(m, line) || message_unreadable(f);
 }
 
 /* Takes line and what is missing of it, into the header or nowhere. */
@@ -300,7 +300,7 @@ message_parse(struct message *m, struct failure *f)
 		return false;
 	find_signatures(m);
 	if (!message_scan(m))
-		return read_failed(f);
+		return message_unreadable(f);
 	m->edits_len = m->changes.len;
 	m->parsed = true;
 	return true;

@@ -138,4 +138,19 @@ bool message_render(struct message *m, const struct message_form *form,
 void message_rewind(struct message *m);
 ssize_t message_next(struct message *m, const unsigned char **chunk);
 
+/* Says why next gave -1, by errno: FAIL_IO. */
+bool message_unreadable(struct failure *f);
+
+/* The rendered header with the empty line behind it; valid until the next
+   edit, rendering or message_prepend(). */
+const struct buf *message_head(const struct message *m);
+
+/*
+ * Puts whole fields (CRLF line ends) in front of the rendered header and
+ * rewinds; wire, as it was rendered, grows with them.  FAIL_DATA when the
+ * header becomes too large.
+ */
+bool message_prepend(struct message *m, const struct buf *fields,
+    struct message_wire *wire, struct failure *f);
+
 #endif

@@ -425,6 +425,12 @@ put_mime_fields(struct render *r)
 }
 
 static bool
+header_too_large(struct failure *f)
+{
+	return failure_set(f, FAIL_DATA, "the header becomes too large");
+}
+
+static bool
 put_header(struct render *r, struct failure *f)
 {
 	struct message *m = r->m;
@@ -439,8 +445,7 @@ put_header(struct render *r, struct failure *f)
 	if (m->quoted)
 		put_mime_fields(r);
 	put(r, &m->head, "\r\n", 2);
-	return r->ok ||
-	    failure_set(f, FAIL_DATA, "the header becomes too large");
+	return r->ok || header_too_large(f);
 }
 
 /* What goes out although it should not. */
@@ -479,11 +484,7 @@ measure(struct message *m, uint64_t *size, struct failure *f)
 	message_rewind(m);
 	while ((n = message_next(m, &chunk)) > 0)
 		*size += (uint64_t)n;
-	if (n < 0)
-		return failure_set(f, FAIL_IO, "cannot read the message: %s",
-		    errno == ESTALE ? "it was changed meanwhile" :
-				      strerror(errno));
-	return true;
+	return n == 0 || message_unreadable(f);
 }
 
 bool
@@ -514,6 +515,31 @@ message_render(struct message *m, const struct message_form *form,
 		wire->warning = buf_str(&m->warning);
 	message_rewind(m);
 	return true;
+}
+
+const struct buf *
+message_head(const struct message *m)
+{
+	return &m->head;
+}
+
+bool
+message_prepend(struct message *m, const struct buf *fields,
+    struct message_wire *wire, struct failure *f)
+{
+	struct buf head = BUF_INIT(m->head.max);
+	bool ok = buf_add(&head, fields->data, fields->len) &&
+	    buf_add(&head, m->head.data, m->head.len);
+
+	if (ok) {
+		buf_free(&m->head);
+		m->head = head;
+		wire->size += fields->len;
+		message_rewind(m);
+		return true;
+	}
+	buf_free(&head);
+	return header_too_large(f);
 }
 
 /* --- the bytes ------------------------------------------------------------ */
