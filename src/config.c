@@ -220,6 +220,15 @@ config_user_directory(const struct config *c)
 	return find_directories(c)->user;
 }
 
+/* "~/x" stays when there is no home: whoever opens it says so. */
+char *
+config_path(const struct config *c, const char *path)
+{
+	if (strncmp(path, "~/", 2) != 0 || config_home(c) == NULL)
+		return mem_strdup(path);
+	return mem_printf("%s%s", config_home(c), path + 1);
+}
+
 struct config *
 config_load(const struct config_request *r, struct failure *f)
 {

@@ -116,6 +116,17 @@ bool config_proxy_secret(const struct config *c, struct buf *out,
    whether it was there and read. */
 const char *config_place(const struct config *c, size_t i, bool *read);
 
+/* One item of a value that is a list with blanks or commas between, moving
+   *list on; NULL at the end, else free() it. */
+char *config_next_item(const char **list);
+
+/* Whether a path is below /run/secrets or $CREDENTIALS_DIRECTORY, where modes
+   are what a container or service manager made them. */
+bool config_is_credential(const struct config *c, const char *path);
+
+/* The path, with the home directory for "~/" if there is one; free() it. */
+char *config_path(const struct config *c, const char *path);
+
 /* Wipes every password that was read with the settings: it is elsewhere. */
 void config_forget_secrets(struct config *c);
 

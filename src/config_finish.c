@@ -76,17 +76,15 @@ derive(struct config *c, enum keyword_id id, const char *text)
 	value_assign(&c->effective.values[id], text, "default", RANK_DEFAULT);
 }
 
-/* "~/x" stays when there is no home: whoever opens it says so. */
 static void
 expand_home(struct config *c, enum keyword_id id)
 {
 	struct value *v = &c->effective.values[id];
 	char *path, *origin;
 
-	if (v->text == NULL || strncmp(v->text, "~/", 2) != 0 ||
-	    config_home(c) == NULL)
+	if (v->text == NULL || strncmp(v->text, "~/", 2) != 0)
 		return;
-	path = mem_printf("%s%s", config_home(c), v->text + 1);
+	path = config_path(c, v->text);
 	origin = mem_strdup(v->origin);
 	value_assign(v, path, origin, v->rank);
 	free(path);

@@ -125,10 +125,6 @@ bool config_read_file(struct config *c, struct config_file *file,
 bool config_may_hold(const struct config *c, const struct config_file *file,
     bool password, struct failure *f);
 
-/* Whether a path is below /run/secrets or $CREDENTIALS_DIRECTORY, where modes
-   are what a container or service manager made them. */
-bool config_is_credential(const struct config *c, const char *path);
-
 /* Adds lines "PATH: not there" to the failure's detail. */
 void config_list_places(const struct config *c, struct failure *f);
 
@@ -179,8 +175,5 @@ bool config_finish(struct config *c, struct failure *f);
    FAIL_CONFIG when one is not known; free() it. */
 char *config_expand_text(const struct config *c, const char *text,
     const char *from_header, struct failure *f);
-
-/* One item of a list separated by blanks and commas; NULL at the end. */
-char *config_next_item(const char **list);
 
 #endif
