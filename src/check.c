@@ -6,6 +6,7 @@
 
 #include "check_impl.h"
 #include "config.h"
+#include "dkim.h"
 #include "envelope.h"
 #include "hint.h"
 #include "invocation.h"
@@ -307,6 +308,7 @@ check_relay(struct check *k)
 {
 	if (!check_secret(k))
 		return;
+	check_keys(k);
 	if (!check_addresses(k))
 		return;
 	if (!open_relay(k) || !log_in(k))
@@ -337,6 +339,7 @@ check(const struct invocation *inv, const struct config_request *request)
 	if (inv->mode == MODE_TEST && k.report.class == FAIL_NONE)
 		check_send(&k, inv->mode_argument);
 	secret_vault_free(&k.vault);
+	dkim_free(k.keys);
 	config_free(k.config);
 	free(k.host);
 	failure_free(&k.failure);

@@ -9,6 +9,7 @@
 
 #include "check_impl.h"
 #include "config.h"
+#include "dkim.h"
 #include "envelope.h"
 #include "idn.h"
 #include "invocation.h"
@@ -216,6 +217,30 @@ check_secret(struct check *k)
 		ok = read_secret(k, &s);
 	if (!ok)
 		check_fail(&s, &k->failure);
+	return check_end(&k->report, &s);
+}
+
+/* Nothing but a word where no message is signed. */
+bool
+check_keys(struct check *k)
+{
+	struct check_step s;
+	char *keys;
+
+	if (config_string(k->config, KW_DKIM_KEY) == NULL)
+		return true;
+	check_begin(&s, "dkim");
+	if (privilege_is_raised())
+		check_text(&s, "keys are not read with raised privilege");
+	else if (!dkim_load(k->config, &k->keys, &k->failure))
+		check_fail(&s, &k->failure);
+	else {
+		keys = dkim_describe(k->keys);
+		check_text(&s, "messages are signed with");
+		buf_adds(&s.detail, keys);
+		buf_adds(&s.warnings, dkim_warnings(k->keys));
+		free(keys);
+	}
 	return check_end(&k->report, &s);
 }
 

@@ -12,6 +12,7 @@
 #include "secret.h"
 
 struct config_request;
+struct dkim;
 struct invocation;
 
 struct check {
@@ -19,6 +20,7 @@ struct check {
 	struct config *config;
 	struct check_report report;
 	struct secret_vault vault;
+	struct dkim *keys; /* that sign, or NULL */
 	struct relay_params params;
 	enum relay_phase phase;
 	bool connected; /* step "connect" is done */
@@ -30,6 +32,7 @@ struct check {
 /* Steps: false when nothing after them makes sense. */
 bool check_configuration(struct check *k, const struct config_request *request);
 bool check_secret(struct check *k);
+bool check_keys(struct check *k);
 bool check_files(struct check *k);
 
 /* Whether the host's addresses are for us to look up and to connect to. */

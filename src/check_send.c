@@ -89,6 +89,7 @@ transmit(struct mailing *m, struct failure *f)
 		.config = k->config,
 		.envelope = &m->envelope,
 		.message = m->message,
+		.dkim = k->keys,
 		.verbose = k->params.verbose,
 		.vault = k->params.vault,
 		.more = true,

@@ -8,6 +8,7 @@
 
 #include "caller.h"
 #include "config.h"
+#include "dkim.h"
 #include "envelope.h"
 #include "hint.h"
 #include "invocation.h"
@@ -29,6 +30,7 @@ struct delivery {
 	struct log *log;
 	char *hint;		   /* what has chosen the account */
 	struct secret_vault vault; /* a secret that is not fetched again */
+	struct dkim *keys; /* that sign, or NULL */
 	struct sandbox box;
 	bool fell_back; /* to another account */
 	int64_t deadline;
@@ -281,6 +283,20 @@ deliver_take_secret(struct config *c, struct secret_vault *vault,
 	return ok;
 }
 
+bool
+deliver_load_keys(const struct config *c, struct dkim **keys, struct failure *f)
+{
+	const char *line, *end;
+
+	dkim_free(*keys);
+	if (!dkim_load(c, keys, f))
+		return false;
+	line = *keys != NULL ? dkim_warnings(*keys) : "";
+	for (; (end = strchr(line, '\n')) != NULL; line = end + 1)
+		log_warn("%.*s", (int)(end - line), line);
+	return true;
+}
+
 /*
  * In privileged mode everything that needs the group is done before the
  * message, which is not ours, is looked at (rules R15 and R16).
@@ -296,6 +312,7 @@ use_privilege(struct delivery *d)
 	d->log = deliver_open_log(d->config, d->inv);
 	if (needed)
 		ok = deliver_take_secret(d->config, &d->vault, &d->failure);
+	ok = ok && deliver_load_keys(d->config, &d->keys, &d->failure);
 	return privilege_drop(&d->failure) && ok;
 }
 
@@ -356,6 +373,8 @@ prepare(struct delivery *d, bool stdin_closed)
 	caller_self(&who);
 	if (!caller_may_send(&who, d->config, d->envelope.sender, &d->failure))
 		return false;
+	if (!raised && !deliver_load_keys(d->config, &d->keys, &d->failure))
+		return false;
 	if (needs_secret(d))
 		privilege_hide();
 	return true;
@@ -400,6 +419,7 @@ attempt(struct delivery *d, const struct envelope *e, bool more,
 		.config = d->config,
 		.envelope = e,
 		.message = d->message,
+		.dkim = d->keys,
 		.requiretls = d->inv->requiretls,
 		.eightbit = d->inv->body != NULL &&
 		    strcmp(d->inv->body, "8BITMIME") == 0,
@@ -433,7 +453,8 @@ choose_fallback(struct delivery *d)
 	secret_vault_free(&d->vault);
 	caller_self(&who);
 	ok = config_select_name(d->config, name, &f) &&
-	    caller_may_send(&who, d->config, d->envelope.sender, &f);
+	    caller_may_send(&who, d->config, d->envelope.sender, &f) &&
+	    deliver_load_keys(d->config, &d->keys, &f);
 	if (!ok)
 		log_failure(&f);
 	free(name);
@@ -628,6 +649,7 @@ deliver_pretend(const struct invocation *inv, struct config *c,
 	log_close(d.log);
 	free(d.hint);
 	sandbox_free(&d.box);
+	dkim_free(d.keys);
 	secret_vault_free(&d.vault);
 	failure_free(&d.failure);
 	return status;
@@ -660,6 +682,7 @@ deliver(const struct invocation *inv, struct config *c, bool stdin_closed)
 	log_close(d.log);
 	free(d.hint);
 	sandbox_free(&d.box);
+	dkim_free(d.keys);
 	secret_vault_free(&d.vault);
 	failure_free(&d.failure);
 	return fail_status(class);

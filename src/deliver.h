@@ -12,6 +12,7 @@
 #include "transport.h"
 
 struct config;
+struct dkim;
 struct failure;
 struct invocation;
 struct log;
@@ -67,6 +68,11 @@ enum fail_class deliver_result_class(const struct transport_result *r);
 void deliver_record(struct log *log, const struct config *c,
     const struct envelope *e, const struct message *m,
     const struct transport_result *r, const char *exit_name);
+
+/* Replaces the keys in *keys (NULL at first) by those of the selected account,
+   and says on stderr what is wrong with them; dkim_free() them. */
+bool deliver_load_keys(const struct config *c, struct dkim **keys,
+    struct failure *f);
 
 /*
  * Privileged mode: finds the secret of the selected account, puts it away and

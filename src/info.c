@@ -6,6 +6,8 @@
 
 #include "buf.h"
 #include "config.h"
+#include "deliver.h"
+#include "dkim.h"
 #include "idn.h"
 #include "invocation.h"
 #include "log.h"
@@ -136,6 +138,26 @@ has_relay(const struct config *c, struct failure *f)
 		return true;
 	return failure_set(f, FAIL_USAGE,
 	    "the files backend has no server to ask");
+}
+
+int
+info_dkim(const struct config *c)
+{
+	struct buf out = BUF_INIT(SIZE_MAX);
+	struct failure f = FAILURE_INIT;
+	struct dkim *keys = NULL;
+
+	if (deliver_load_keys(c, &keys, &f) && keys == NULL) {
+		failure_set(&f, FAIL_CONFIG, "there is no key that signs");
+		failure_hint(&f, "set 'dkim_key'");
+	}
+	if (keys != NULL) {
+		dkim_records(keys, &out);
+		fwrite(buf_str(&out), 1, out.len, stdout);
+	}
+	dkim_free(keys);
+	buf_free(&out);
+	return finish(&f);
 }
 
 int

@@ -27,6 +27,7 @@ enum invocation_mode {
 	MODE_HELP,
 	MODE_VERSION,
 	MODE_DUMP,
+	MODE_DKIM_RECORD,
 	MODE_PRETEND,
 	MODE_SERVERINFO,
 	MODE_RMQS,	/* argument: host, @domain or #queue */

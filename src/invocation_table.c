@@ -78,6 +78,8 @@ const struct option_word option_words[] = {
 	    "results for programs" },
 	{ "dump", TAKES_NONE, ACTION_MODE, MODE_DUMP, NULL,
 	    "show every setting and where it comes from" },
+	{ "dkim-record", TAKES_NONE, ACTION_MODE, MODE_DKIM_RECORD, NULL,
+	    "show the DNS records of the keys that sign" },
 	{ "pretend", TAKES_NONE, ACTION_MODE, MODE_PRETEND, NULL,
 	    "the same, with a message" },
 	{ "serverinfo", TAKES_NONE, ACTION_MODE, MODE_SERVERINFO, NULL,

@@ -33,6 +33,8 @@ static const char *const headers[] = { "auto", "on", "off", NULL };
 static const char *const to_headers[] = { "off", "on", "undisclosed_recipients",
 	NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const canonicalizations[] = { "relaxed/relaxed",
+	"relaxed/simple", "simple/relaxed", "simple/simple", NULL };
 static const char *const returns[] = { "off", "headers", "full", NULL };
 
 /* Pairs; "" is what a missing value means. */
@@ -440,6 +442,73 @@ check_networks(const char *value)
 	return check_words(value, is_network);
 }
 
+/* RFC 6376 section 3.1: labels, with the '_' that some have. */
+static bool
+is_selector(const char *word, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (!text_is_alnum((unsigned char)word[i]) &&
+		    (word[i] != '.' || i == 0 || word[i - 1] == '.') &&
+		    (strchr("-_", word[i]) == NULL || word[i] == '\0'))
+			return false;
+	return len > 0 && len <= DOMAIN_MAX && word[len - 1] != '.';
+}
+
+static char *
+check_selector(const char *value)
+{
+	return is_selector(value, strlen(value)) ? mem_strdup(value) : NULL;
+}
+
+/* [DOMAIN:[SELECTOR:]]FILE, where FILE begins at the first slash or "~/". */
+static bool
+is_dkim_key(const char *word, size_t len)
+{
+	const char *slash = memchr(word, '/', len), *colon;
+	size_t prefix, domain;
+
+	if (slash == NULL)
+		return false;
+	prefix = (size_t)(slash - word);
+	if (prefix > 0 && slash[-1] == '~')
+		prefix--;
+	if (prefix == 0)
+		return true;
+	if (word[--prefix] != ':')
+		return false;
+	colon = memchr(word, ':', prefix);
+	domain = colon != NULL ? (size_t)(colon - word) : prefix;
+	return domain > 0 && domain <= DOMAIN_MAX &&
+	    memchr(word, '@', domain) == NULL &&
+	    (colon == NULL || is_selector(colon + 1, prefix - domain - 1));
+}
+
+static char *
+check_dkim_keys(const char *value)
+{
+	return check_words(value, is_dkim_key);
+}
+
+/* Names of header fields (RFC 5322 section 2.2) with colons between. */
+static char *
+check_fields(const char *value)
+{
+	const char *p = value;
+	size_t len;
+
+	for (;; p += len + 1) {
+		len = strcspn(p, ": \t;");
+		if (len == 0 || text_has_8bit(p, len))
+			return NULL;
+		if (p[len] == '\0')
+			return mem_strdup(value);
+		if (p[len] != ':')
+			return NULL;
+	}
+}
+
 #define HOSTS "a host name or an IP address, without a scheme or a port"
 #define WORDS "one word"
 #define DOMAINS "a domain"
@@ -677,6 +746,27 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_MAX_SIZE] = { .name = "max_size", .type = KEYWORD_NUMBER,
 	    .low = 0, .high = UINT64_C(1) << 50, .initial = "0",
 	    .argument = "BYTES", .doc = "largest message; 0: no limit" },
+
+	[KW_DKIM_KEY] = { .name = "dkim_key", .check = check_dkim_keys,
+	    .argument = "KEYS", .allowed = "a list of FILE, DOMAIN:FILE or "
+	    "DOMAIN:SELECTOR:FILE, where FILE is " PATHS,
+	    .doc = "private keys that sign: [DOMAIN:[SELECTOR:]]FILE" },
+	[KW_DKIM_SELECTOR] = { .name = "dkim_selector",
+	    .check = check_selector, .initial = "dkim", .argument = "NAME",
+	    .allowed = "labels with dots between",
+	    .doc = "selector of keys that have none of their own" },
+	[KW_DKIM_HEADERS] = { .name = "dkim_headers", .check = check_fields,
+	    .argument = "NAMES",
+	    .allowed = "names of header fields, with colons between",
+	    .initial = "From:Reply-To:Subject:Date:Message-ID:To:Cc:"
+	    "In-Reply-To:References:MIME-Version:Content-Type:"
+	    "Content-Transfer-Encoding:List-Unsubscribe:"
+	    "List-Unsubscribe-Post",
+	    .doc = "header fields that are signed: From:To:..." },
+	[KW_DKIM_CANONICALIZATION] = { .name = "dkim_canonicalization",
+	    .type = KEYWORD_CHOICE, .choices = canonicalizations,
+	    .initial = "relaxed/relaxed", .argument = "HOW",
+	    .doc = "relaxed or simple, for header/body" },
 
 	[KW_LISTEN] = { .name = "listen",
 	    .flags = KEYWORD_GUARDED | KEYWORD_NO_OPTION,

@@ -103,6 +103,8 @@ inspect(const struct invocation *inv, struct config *c, int sockets,
 		return serve(inv, c);
 	case MODE_LISTEN:
 		return listen_run(inv, c, sockets);
+	case MODE_DKIM_RECORD:
+		return info_dkim(c);
 	default:
 		info_dump(c);
 		return 0;

@@ -52,6 +52,8 @@ render(const struct transport_job *job, const struct smtp_caps *caps,
 		return false;
 	if (wire.warning != NULL)
 		transport_note(r, wire.warning);
+	if (!transport_sign(job->dkim, job->message, &wire, r))
+		return false;
 	mail->size = r->size = wire.size;
 	mail->eightbit = wire.eightbit || job->eightbit;
 	mail->utf8 = wire.utf8 || e->utf8;

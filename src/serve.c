@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "config.h"
+#include "dkim.h"
 #include "identity.h"
 #include "log.h"
 #include "message.h"
@@ -672,6 +673,8 @@ run_on(struct server *s, int in, int out)
 	sandbox_free(&s->box);
 	if (s->filled && s->spill >= 0)
 		close(s->spill);
+	dkim_free(s->dkim);
+	free(s->dkim_account);
 	free(s->hello);
 	free(s->name);
 	return v;

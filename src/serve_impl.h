@@ -35,6 +35,7 @@
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000
 
+struct dkim;
 struct log;
 struct message;
 struct route;
@@ -97,6 +98,9 @@ struct server {
 	struct sandbox box;
 	bool filled;
 	int spill; /* for large messages, opened then; -1: none */
+
+	struct dkim *dkim; /* keys that sign, or NULL */
+	char *dkim_account;
 
 	/* Privileged mode: fetched at the start, before the group is gone. */
 	struct secret_vault vault;

@@ -104,6 +104,23 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	return true;
 }
 
+/* Keys are read once for as long as the account stays the same. */
+static bool
+load_keys(struct server *s, struct failure *f)
+{
+	const char *account = config_account(s->config);
+
+	if (s->chosen ||
+	    (s->dkim_account != NULL && strcmp(s->dkim_account, account) == 0))
+		return true;
+	free(s->dkim_account);
+	s->dkim_account = NULL;
+	if (!deliver_load_keys(s->config, &s->dkim, f))
+		return false;
+	s->dkim_account = mem_strdup(account);
+	return true;
+}
+
 /* The account of this sender; in privileged mode it was chosen at the start,
    as the group that reads secrets is gone. */
 static bool
@@ -113,7 +130,7 @@ choose_account(struct server *s, const char *sender, struct failure *f)
 		return false;
 	if (s->log == NULL)
 		s->log = deliver_open_log(s->config, s->inv);
-	return true;
+	return load_keys(s, f);
 }
 
 static void
@@ -439,6 +456,8 @@ send_to_relay(struct server *s, struct transport_result *r)
 		return;
 	if (wire.warning != NULL)
 		transport_note(r, wire.warning);
+	if (!transport_sign(s->dkim, s->message, &wire, r))
+		return;
 	r->size = s->mail.size = wire.size;
 	if (!fits_relay(caps, wire.size, &r->failure))
 		return;

@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "dkim.h"
 #include "relay.h"
 #include "route.h"
 #include "sandbox.h"
 #include "tls.h"
+
+/* "d=DOMAIN s=SELECTOR" of so many signatures fits. */
+#define SIGNERS_MAX 65536
 
 void
 transport_result_init(struct transport_result *r, size_t count)
@@ -103,6 +107,26 @@ transport_unbound(const struct config *c)
 	if (config_string(c, KW_PASSWORDEVAL) != NULL)
 		return "passwordeval runs a command";
 	return config_flag(c, KW_KEYRING) ? "keyring runs a program" : NULL;
+}
+
+bool
+transport_sign(const struct dkim *dkim, struct message *m,
+    struct message_wire *wire, struct transport_result *r)
+{
+	struct buf signers = BUF_INIT(SIGNERS_MAX);
+	char *note;
+	bool ok;
+
+	if (dkim == NULL)
+		return true;
+	ok = dkim_sign(dkim, m, wire, &signers, &r->failure);
+	if (ok && signers.len > 0) {
+		note = mem_printf("DKIM %s", buf_str(&signers));
+		transport_note(r, note);
+		free(note);
+	}
+	buf_free(&signers);
+	return ok;
 }
 
 bool

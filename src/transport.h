@@ -13,8 +13,10 @@
 #include "outcome.h"
 
 struct config;
+struct dkim;
 struct envelope;
 struct message;
+struct message_wire;
 struct route;
 struct sandbox;
 struct secret_vault;
@@ -24,6 +26,7 @@ struct transport_job {
 	const struct route *route; /* of all recipients; NULL: as configured */
 	const struct envelope *envelope;
 	struct message *message;
+	const struct dkim *dkim; /* keys that sign, or NULL */
 	bool requiretls;
 	bool eightbit;	  /* declare 8BITMIME where it is offered (-B) */
 	bool verbose;	  /* dialogue on stderr */
@@ -60,6 +63,11 @@ void transport_result_free(struct transport_result *r);
 
 /* Adds a warning to the notes. */
 void transport_note(struct transport_result *r, const char *note);
+
+/* Signs a message that is rendered for its next hop; a NULL dkim does not.
+   Failures are the result's. */
+bool transport_sign(const struct dkim *dkim, struct message *m,
+    struct message_wire *wire, struct transport_result *r);
 
 /*
  * Adds to a box what the selected account takes to send once more: ports and
