@@ -30,7 +30,7 @@ struct delivery {
 	struct log *log;
 	char *hint;		   /* what has chosen the account */
 	struct secret_vault vault; /* a secret that is not fetched again */
-	struct dkim *keys; /* that sign, or NULL */
+	struct dkim *keys;	   /* that sign, or NULL */
 	struct sandbox box;
 	bool fell_back; /* to another account */
 	int64_t deadline;
@@ -284,14 +284,15 @@ deliver_take_secret(struct config *c, struct secret_vault *vault,
 }
 
 bool
-deliver_load_keys(const struct config *c, struct dkim **keys, struct failure *f)
+deliver_load_keys(const struct config *c, struct dkim **keys, bool quiet,
+    struct failure *f)
 {
 	const char *line, *end;
 
 	dkim_free(*keys);
 	if (!dkim_load(c, keys, f))
 		return false;
-	line = *keys != NULL ? dkim_warnings(*keys) : "";
+	line = *keys != NULL && !quiet ? dkim_warnings(*keys) : "";
 	for (; (end = strchr(line, '\n')) != NULL; line = end + 1)
 		log_warn("%.*s", (int)(end - line), line);
 	return true;
@@ -312,7 +313,7 @@ use_privilege(struct delivery *d)
 	d->log = deliver_open_log(d->config, d->inv);
 	if (needed)
 		ok = deliver_take_secret(d->config, &d->vault, &d->failure);
-	ok = ok && deliver_load_keys(d->config, &d->keys, &d->failure);
+	ok = ok && deliver_load_keys(d->config, &d->keys, false, &d->failure);
 	return privilege_drop(&d->failure) && ok;
 }
 
@@ -373,7 +374,8 @@ prepare(struct delivery *d, bool stdin_closed)
 	caller_self(&who);
 	if (!caller_may_send(&who, d->config, d->envelope.sender, &d->failure))
 		return false;
-	if (!raised && !deliver_load_keys(d->config, &d->keys, &d->failure))
+	if (!raised &&
+	    !deliver_load_keys(d->config, &d->keys, false, &d->failure))
 		return false;
 	if (needs_secret(d))
 		privilege_hide();
@@ -454,7 +456,7 @@ choose_fallback(struct delivery *d)
 	caller_self(&who);
 	ok = config_select_name(d->config, name, &f) &&
 	    caller_may_send(&who, d->config, d->envelope.sender, &f) &&
-	    deliver_load_keys(d->config, &d->keys, &f);
+	    deliver_load_keys(d->config, &d->keys, false, &f);
 	if (!ok)
 		log_failure(&f);
 	free(name);

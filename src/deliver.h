@@ -70,8 +70,8 @@ void deliver_record(struct log *log, const struct config *c,
     const struct transport_result *r, const char *exit_name);
 
 /* Replaces the keys in *keys (NULL at first) by those of the selected account,
-   and says on stderr what is wrong with them; dkim_free() them. */
-bool deliver_load_keys(const struct config *c, struct dkim **keys,
+   and says on stderr what is wrong with them unless quiet; dkim_free() them. */
+bool deliver_load_keys(const struct config *c, struct dkim **keys, bool quiet,
     struct failure *f);
 
 /*

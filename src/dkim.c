@@ -30,6 +30,12 @@
 #define STRING_MAX 255
 #define WARNINGS_MAX 65536
 
+/* RFC 6376 section 5.4.1, less what mailing lists add; RFC 8058 section 4. */
+static const char headers_signed[] =
+    "From:Reply-To:Subject:Date:Message-ID:To:Cc:In-Reply-To:References:"
+    "MIME-Version:Content-Type:Content-Transfer-Encoding:List-Unsubscribe:"
+    "List-Unsubscribe-Post";
+
 struct signer {
 	char *file;
 	char *domain; /* A-labels; NULL: that of any From */
@@ -130,10 +136,11 @@ load_signer(struct dkim *d, const struct config *c, char *entry,
 static struct dkim *
 new_dkim(const struct config *c)
 {
+	const char *headers = config_string(c, KW_DKIM_HEADERS);
 	int how = config_choice(c, KW_DKIM_CANONICALIZATION);
 	struct dkim *d = mem_alloc(sizeof(*d));
 
-	d->headers = mem_strdup(config_string(c, KW_DKIM_HEADERS));
+	d->headers = mem_strdup(headers != NULL ? headers : headers_signed);
 	d->relaxed_header = how == CANON_RELAXED_RELAXED ||
 	    how == CANON_RELAXED_SIMPLE;
 	d->relaxed_body = how == CANON_RELAXED_RELAXED ||

@@ -147,7 +147,7 @@ info_dkim(const struct config *c)
 	struct failure f = FAILURE_INIT;
 	struct dkim *keys = NULL;
 
-	if (deliver_load_keys(c, &keys, &f) && keys == NULL) {
+	if (deliver_load_keys(c, &keys, false, &f) && keys == NULL) {
 		failure_set(&f, FAIL_CONFIG, "there is no key that signs");
 		failure_hint(&f, "set 'dkim_key'");
 	}

@@ -750,7 +750,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_DKIM_KEY] = { .name = "dkim_key", .check = check_dkim_keys,
 	    .argument = "KEYS", .allowed = "a list of FILE, DOMAIN:FILE or "
 	    "DOMAIN:SELECTOR:FILE, where FILE is " PATHS,
-	    .doc = "private keys that sign: [DOMAIN:[SELECTOR:]]FILE" },
+	    .doc = "keys that sign: [DOMAIN:[SELECTOR:]]FILE ..." },
 	[KW_DKIM_SELECTOR] = { .name = "dkim_selector",
 	    .check = check_selector, .initial = "dkim", .argument = "NAME",
 	    .allowed = "labels with dots between",
@@ -758,10 +758,6 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_DKIM_HEADERS] = { .name = "dkim_headers", .check = check_fields,
 	    .argument = "NAMES",
 	    .allowed = "names of header fields, with colons between",
-	    .initial = "From:Reply-To:Subject:Date:Message-ID:To:Cc:"
-	    "In-Reply-To:References:MIME-Version:Content-Type:"
-	    "Content-Transfer-Encoding:List-Unsubscribe:"
-	    "List-Unsubscribe-Post",
 	    .doc = "header fields that are signed: From:To:..." },
 	[KW_DKIM_CANONICALIZATION] = { .name = "dkim_canonicalization",
 	    .type = KEYWORD_CHOICE, .choices = canonicalizations,

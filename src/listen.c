@@ -18,6 +18,8 @@
 
 #include "buf.h"
 #include "config.h"
+#include "deliver.h"
+#include "dkim.h"
 #include "identity.h"
 #include "listen_impl.h"
 #include "log.h"
@@ -327,6 +329,17 @@ own_name(const struct config *c, struct failure *f)
 
 /* Settings of the listener are those of the account at the start, whatever
    account a message chooses. */
+/* Read again for each client, but not for the first time then. */
+static bool
+check_keys(const struct config *c, struct failure *f)
+{
+	struct dkim *keys = NULL;
+	bool ok = deliver_load_keys(c, &keys, false, f);
+
+	dkim_free(keys);
+	return ok;
+}
+
 static bool
 set_up(struct listener *l, const struct config *c, int inherited,
     struct failure *f)
@@ -340,7 +353,7 @@ set_up(struct listener *l, const struct config *c, int inherited,
 	s->networks = mem_strdup(config_string(c, KW_LISTEN_NETWORKS));
 	s->messages = config_number(c, KW_LISTEN_MESSAGES);
 	s->patience = (int64_t)config_number(c, KW_LISTEN_TIMEOUT) * 1000;
-	if (f->class != FAIL_NONE || !set_up_tls(s, c, f))
+	if (f->class != FAIL_NONE || !set_up_tls(s, c, f) || !check_keys(c, f))
 		return false;
 	warn_if_open(c);
 	if (inherited > 0)

@@ -115,7 +115,8 @@ load_keys(struct server *s, struct failure *f)
 		return true;
 	free(s->dkim_account);
 	s->dkim_account = NULL;
-	if (!deliver_load_keys(s->config, &s->dkim, f))
+	/* A listener has said it once for all. */
+	if (!deliver_load_keys(s->config, &s->dkim, s->client != NULL, f))
 		return false;
 	s->dkim_account = mem_strdup(account);
 	return true;

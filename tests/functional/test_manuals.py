@@ -206,6 +206,7 @@ SAMPLES = {
     "relay_domains": "*.d.example",
     "aliases": "/tmp/aliases", "maildomain": "d.example",
     "allow_senders": "33:*@b.example",
+    "dkim_key": "/tmp/dkim.pem", "dkim_headers": "From:To",
     "listen_cert_file": "/tmp/cert.pem", "listen_key_file": "/tmp/key.pem",
     "logfile": "/tmp/log", "logfile_time_format": "none", "syslog": "off",
 }

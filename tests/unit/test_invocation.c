@@ -26,8 +26,8 @@ static const struct invocation_option options[] = {
 #define OPTIONS (sizeof(options) / sizeof(*options))
 
 static const char *const mode_names[] = { "deliver", "serve", "listen", "list",
-	"run", "aliases", "help", "version", "dump", "pretend", "serverinfo",
-	"rmqs", "configure", "check", "test" };
+	"run", "aliases", "help", "version", "dump", "dkim-record", "pretend",
+	"serverinfo", "rmqs", "configure", "check", "test" };
 
 static void
 add_strings(struct buf *b, const char *key, const char *const *list, size_t n)
@@ -361,6 +361,7 @@ static const struct row words[] = {
 	{ { "onehop", "--help" }, "help", 0, NULL },
 	{ { "onehop", "--version" }, "version", 0, NULL },
 	{ { "onehop", "--dump" }, "dump", 0, NULL },
+	{ { "onehop", "--dkim-record" }, "dkim-record", 0, NULL },
 	{ { "onehop", "--pretend" }, "pretend", 0, NULL },
 	{ { "onehop", "--serverinfo" }, "serverinfo", 0, NULL },
 	{ { "onehop", "--flush" }, "run", 0, NULL },
