@@ -11,6 +11,7 @@ import signal
 import smtplib
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -36,6 +37,11 @@ def sink():
 
 def unfolded(message):
     return message.data.decode().replace("\r\n ", " ").replace("\r\n\t", " ")
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return file.read().split()
 
 
 class Talk:
@@ -394,6 +400,43 @@ def test_hello_comes_first(tmp_path, sink):
         with Talk(listener.place) as client:
             client.reply()
             assert client.say("MAIL FROM:<a@b.example>").startswith("503 ")
+
+
+CONVERSATION = (f"EHLO c.example\r\nMAIL FROM:<{SENDER}>\r\n"
+                f"RCPT TO:<{TO}>\r\nDATA\r\n").encode() + MESSAGE + \
+    b".\r\n" + f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<{TO}>\r\n".encode() + \
+    b"BDAT %d LAST\r\n" % len(MESSAGE) + MESSAGE + b"QUIT\r\n"
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.mark.parametrize("action", ["half-close", "close", "reset"])
+def test_clients_that_break_off(action, tmp_path, sink):
+    """After any byte: what was not sent whole is not handed on, what was
+    answered is, and nothing stays behind."""
+    ends = [CONVERSATION.index(b"\r\n.\r\n") + 5,
+            CONVERSATION.index(b"QUIT\r\n")]
+    near = {end + n for end in ends for n in range(-3, 4)}
+    with Listener(tmp_path, sink.config()) as listener:
+        sent = 0
+        for at in sorted(near | {*range(0, len(CONVERSATION), 13)}):
+            with Talk(listener.place) as talk:
+                talk.send(CONVERSATION[:at])
+                replies = b""
+                if action == "half-close":
+                    talk.socket.shutdown(socket.SHUT_WR)
+                    replies = talk.file.read()
+                elif action == "reset":
+                    talk.socket.setsockopt(socket.SOL_SOCKET,
+                                           socket.SO_LINGER, RESET)
+            wait_for(lambda: not children(listener.process.pid), "its end")
+            whole = sum(at >= end for end in ends)
+            sent += whole
+            assert len(sink.messages) <= sent, at
+            if action == "half-close":
+                assert len(sink.messages) == sent, (at, replies)
+                assert replies.count(b"kept") == whole, (at, replies)
+        send(listener.place)
+    assert not re.search("Sanitizer|runtime error", listener.err)
 
 
 def test_the_parent_does_not_grow(tmp_path, sink):

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from fake.case import DEFAULTS, SETTINGS
 from fake.server import FakeServer
 from lib.listener import Listener
 from lib.network import Network
@@ -173,6 +174,64 @@ def test_each_host_has_a_word(hosts, send, network):
                   "421 busy today", "'mx2.test:25'", "STARTTLS"):
         assert words in r.err, r
     assert tls.messages == []
+
+
+@pytest.fixture
+def fragile(network):
+    """A next hop whose words end where its settings say so."""
+    settings = {**{key: DEFAULTS[key] for key in SETTINGS},
+                "ehlo": ["PIPELINING", "CHUNKING"]}
+    made = network.call(lambda: FakeServer(
+        [("dialogue",)] * 1000, settings, ONE, port=25))
+    yield made
+    made.stop()
+    assert not made.errors
+
+
+@pytest.mark.parametrize("action", ["half-close", "cut", "reset"])
+def test_a_host_that_breaks_off(action, fragile, hosts, send):
+    """After any byte of what it says: another one gets the message only
+    where this one cannot have it, and success is one of them's word."""
+    second = hosts(TWO)
+
+    def run(at):
+        fragile.settings["boundary"] = (at, action) if at else None
+        before = len(second.messages)
+        r = send(["rcpt@order.example"])
+        second.settle()
+        one = fragile.connections[-1]
+        return r, one, len(one.messages), len(second.messages) - before
+
+    r, one, here, there = run(0)
+    assert (r.status, here, there) == (0, 1, 0)
+    given, end = one.given, one.given.index(b"FAKE1\r\n") + len(b"FAKE1\r\n")
+    for at in [*range(1, end - 8, 17), *range(end - 2, end + 3)]:
+        r, _, here, there = run(at)
+        where = f"{given[:at]}: {here}, {there}, {r}"
+        assert here + there <= 1, where
+        assert r.status in (0, 75), where
+        if action != "reset" or at < end:
+            assert (r.status == 0) == (at >= end or there == 1), where
+        if r.status and here:
+            assert "status unknown" in r.err, where
+        # Before its EHLO reply was whole there was no transaction.
+        if at < given.index(b"CHUNKING\r\n"):
+            assert there == 1, where
+
+
+@pytest.mark.parametrize("state, status", [
+    ("CONNECT", 0), ("EHLO", 0), ("MAIL", 75), ("RCPT", 75), ("BDAT", 75)])
+def test_a_host_that_falls_silent(state, status, fragile, hosts, send):
+    """Within a transaction another host is for the next attempt."""
+    second = hosts(TWO)
+    fragile.settings["at"] = {state: ["stall"]}
+    r = send(["rcpt@order.example"],
+             more="reply_timeout 1\ndata_timeout 1\ndeadline 10\n")
+    second.settle()
+    assert r.status == status, r
+    assert len(second.messages) == (status == 0)
+    assert ("status unknown" in r.err) == bool(
+        fragile.connections[0].messages), r
 
 
 def test_a_refusal_for_good_counts_when_it_is_the_only_word(send, network):
