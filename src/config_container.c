@@ -514,18 +514,30 @@ set_relay(struct variables *v)
 
 /* --- all together ------------------------------------------------------------------ */
 
-/* Any value disables, but for those that say the opposite. */
 static void
-read_switch(struct variables *v)
+unset(struct variables *v, enum variable id)
+{
+	free(v->value[id]);
+	v->value[id] = NULL;
+}
+
+/* Any value disables, but for those that say the opposite; a cluster with a
+   service of such a name sets a port of its own. */
+static void
+forget_noise(struct variables *v)
 {
 	static const char *const off[] = { "0", "false", "no", "off" };
+	static const enum variable ports[] = { SES_PORT, SMARTHOST_PORT };
 	size_t i;
 
-	for (i = 0; i < 4 && is_set(v, DISABLE_IPV6); i++)
-		if (text_casecmp(v->value[DISABLE_IPV6], off[i]) == 0) {
-			free(v->value[DISABLE_IPV6]);
-			v->value[DISABLE_IPV6] = NULL;
-		}
+	for (i = 0; i < 4; i++)
+		if (is_set(v, DISABLE_IPV6) &&
+		    text_casecmp(v->value[DISABLE_IPV6], off[i]) == 0)
+			unset(v, DISABLE_IPV6);
+	for (i = 0; i < 2; i++)
+		if (is_set(v, ports[i]) &&
+		    strncmp(v->value[ports[i]], "tcp://", 6) == 0)
+			unset(v, ports[i]);
 }
 
 static bool
@@ -551,7 +563,7 @@ config_read_container(struct config *c, struct failure *f)
 	for (i = 0; ok && i < VARIABLES; i++)
 		ok = config_variable(c, names[i], is_secret(i), &v.value[i],
 		    &v.origin[i], f);
-	read_switch(&v);
+	forget_noise(&v);
 	ok = ok && translate(c, &v);
 	for (i = 0; i < VARIABLES; i++) {
 		mem_free_secret(v.value[i]);

@@ -229,6 +229,8 @@ def network(tmp_path_factory):
             "link set onehop0 up", "link set onehop1 up",
             "address add 10.9.0.1/24 dev onehop0",
             "address add 10.7.0.1/32 dev lo")])
+        space.dns("mx-host=mail.test,mx.mail.test,10",
+                  "host-record=mx.mail.test,10.7.0.1")
         yield space
 
 
@@ -258,9 +260,24 @@ def test_direct_delivery(tmp_path, network):
             listener.places = ["127.0.0.1:2525"]
             client(listener, to="a@mail.test")
             return sink.messages[0].recipients
-    network.dns("mx-host=mail.test,mx.mail.test,10",
-                "host-record=mx.mail.test,10.7.0.1")
     assert network.call(run) == ["a@mail.test"]
+
+
+def test_domains_that_are_relayed(tmp_path, network):
+    """RELAY_DOMAINS from anybody, and nothing else."""
+    def run():
+        with Sink(host="10.7.0.1") as sink, listening(
+                tmp_path, {"SMTPPORTOUT": str(sink.port),
+                           "BIND_IP": "0.0.0.0",
+                           "RELAY_DOMAINS": "mail.test : *.mail.test"},
+                port=2525) as listener:
+            listener.places = ["10.9.0.1:2525"]
+            client(listener, to="a@mail.test", source="10.9.0.1")
+            with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+                client(listener, to="a@other.test", source="10.9.0.1")
+            assert refused.value.recipients["a@other.test"][0] == 550
+            return [m.recipients for m in sink.messages]
+    assert network.call(run) == [["a@mail.test"]]
 
 
 def test_clients_use_starttls(tmp_path, pki, port):

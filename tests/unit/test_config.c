@@ -1539,6 +1539,8 @@ static const struct {
 	{ "SES_REGION=eu-west-1\nSES_PORT=587\nSMARTHOST_PORT=587",
 	    "host=mx port=25" },
 	{ "SMARTHOST_ADDRESS=h.example", "host=h.example port=25 MODE=may" },
+	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_PORT=tcp://10.0.0.1:25",
+	    "host=h.example port=25" },
 	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_PORT=587",
 	    "host=h.example port=587 MODE=starttls VERIFY=yes user=" },
 	{ "SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\n"
