@@ -112,22 +112,26 @@ reap(struct listener *l)
 			}
 }
 
-/* Until something happens, or for ms milliseconds (-1: any time). */
+/*
+ * Until something happens, or for ms milliseconds (-1: any time).  A signal
+ * does not interrupt ppoll(2) as long as there is a client to accept: it gets
+ * its turn behind it.
+ */
 static void
 wait_for(struct listener *l, bool clients, int64_t ms)
 {
 	struct timespec t = { (time_t)(ms / 1000),
 		(long)(ms % 1000 * 1000000) };
-	sigset_t none;
+	sigset_t none, all;
+	size_t i;
 
 	sigemptyset(&none);
 	if (ppoll(l->sockets.list, clients ? l->sockets.count : 0,
-		ms < 0 ? NULL : &t, &none) < 0) {
-		size_t i;
-
+		ms < 0 ? NULL : &t, &none) < 0)
 		for (i = 0; i < l->sockets.count; i++)
 			l->sockets.list[i].revents = 0;
-	}
+	sigprocmask(SIG_SETMASK, &none, &all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	reap(l);
 }
 

@@ -15,6 +15,11 @@
 #include "outcome.h"
 
 #define SEPARATORS " \t,"
+/* How often, and how long apart in milliseconds, a place that is taken is
+   tried: a listener that was killed may have a session that has not yet
+   closed it. */
+#define TRIES 10
+#define TRY_AGAIN 100
 
 union any_address {
 	struct sockaddr sa;
@@ -47,6 +52,24 @@ add_socket(struct listen_sockets *s, int fd)
 	s->list[s->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
 }
 
+static bool
+take_place(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	bool bound = false;
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		bound = bound || bind(fd, sa, len) == 0;
+		if (bound && listen(fd, SOMAXCONN) == 0)
+			return true;
+		if (errno != EADDRINUSE)
+			return false;
+		poll(NULL, 0, TRY_AGAIN);
+	}
+	errno = EADDRINUSE;
+	return false;
+}
+
 /* 0, or an error number. */
 static int
 open_one(struct listen_sockets *s, int family, const char *literal,
@@ -66,7 +89,7 @@ open_one(struct listen_sockets *s, int family, const char *literal,
 	if ((family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) !=
 		    0) ||
-	    bind(fd, &a.sa, len) != 0 || listen(fd, SOMAXCONN) != 0) {
+	    !take_place(fd, &a.sa, len)) {
 		error = errno;
 		close(fd);
 		return error;

@@ -674,6 +674,29 @@ def test_a_signal_to_all_of_its_processes(tmp_path, gated):
         assert listener.wait() == 0
 
 
+def test_clients_that_keep_coming_do_not_keep_it(tmp_path, sink):
+    """There is always one more to accept when the signal comes."""
+    over = threading.Event()
+
+    def knock():
+        while not over.is_set():
+            with contextlib.suppress(OSError), Talk(listener.place):
+                pass
+
+    with Listener(tmp_path, sink.config("listen_per_client 2")) as listener:
+        clients = [threading.Thread(target=knock) for _ in range(8)]
+        for one in clients:
+            one.start()
+        try:
+            wait_for(lambda: "turned away" in listener.err, "a crowd")
+            listener.signal()
+            assert listener.process.wait(10) == 0
+        finally:
+            over.set()
+            for one in clients:
+                one.join(20)
+
+
 def test_sessions_do_not_outlive_it(tmp_path, gated):
     """Killed, it leaves a session that has a message, and no other."""
     with Listener(tmp_path, gated.config()) as listener, \
