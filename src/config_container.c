@@ -550,7 +550,9 @@ translate(struct config *c, struct variables *v)
 	    set_as_is(v, KW_LISTEN_KEY_FILE, KEY_PATH) &&
 	    set_as_is(v, KW_LISTEN_CERT_FILE, CERTIFICATE_PATH) &&
 	    set_list(v, KW_LOCAL_DOMAINS, OTHER_HOSTNAMES) &&
-	    set_list(v, KW_RELAY_DOMAINS, RELAY_DOMAINS) && set_relay(v);
+	    set_list(v, KW_RELAY_DOMAINS, RELAY_DOMAINS) &&
+	    set_as_is(v, KW_DKIM_KEY, DKIM_KEY_PATH) &&
+	    set_as_is(v, KW_DKIM_SELECTOR, DKIM_SELECTOR) && set_relay(v);
 }
 
 bool

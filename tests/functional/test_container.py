@@ -2,12 +2,16 @@
 listener: what a compose file says is what happens."""
 
 import json
+import re
 import smtplib
 import socket
 import ssl
 import subprocess
 
+import dkim
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lib.listener import Listener
 from lib.network import Network
@@ -311,6 +315,34 @@ def test_names_that_are_ours(tmp_path, port):
     assert [m.recipients for m in sink.messages] == [["admin@example.net"]]
     [path] = mail.glob("*.eml")
     assert b"somebody@local.test" in path.read_bytes()
+
+
+@pytest.mark.parametrize("selector", [None, "s1"])
+def test_messages_are_signed(selector, tmp_path, port, onehop):
+    """DKIM_KEY_PATH signs for the domain of the sender; the verifier is
+    dkimpy, and what it knows is what --dkim-record printed."""
+    key = tmp_path / "key.pem"
+    key.touch(0o600)
+    key.write_bytes(rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption()))
+    env = {"DKIM_KEY_PATH": str(key), "SMARTHOST_ADDRESS": "127.0.0.1"}
+    if selector:
+        env["DKIM_SELECTOR"] = selector
+    record = onehop.run([FLAG, "--dkim-record"], env={**BASE, **env})
+    assert (record.status, record.err) == (0, "")
+    published = "".join(re.findall(r'"([^"]*)"', record.out)).encode()
+    with Sink() as sink:
+        env["SMARTHOST_PORT"] = str(sink.port)
+        with listening(tmp_path, env, port=port) as listener:
+            client(listener)
+    asked = []
+
+    def txt(name, timeout=5):
+        asked.append(name.decode().rstrip("."))
+        return published
+    assert dkim.verify(sink.messages[0].data, dnsfunc=txt)
+    assert asked == [f"{selector or 'dkim'}._domainkey.example.org"]
 
 
 def test_contradictions_start_nothing(onehop):
