@@ -2,6 +2,7 @@
 opendkim. What they know of the keys is what --dkim-record printed."""
 
 import re
+import smtplib
 import socket
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lib import plain
+from lib.listener import Listener
 from lib.sink import EXTENSIONS, Sink
 
 PLAIN = tuple(e for e in EXTENSIONS if e not in ("8BITMIME", "SMTPUTF8"))
@@ -278,6 +280,24 @@ def test_server_on_standard_input(onehop, sink, both):
     for message in sink.messages:
         assert b"Received: " in message.data
         verifies(onehop, message.data, config)
+
+
+def test_listener(sink, both, keys, onehop, tmp_path):
+    """What is wrong with a key is said at the start, and once."""
+    weak = f" example.com:{keys['weak']}"
+    with Listener(tmp_path, sink.config(both + weak)) as listener:
+        for _ in range(2):
+            with smtplib.SMTP(*listener.place) as client:
+                client.sendmail("ann@example.org", ["bob@example.net"],
+                                MESSAGES["small"].replace(b"\n", b"\r\n"))
+    assert len(sink.messages) == 2
+    for message in sink.messages:
+        verifies(onehop, message.data, sink.config(both))
+    assert listener.err.count("1024 bits") == 1
+    for key in (keys["ecdsa"], tmp_path / "none"):
+        r = onehop.run(["--listen=127.0.0.1:0"],
+                       config=sink.config(f"dkim_key {key}"))
+        assert r.status == 78 and str(key) in r.err
 
 
 # --- which key ---------------------------------------------------------------

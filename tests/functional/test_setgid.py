@@ -351,6 +351,24 @@ def memory_of(pid):
                     pass
 
 
+def test_dkim_keys_are_read_with_the_group(place, relay):
+    pem = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"],
+                         check=True, capture_output=True, text=True).stdout
+    key = place.write("dkim.pem", pem)
+    configure(place, relay, f"dkim_key example.org:s:{key}")
+    result = clean(place.run(["a@example.net"], MESSAGE))
+    assert (result.status, result.err) == (0, ""), result
+    assert b" d=example.org;\r\n s=s;" in relay.wait_for_message().data
+    for argv in (["--dkim-record"], [f"--dkim-key={key}", "a@example.net"],
+                 ["--dkim-selector=x", "a@example.net"]):
+        result = clean(place.run(argv, MESSAGE))
+        assert result.status == 77 and result.out == "", result
+        assert pem.splitlines()[1] not in result.err
+    result = clean(place.run(["--check"]))
+    assert "ok dkim: keys are not read with raised privilege" in result.out
+    assert len(relay.messages) == 1
+
+
 @pytest.mark.parametrize("where", ["secrets file", "password keyword"])
 def test_158_no_password_in_memory_while_sending(where, place, relay):
     configure(place, relay)
