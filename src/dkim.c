@@ -85,6 +85,26 @@ warn(struct dkim *d, const char *origin, const char *what, const char *hint)
 	buf_addf(&d->warnings, "%s: dkim_key: %s (%s)\n", origin, what, hint);
 }
 
+/* RFC 6376 section 3.6.2.2: there must be one record. */
+static void
+check_name(struct dkim *d, const char *origin, const struct signer *s)
+{
+	const struct signer *other;
+	char *words;
+
+	for (other = d->signers; other < s; other++) {
+		if (text_casecmp(other->selector, s->selector) != 0 ||
+		    (other->domain == NULL) != (s->domain == NULL) ||
+		    (s->domain != NULL &&
+			text_casecmp(other->domain, s->domain) != 0))
+			continue;
+		words = mem_printf("'%s' has the selector of '%s'", s->file,
+		    other->file);
+		warn(d, origin, words, "use DOMAIN:SELECTOR:FILE");
+		free(words);
+	}
+}
+
 /* What is no reason to leave a message unsigned. */
 static void
 check_signer(struct dkim *d, const struct config *c, const struct signer *s)
@@ -99,6 +119,7 @@ check_signer(struct dkim *d, const struct config *c, const struct signer *s)
 	    !secret_file_safe(s->file, &st, true, &f))
 		warn(d, origin, buf_str(&f.text), buf_str(&f.hint));
 	failure_free(&f);
+	check_name(d, origin, s);
 	if (strcmp(dkim_key_type(s->key), "rsa") != 0 ||
 	    bits >= RSA_BITS_WANTED)
 		return;
@@ -251,8 +272,12 @@ dkim_records(const struct dkim *d, struct buf *out)
 
 /* --- who signs ------------------------------------------------------------ */
 
+/* What a domain in DNS consists of. */
+#define DOMAIN_BYTES \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 /* The domain of the first address of the From field; free() it.  NULL when it
-   has none that DNS knows. */
+   has none that DNS can know. */
 static char *
 from_domain(const struct message *m)
 {
@@ -269,7 +294,8 @@ from_domain(const struct message *m)
 	    list.n > 0)
 		spec = address_to_ascii(list.v[0].spec, &ignored);
 	domain = spec != NULL ? address_domain(spec) : NULL;
-	if (domain != NULL && domain[0] != '[' && domain[0] != '\0')
+	if (domain != NULL && domain[0] != '\0' &&
+	    domain[strspn(domain, DOMAIN_BYTES)] == '\0')
 		result = mem_strdup(domain);
 	free(spec);
 	free(value);

@@ -442,24 +442,29 @@ check_networks(const char *value)
 	return check_words(value, is_network);
 }
 
-/* RFC 6376 section 3.1: labels, with the '_' that some have. */
+/* RFC 6376 section 3.1: labels, with the '_' that some have; U-labels if
+   utf8 is set. */
 static bool
-is_selector(const char *word, size_t len)
+is_labels(const char *word, size_t len, bool utf8)
 {
+	unsigned char c;
 	size_t i;
 
-	for (i = 0; i < len; i++)
-		if (!text_is_alnum((unsigned char)word[i]) &&
-		    (word[i] != '.' || i == 0 || word[i - 1] == '.') &&
-		    (strchr("-_", word[i]) == NULL || word[i] == '\0'))
+	for (i = 0; i < len; i++) {
+		c = (unsigned char)word[i];
+		if (!text_is_alnum(c) && c != '-' && c != '_' &&
+		    (c != '.' || i == 0 || word[i - 1] == '.') &&
+		    (c < 0x80 || !utf8))
 			return false;
+	}
 	return len > 0 && len <= DOMAIN_MAX && word[len - 1] != '.';
 }
 
 static char *
 check_selector(const char *value)
 {
-	return is_selector(value, strlen(value)) ? mem_strdup(value) : NULL;
+	return is_labels(value, strlen(value), false) ? mem_strdup(value) :
+							NULL;
 }
 
 /* [DOMAIN:[SELECTOR:]]FILE, where FILE begins at the first slash or "~/". */
@@ -480,9 +485,8 @@ is_dkim_key(const char *word, size_t len)
 		return false;
 	colon = memchr(word, ':', prefix);
 	domain = colon != NULL ? (size_t)(colon - word) : prefix;
-	return domain > 0 && domain <= DOMAIN_MAX &&
-	    memchr(word, '@', domain) == NULL &&
-	    (colon == NULL || is_selector(colon + 1, prefix - domain - 1));
+	return is_labels(word, domain, true) &&
+	    (colon == NULL || is_labels(colon + 1, prefix - domain - 1, false));
 }
 
 static char *

@@ -465,6 +465,7 @@ signers_by_domain(void **state)
 		{ "a@b\xc3\xbc.example", "d=xn--b-eha.example s=dkim" },
 		{ "a@example.net, b@example.org", "d=example.net s=dkim" },
 		{ "nobody", "" },
+		{ "a@b=c", "" },
 		{ "a@[127.0.0.1]", "" },
 		{ "<<", "" },
 	};
@@ -526,7 +527,7 @@ warnings_about_keys(void **state)
 {
 	char *fine = write_key("fine", ed25519, 0640);
 	char *open = write_key("open", ed25519, 0644);
-	char *weak = write_key("weak", rsa1024, 0600);
+	char *weak = write_key("weak", rsa1024, 0600), *keys;
 	struct dkim *d;
 
 	(void)state;
@@ -541,6 +542,14 @@ warnings_about_keys(void **state)
 	assert_non_null(strstr(dkim_warnings(d), weak));
 	assert_non_null(strstr(dkim_warnings(d), "1024"));
 	dkim_free(d);
+	keys = mem_printf("b:c:%s %s a:%s a:b:%s A:DKIM:%s", fine, fine, fine,
+	    fine, fine);
+	d = load(keys, "From", "relaxed/relaxed");
+	assert_non_null(strstr(dkim_warnings(d), "has the selector of"));
+	assert_ptr_equal(strchr(dkim_warnings(d), '\n'),
+	    strrchr(dkim_warnings(d), '\n'));
+	dkim_free(d);
+	free(keys);
 	free(fine);
 	free(open);
 	free(weak);

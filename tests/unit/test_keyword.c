@@ -106,6 +106,8 @@ static const struct {
 	{ KW_DKIM_KEY, "example.org::/k", NULL },
 	{ KW_DKIM_KEY, "a:b:c:/k", NULL },
 	{ KW_DKIM_KEY, "a@b:/k", NULL },
+	{ KW_DKIM_KEY, "a;b:/k", NULL },
+	{ KW_DKIM_KEY, "a:b\xc3\xbc:/k", NULL },
 	{ KW_DKIM_SELECTOR, "a.B-1_2", "a.B-1_2" },
 	{ KW_DKIM_SELECTOR, ".a", NULL },
 	{ KW_DKIM_SELECTOR, "a.", NULL },
