@@ -11,6 +11,7 @@
 #include "hint.h"
 #include "invocation.h"
 #include "privilege.h"
+#include "route.h"
 #include "sasl.h"
 #include "smtp.h"
 #include "stream.h"
@@ -43,10 +44,11 @@ copy_lines(struct buf *to, const struct buf *from)
 static void
 report_connect(struct check *k)
 {
-	char *name = relay_name(k->config);
+	char *name = k->relay != NULL ? relay_peer_name(k->relay) :
+					relay_name(k->config);
 	struct check_step s;
 
-	if (!k->connected) {
+	if (!k->connected && (k->relay != NULL || k->route == NULL)) {
 		check_begin(&s, "connect");
 		check_text(&s, "%s", name);
 		if (k->relay != NULL &&
@@ -84,7 +86,7 @@ static void
 report_tls(struct check *k)
 {
 	const struct tls_info *info = relay_tls(k->relay);
-	bool implicit = config_tls(k->config) == TLS_IMPLICIT;
+	int mode = k->route != NULL ? k->hop.tls : config_tls(k->config);
 	struct check_step s;
 
 	check_begin(&s, "tls");
@@ -98,8 +100,8 @@ report_tls(struct check *k)
 			check_warn(&s, "messages can be read on the way");
 	} else {
 		check_text(&s, "%s by %s, %s, %s", info->version,
-		    implicit ? "implicit TLS" : "STARTTLS", info->cipher,
-		    info->verified ? "verified" : "not verified");
+		    mode == TLS_IMPLICIT ? "implicit TLS" : "STARTTLS",
+		    info->cipher, info->verified ? "verified" : "not verified");
 		if (info->verified && info->trust != NULL)
 			check_text(&s, " with %s", info->trust);
 		report_certificates(&s, info);
@@ -167,7 +169,7 @@ open_relay(struct check *k)
 	p->phase = &k->phase;
 	if (limit > 0)
 		p->deadline = stream_now() + (int64_t)limit * 1000;
-	k->relay = relay_open(p, &k->failure);
+	k->relay = relay_open_route(p, k->route, &k->hop, &k->failure);
 	if (k->relay == NULL) {
 		report_failure(k);
 		return false;
@@ -190,7 +192,9 @@ log_in(struct check *k)
 	if (k->params.no_auth)
 		return true;
 	check_begin(&s, "auth");
-	if (config_mechanisms(k->config, &named) == 0) {
+	if (k->route != NULL) {
+		check_text(&s, "none: there is nobody to log in to");
+	} else if (config_mechanisms(k->config, &named) == 0) {
 		check_text(&s, "none: no user is configured");
 		if (caps->auth_words.len > 0)
 			check_detail(&s, "offered: %s",
@@ -277,18 +281,31 @@ name_recipients(struct check *k, char **list)
 	}
 }
 
+/* What the address stands for; NULL when it stands for nothing. */
+static char **
+map_address(struct check *k)
+{
+	char **list = envelope_map(k->inv, k->config, k->inv->mode_argument,
+	    &k->failure);
+	struct check_step s;
+
+	if (list == NULL) {
+		check_begin(&s, "addresses");
+		check_fail(&s, &k->failure);
+		check_end(&k->report, &s);
+	}
+	return list;
+}
+
 /* MAIL and RCPT as a message would have them, and RSET. */
 static void
-check_address(struct check *k, const char *address)
+name_all(struct check *k, char **list)
 {
 	struct envelope e;
 	struct check_step s;
-	char **list = NULL;
 
 	memset(&e, 0, sizeof(e));
-	if (envelope_set_sender(&e, k->inv, k->config, &k->failure))
-		list = envelope_map(k->inv, k->config, address, &k->failure);
-	if (list == NULL) {
+	if (!envelope_set_sender(&e, k->inv, k->config, &k->failure)) {
 		check_begin(&s, "addresses");
 		check_fail(&s, &k->failure);
 		check_end(&k->report, &s);
@@ -296,27 +313,51 @@ check_address(struct check *k, const char *address)
 		if (name_sender(k, &e))
 			name_recipients(k, list);
 		command(k, "rset", "RSET");
-		envelope_free_map(list);
 	}
 	envelope_free(&e);
+}
+
+void
+check_dialogue(struct check *k, char **list)
+{
+	char **own = NULL;
+
+	if (open_relay(k) && log_in(k)) {
+		if (list == NULL && k->inv->mode_argument != NULL)
+			list = own = map_address(k);
+		if (list != NULL)
+			name_all(k, list);
+		command(k, "noop", "NOOP");
+		command(k, "quit", "QUIT");
+	}
+	envelope_free_map(own);
+	relay_close(k->relay);
+	k->relay = NULL;
 }
 
 /* --- the order of things -------------------------------------------------- */
 
 static void
-check_relay(struct check *k)
+check_destination(struct check *k)
 {
-	if (!check_secret(k))
-		return;
-	check_keys(k);
-	if (!check_addresses(k))
-		return;
-	if (!open_relay(k) || !log_in(k))
-		return;
-	if (k->inv->mode_argument != NULL)
-		check_address(k, k->inv->mode_argument);
-	command(k, "noop", "NOOP");
-	command(k, "quit", "QUIT");
+	char **list;
+
+	if (config_choice(k->config, KW_BACKEND) == BACKEND_FILES) {
+		check_files(k);
+	} else if (k->inv->mode_argument != NULL && route_depends(k->config)) {
+		check_keys(k);
+		list = map_address(k);
+		if (list != NULL)
+			check_routes(k, list);
+		envelope_free_map(list);
+	} else if (config_is_mx(k->config)) {
+		check_keys(k);
+		check_resolver(k);
+	} else if (check_secret(k)) {
+		check_keys(k);
+		if (check_addresses(k))
+			check_dialogue(k, NULL);
+	}
 }
 
 int
@@ -328,14 +369,8 @@ check(const struct invocation *inv, const struct config_request *request)
 	k.inv = inv;
 	failure_init(&k.failure);
 	check_report_init(&k.report, inv->json);
-	if (check_configuration(&k, request)) {
-		if (config_choice(k.config, KW_BACKEND) == BACKEND_FILES)
-			check_files(&k);
-		else
-			check_relay(&k);
-	}
-	relay_close(k.relay);
-	k.relay = NULL;
+	if (check_configuration(&k, request))
+		check_destination(&k);
 	if (inv->mode == MODE_TEST && k.report.class == FAIL_NONE)
 		check_send(&k, inv->mode_argument);
 	secret_vault_free(&k.vault);

@@ -78,7 +78,8 @@ describe_relay(const struct check *k, struct check_step *s)
 	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
 		check_text(s, "files in %s", config_string(c, KW_FILES_PATH));
 	else
-		check_text(s, "relay %s (%s), tls %s%s", name,
+		check_text(s, "%s %s (%s), tls %s%s",
+		    config_is_mx(c) ? "direct delivery," : "relay", name,
 		    config_origin(c, KW_HOST), modes[config_tls(c)],
 		    config_tls(c) == TLS_NONE ? "" :
 			config_tls_verify(c)  ? ", verified" :
@@ -99,7 +100,8 @@ set_host(struct check *k)
 	const char *host = config_string(k->config, KW_HOST), *why;
 
 	if (config_choice(k->config, KW_BACKEND) == BACKEND_FILES ||
-	    config_string(k->config, KW_SOCKET) != NULL)
+	    config_string(k->config, KW_SOCKET) != NULL ||
+	    config_is_mx(k->config))
 		return true;
 	k->host = net_is_literal(host) ? mem_strdup(host) :
 					 idn_to_ascii(host, &why);

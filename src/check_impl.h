@@ -1,7 +1,7 @@
 /*
  * The inside of check: check.c (the order of things), check_config.c (what is
  * known before anything is connected), check_ports.c (addresses and ports),
- * check_send.c (--test).
+ * check_route.c (where the recipient decides), check_send.c (--test).
  */
 #ifndef CHECK_IMPL_H
 #define CHECK_IMPL_H
@@ -14,6 +14,7 @@
 struct config_request;
 struct dkim;
 struct invocation;
+struct route;
 
 struct check {
 	const struct invocation *inv;
@@ -23,9 +24,11 @@ struct check {
 	struct dkim *keys; /* that sign, or NULL */
 	struct relay_params params;
 	enum relay_phase phase;
-	bool connected; /* step "connect" is done */
+	bool connected;		   /* step "connect" is done */
+	const struct route *route; /* NULL: as configured */
+	struct relay_hop hop;
 	struct relay *relay;
-	char *host; /* A-labels; NULL for a Unix socket */
+	char *host; /* A-labels; NULL for a Unix socket and MX hosts */
 	struct failure failure;
 };
 
@@ -40,6 +43,13 @@ bool check_is_direct(const struct check *k);
 bool check_addresses(struct check *k);
 /* What the host's usual ports speak, when the configured one does not do. */
 void check_ports(struct check *k);
+
+/* Connects, logs in, and asks about the recipients of the list, if any. */
+void check_dialogue(struct check *k, char **list);
+
+/* Each destination of these recipients; or, without any, the resolver. */
+void check_routes(struct check *k, char **list);
+void check_resolver(struct check *k);
 
 /* Two messages to the address; the relay's final replies. */
 void check_send(struct check *k, const char *address);

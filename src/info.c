@@ -134,6 +134,12 @@ finish(struct failure *f)
 static bool
 has_relay(const struct config *c, struct failure *f)
 {
+	if (config_is_mx(c)) {
+		failure_set(f, FAIL_USAGE,
+		    "with 'host mx' there is no one server to ask");
+		failure_hint(f, "name one with --host, or --check=ADDRESS");
+		return false;
+	}
 	if (config_choice(c, KW_BACKEND) == BACKEND_RELAY)
 		return true;
 	return failure_set(f, FAIL_USAGE,

@@ -4,21 +4,29 @@ hops at port 25."""
 import contextlib
 import re
 import smtplib
+import socket
 import subprocess
+import threading
 
 import pytest
 
+from conftest import needs_root
 from fake.case import DEFAULTS, SETTINGS
 from fake.server import FakeServer
+from lib.exim import Exim
 from lib.listener import Listener
 from lib.network import Network
+from lib.node_smtp import SmtpServer
+from lib.postfix import Postfix
 from lib.sink import Sink
+from test_check import Report
 from test_serve import Client
 
 MESSAGE = (b"From: sender@client.example\nTo: you@example.org\n"
            b"Date: Sat, 1 Nov 2025 10:00:00 +0000\n"
            b"Message-ID: <1@client.example>\nSubject: x\n\nhello\n.dot\n")
 WIRE = MESSAGE.replace(b"\n", b"\r\n")
+BODY = WIRE.replace(b"\r\n.dot", b"\r\n..dot") + b".\r\n"
 MX = ("host mx\nfrom sender@client.example\ndomain client.example\n"
       "tls_trust_file none\nconnect_timeout 5\n")
 
@@ -46,6 +54,9 @@ ZONE = [
     "mx-host=second.example,mx3.test,30",
     f"host-record=client.example,{THREE}",
     "cname=other.example,one.example",
+    "host-record=postfix.test,127.0.3.1", "mx-host=example.net,postfix.test",
+    "host-record=exim.test,127.0.3.2", "mx-host=exim.example,exim.test",
+    "host-record=node.test,127.0.3.3", "mx-host=node.example,node.test",
     # Nobody answers there.
     "server=/silent.invalid/127.0.0.9#53",
 ]
@@ -432,10 +443,117 @@ def test_local_names_go_into_files(hosts, send, tmp_path):
     assert len(sink.messages) == 2
 
 
+# --- servers that we did not write --------------------------------------------
+
+REAL = ("example.net", "exim.example", "node.example")
+
+
+class Front:
+    """Port 25 of an address, for a server that listens elsewhere."""
+
+    def __init__(self, network, address, port):
+        self.port = port
+        self.listener = network.call(
+            lambda: socket.create_server((address, 25)))
+        self.network = network
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.threads[0].start()
+
+    def _accept(self):
+        self.network.enter()
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.port))
+            for source, to in ((client, server), (server, client)):
+                thread = threading.Thread(target=self._copy, daemon=True,
+                                          args=(source, to))
+                thread.start()
+                self.threads.append(thread)
+
+    @staticmethod
+    def _copy(source, to):
+        try:
+            while data := source.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def real_hosts(network, pki, area, dovecot):
+    """Postfix, Exim and smtp-server, at port 25 of addresses of theirs."""
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        def start(make):
+            server = network.call(lambda: make().__enter__())
+            stack.callback(server.stop)
+            return server
+
+        servers = [start(lambda: Postfix(pki, area / "mx-postfix",
+                                         dovecot.sasl, 9)),
+                   start(lambda: Exim(pki, area / "mx-exim")),
+                   start(lambda: SmtpServer(pki, area / "mx-smtp-server"))]
+        for server, n in zip(servers, (1, 2, 3)):
+            mode = "plain" if server.name == "postfix" else "starttls"
+            front = Front(network, f"127.0.3.{n}", server.ports[mode])
+            stack.callback(front.close)
+        yield servers
+
+
+def test_real_hosts(real_hosts, network, onehop, unique, tmp_path):
+    """Each of the three has it, with TLS where it is offered; what one of
+    them refuses is refused."""
+    log = tmp_path / "log"
+    config = MX + f"logfile {log}\n"
+    r = network.call(lambda: onehop.run(
+        [f"{unique}@{d}" for d in REAL], stdin=MESSAGE, config=config))
+    assert r.status == 0, r
+    for server, domain in zip(real_hosts, REAL):
+        message = server.take(f"{unique}@{domain}")
+        data = message.without_trace()
+        assert data in (MESSAGE, WIRE), server.name
+        assert message.sender in (b"sender@client.example",
+                                  "sender@client.example"), server.name
+    assert [re.search("host=(\\S+) .* tls=(\\S+)", line).groups()
+            for line in log.read_text().splitlines()] == [
+                ("postfix.test", "off"), ("exim.test", "on"),
+                ("node.test", "on")]
+    r = network.call(lambda: onehop.run(
+        [f"{unique}@example.net", "refused@exim.example",
+         "later@exim.example"], stdin=MESSAGE, config=config))
+    assert r.status == 67
+    for words in ("recipient 'refused@exim.example' refused: server said: "
+                  "550", "recipient 'later@exim.example' put off: server "
+                  "said: 451"):
+        assert words in r.err, r
+    assert real_hosts[0].take(f"{unique}@example.net")
+
+
+def test_a_session_to_real_hosts(real_hosts, session, unique):
+    """The connection to each is used again."""
+    client = session()
+    for domain in REAL:
+        for n in range(2):
+            client.begin(f"{unique}{n}@{domain}")
+            assert client.data(BODY)[0] == 250
+    assert client.quit().status == 0
+    for server, domain in zip(real_hosts, REAL):
+        for n in range(2):
+            message = server.take(f"{unique}{n}@{domain}")
+            assert message.without_trace() in (MESSAGE, WIRE)
+
+
 # --- sessions -----------------------------------------------------------------
-
-BODY = WIRE.replace(b"\r\n.dot", b"\r\n..dot") + b".\r\n"
-
 
 @pytest.fixture
 def session(network, onehop):
@@ -636,3 +754,90 @@ def test_an_mx_of_ours_by_its_address(hosts, network, tmp_path):
         network.call(lambda: subprocess.run(
             ["ip", "addr", "del", TWO, "dev", "lo"], check=False))
     assert [m.recipients for m in first.messages] == [["x@second.example"]]
+
+
+# --- --check and its like -----------------------------------------------------
+
+@pytest.fixture
+def check(network, onehop):
+    """Runs --check or --test in the other network."""
+    def run(*argv, config=MX, more=""):
+        return network.call(lambda: Report(
+            onehop.run(argv, config=config + more)))
+
+    return run
+
+
+def test_check_without_an_address_asks_the_resolver(check):
+    report = check("--check", more="default_domain nowhere.example\n")
+    assert report.status == 0
+    assert report.names == ["configuration", "resolve"]
+    assert "direct delivery" in report.step("configuration")
+    assert "the resolver answers" in report.step("resolve")
+    report = check("--check", more="default_domain refused.invalid\n")
+    assert (report.status, report.failed) == (75, ["resolve"])
+
+
+def test_check_an_address(hosts, check):
+    one = hosts(ONE)
+    hosts(TWO)
+    report = check("--check=a@order.example")
+    assert report.status == 0, report.result.out
+    assert report.names == [
+        "configuration", "route", "connect", "tls", "greeting", "ehlo",
+        "auth", "mail", "rcpt", "rset", "noop", "quit"]
+    assert "5 gone.test, 10 mx1.test, 20 mx2.test" in report.step("route")
+    assert "mx1.test:25 at 127.0.1.1" in report.step("connect")
+    assert one.messages == []
+    report = check("--check=a@null.example")
+    assert (report.status, report.failed) == (67, ["route"])
+    report = check("--check=a@three.example")
+    assert (report.status, report.failed) == (75, ["connect"])
+    assert "mx3.test" in report.step("connect")
+
+
+def test_send_a_test_message(hosts, check):
+    one = hosts(ONE)
+    report = check("--test=a@one.example")
+    assert report.status == 0, report.result.out
+    assert "mx1.test:25: server said: 250" in report.step("message")
+    assert [m.recipients for m in one.messages] == [["a@one.example"]]
+
+
+def test_check_where_some_are_elsewhere(hosts, check, tmp_path):
+    hosts(ONE)
+    relay = hosts("127.0.2.1", port=2525, auth={"PLAIN": ("alice", "secret")})
+    aliases = tmp_path / "aliases"
+    aliases.write_text("all: a@one.example, b@second.example, "
+                       "c@local.example\n")
+    aliases.chmod(0o644)
+    report = check("--check=all", config=RELAY, more=f"aliases {aliases}\n"
+                   f"local_domains local.example\nfiles_path {tmp_path}\n")
+    assert report.status == 0, report.result.out
+    assert [name for name in report.names if name in
+            ("route", "files", "auth", "rcpt")] == [
+                "route", "files", "route", "auth", "rcpt", "route", "auth",
+                "rcpt"]
+    assert relay.sessions[0].user == "alice" and relay.messages == []
+
+
+@pytest.mark.parametrize("option", ["--serverinfo", "--rmqs=a.example"])
+def test_there_is_no_one_server(send, option):
+    r = send([option])
+    assert r.status == 64 and "host mx" in r.err and "--host" in r.err
+
+
+@pytest.mark.parametrize("line,words", [
+    ("user alice", "there is nobody to log in to"),
+    ("auth plain", "there is nobody to log in to"),
+    ("protocol lmtp\nport 24", "needs 'protocol smtp'")])
+def test_what_does_not_go_with_mx(onehop, line, words):
+    r = onehop.run(["a@one.example"], stdin=MESSAGE, config=f"{MX}{line}\n")
+    assert r.status == 78 and words in r.err, r
+
+
+def test_what_is_shown(onehop):
+    r = onehop.run(["--pretend", "a@one.example"], stdin=MESSAGE, config=MX)
+    assert r.status == 0
+    assert "\nhost mx\n" in r.out and "# recipient: a@one.example" in r.out
+    assert "\nport 25\n" in r.out
