@@ -334,7 +334,7 @@ new_hash(struct failure *f)
 
 	if (error == 0)
 		return hash;
-	failure_set(f, FAIL_SOFTWARE, "DKIM: no SHA-256: %s",
+	failure_set(f, FAIL_TEMP, "DKIM: no SHA-256: %s",
 	    gnutls_strerror(error));
 	return NULL;
 }
@@ -506,7 +506,7 @@ sign(struct signing *g, const struct signer *s, struct failure *f)
 	write_field(g, s, domain, &fold);
 	ok = hash_header(g, &field, hash, f);
 	if (ok && !dkim_key_sign(s->key, hash, &signature))
-		ok = failure_set(f, FAIL_SOFTWARE, "DKIM: '%s' does not sign",
+		ok = failure_set(f, FAIL_TEMP, "DKIM: '%s' does not sign",
 		    s->file);
 	if (ok) {
 		add_base64(&fold, buf_str(&signature));

@@ -41,7 +41,8 @@ void dkim_records(const struct dkim *d, struct buf *out);
  * wire grows with them.  signers gets "d=DOMAIN s=SELECTOR" for each, with
  * commas between; nothing when no key is for the message.  The message is
  * rewound.  FAIL_IO when it cannot be read, FAIL_DATA when its header becomes
- * too large, FAIL_SOFTWARE when the library does not sign.
+ * too large, FAIL_TEMP when the library does not sign: as its keys are good,
+ * it has not got the memory.
  */
 bool dkim_sign(const struct dkim *d, struct message *m,
     struct message_wire *wire, struct buf *signers, struct failure *f);

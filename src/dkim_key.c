@@ -63,7 +63,10 @@ dkim_key_parse(const struct buf *pem, struct failure *f)
 	if (error == 0)
 		error = gnutls_pubkey_import_privkey(k->public, k->private, 0,
 		    0);
-	if (error != 0) {
+	if (error == GNUTLS_E_MEMORY_ERROR) {
+		failure_set(f, FAIL_TEMP, "cannot be read: %s",
+		    gnutls_strerror(error));
+	} else if (error != 0) {
 		failure_set(f, FAIL_CONFIG,
 		    "holds no private key in PEM that can be read: %s",
 		    gnutls_strerror(error));

@@ -58,6 +58,11 @@ load_priority(struct tls *tls, struct failure *f)
 	if (r >= 0)
 		return true;
 	tls->priority = NULL;
+	/* GnuTLS knows our own words, if it has the memory. */
+	if (r == GNUTLS_E_MEMORY_ERROR ||
+	    (r == GNUTLS_E_INVALID_REQUEST && words == tls_priority))
+		return failure_set(f, FAIL_TEMP, "GnuTLS: %s",
+		    gnutls_strerror(GNUTLS_E_MEMORY_ERROR));
 	if (r == GNUTLS_E_INVALID_REQUEST && is_set(at))
 		return failure_set(f, FAIL_CONFIG,
 		    "invalid tls_priorities '%s' at '%s'", words, at);
