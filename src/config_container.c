@@ -489,24 +489,32 @@ set_aliases(struct variables *v)
 	return ok;
 }
 
+/* As there: without credentials TLS is used where it is offered. */
 static bool
-set_smarthost(struct variables *v)
+set_smarthost(const struct config *c, struct variables *v)
 {
+	bool may = !is_set(v, SMARTHOST_USER) &&
+	    c->environment.values[KW_USER].text == NULL &&
+	    !config_is_implicit_port(v->value[SMARTHOST_PORT]);
+
 	return set_as_is(v, KW_HOST, SMARTHOST_ADDRESS) &&
 	    set(v, KW_PORT, mem_strdup("25"), v->origin[SMARTHOST_ADDRESS]) &&
 	    set_as_is(v, KW_PORT, SMARTHOST_PORT) &&
+	    (!may ||
+		set(v, KW_TLS, mem_strdup("may"),
+		    v->origin[SMARTHOST_ADDRESS])) &&
 	    set_login(v, SMARTHOST_USER, SMARTHOST_PASSWORD) && set_aliases(v);
 }
 
 static bool
-set_relay(struct variables *v)
+set_relay(const struct config *c, struct variables *v)
 {
 	if (is_set(v, GMAIL_USER))
 		return set_gmail(v);
 	if (is_set(v, SES_USER))
 		return set_ses(v);
 	if (is_set(v, SMARTHOST_ADDRESS))
-		return set_smarthost(v);
+		return set_smarthost(c, v);
 	return set(v, KW_HOST, mem_strdup("mx"),
 		   "no GMAIL_USER, SES_USER, SMARTHOST_ADDRESS") &&
 	    set_as_is(v, KW_PORT, SMTPPORTOUT);
@@ -540,11 +548,19 @@ forget_noise(struct variables *v)
 			unset(v, ports[i]);
 }
 
+/* Neither in nor out. */
+static bool
+set_family(struct variables *v)
+{
+	return !is_set(v, DISABLE_IPV6) ||
+	    set(v, KW_IP_FAMILY, mem_strdup("4"), v->origin[DISABLE_IPV6]);
+}
+
 static bool
 translate(struct config *c, struct variables *v)
 {
 	return check_needs(c, v) && check_contradictions(c, v) &&
-	    set_listen(v) && set_networks(v) &&
+	    set_listen(v) && set_family(v) && set_networks(v) &&
 	    set_as_is(v, KW_DOMAIN, MAILNAME) &&
 	    set_as_is(v, KW_DEFAULT_DOMAIN, MAILNAME) &&
 	    set_as_is(v, KW_LISTEN_KEY_FILE, KEY_PATH) &&
@@ -552,7 +568,7 @@ translate(struct config *c, struct variables *v)
 	    set_list(v, KW_LOCAL_DOMAINS, OTHER_HOSTNAMES) &&
 	    set_list(v, KW_RELAY_DOMAINS, RELAY_DOMAINS) &&
 	    set_as_is(v, KW_DKIM_KEY, DKIM_KEY_PATH) &&
-	    set_as_is(v, KW_DKIM_SELECTOR, DKIM_SELECTOR) && set_relay(v);
+	    set_as_is(v, KW_DKIM_SELECTOR, DKIM_SELECTOR) && set_relay(c, v);
 }
 
 bool

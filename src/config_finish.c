@@ -196,8 +196,8 @@ finish_auth(struct config *c, struct failure *f)
 
 /* --- TLS ------------------------------------------------------------------ */
 
-static bool
-is_implicit_port(const char *port)
+bool
+config_is_implicit_port(const char *port)
 {
 	static const char *const ports[] = { "465", "2465", "8465", "443" };
 	size_t i;
@@ -225,7 +225,7 @@ secure_mode(const struct config *c)
 	if (starttls != NULL)
 		return strcmp(starttls, "on") == 0 ? TLS_STARTTLS :
 						     TLS_IMPLICIT;
-	return is_implicit_port(config_string(c, KW_PORT)) ? TLS_IMPLICIT :
+	return config_is_implicit_port(config_string(c, KW_PORT)) ? TLS_IMPLICIT :
 							     TLS_STARTTLS;
 }
 

@@ -166,6 +166,9 @@ void config_preset(struct layer *l);
 /* Host or socket of a layer, or NULL. */
 const char *config_endpoint(const struct layer *l);
 
+/* Whether TLS begins with the first byte there; port may be NULL. */
+bool config_is_implicit_port(const char *port);
+
 /* Fills in defaults and what follows from other values, and checks. */
 bool config_finish(struct config *c, struct failure *f);
 

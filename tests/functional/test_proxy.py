@@ -4,11 +4,13 @@ that does everything else; whose failure it was is always said."""
 import base64
 import contextlib
 import os
+import smtplib
 import socket
 import threading
 
 import pytest
 
+from lib.listener import Listener
 from lib.network import Network
 from lib.server import free_ports
 from lib.sink import Sink
@@ -172,6 +174,29 @@ def test_no_output_has_the_password(argv, microsocks, onehop):
     with Sink() as sink:
         result = send(onehop, sink.config(*microsocks.lines()), argv)
     assert result.status == 0, result
+
+
+@pytest.mark.parametrize("pause", [False, True])
+def test_the_listener_goes_through_it(pause, microsocks, tmp_path):
+    """Each session of a client needs the password anew."""
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"127.0.0.1 {microsocks.user} = "
+                       f"{microsocks.password}\n")
+    secrets.chmod(0o600)
+    with Sink() as sink, Listener(tmp_path, sink.config(
+            *microsocks.lines(password=""), f"secrets_file {secrets}",
+            host=HOST)) as listener:
+        with smtplib.SMTP(*listener.place, timeout=20) as client:
+            client.sendmail("a@example.org", [RCPT], MESSAGE.decode())
+            if pause:
+                # The relay goes: another connection, in the same session.
+                sink.sessions[0].connection.shutdown(socket.SHUT_RDWR)
+            client.sendmail("a@example.org", [RCPT], MESSAGE.decode())
+        with smtplib.SMTP(*listener.place, timeout=20) as client:
+            client.sendmail("a@example.org", [RCPT], MESSAGE.decode())
+    assert len(sink.messages) == 3
+    assert len(sink.sessions) == 2 + pause
+    assert microsocks.password not in listener.log + listener.err
 
 
 # --- direct delivery ---------------------------------------------------------

@@ -35,6 +35,7 @@ class Session:
         self.user = None        # who is authenticated
         self.sasl = []          # what the client said to prove it
         self.messages = []
+        self.connection = None
         self.done = threading.Event()
 
     @property
@@ -72,6 +73,7 @@ class Dialogue(socketserver.StreamRequestHandler):
         self.request.settimeout(PATIENCE)
         self.sink = self.server.sink
         self.session = Session()
+        self.session.connection = self.request
         self.sink.sessions.append(self.session)
         self.reset()
 
