@@ -225,8 +225,9 @@ secure_mode(const struct config *c)
 	if (starttls != NULL)
 		return strcmp(starttls, "on") == 0 ? TLS_STARTTLS :
 						     TLS_IMPLICIT;
-	return config_is_implicit_port(config_string(c, KW_PORT)) ? TLS_IMPLICIT :
-							     TLS_STARTTLS;
+	return config_is_implicit_port(config_string(c, KW_PORT)) ?
+	    TLS_IMPLICIT :
+	    TLS_STARTTLS;
 }
 
 static bool
