@@ -25,6 +25,15 @@ dump_value(struct buf *out, const char *text)
 		buf_addc(out, '"');
 }
 
+/* A command may hold a secret: whoever reads this with raised privilege could
+   not read the file that it comes from. */
+static bool
+is_hidden(const struct config *c, enum keyword_id id)
+{
+	return keywords[id].type == KEYWORD_SECRET ||
+	    (c->request.privileged && id == KW_PASSWORDEVAL);
+}
+
 static void
 dump_keyword(const struct config *c, enum keyword_id id, struct buf *out)
 {
@@ -36,9 +45,9 @@ dump_keyword(const struct config *c, enum keyword_id id, struct buf *out)
 		return;
 	}
 	buf_addf(out, "# %s\n", config_origin(c, id));
-	/* Another account, which is not part of this. */
-	if (keywords[id].type == KEYWORD_SECRET)
+	if (is_hidden(c, id))
 		buf_addf(out, "# %s (set)\n", keywords[id].name);
+	/* Another account, which is not part of this. */
 	else if (id == KW_FALLBACK)
 		buf_addf(out, "# %s %s\n", keywords[id].name, text);
 	else {

@@ -382,11 +382,12 @@ prepare(struct delivery *d, bool stdin_closed)
 	return true;
 }
 
-/* Never in privileged mode: another account's secret was not read. */
+/* Not in privileged mode where a secret was read: another account's was
+   not. */
 static const char *
 fallback_account(const struct delivery *d)
 {
-	return d->fell_back || privilege_is_raised() ?
+	return d->fell_back || (d->vault.used && privilege_is_raised()) ?
 	    NULL :
 	    config_string(d->config, KW_FALLBACK);
 }

@@ -1,5 +1,6 @@
 #include "outcome.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -75,7 +76,7 @@ static char *format_text(const char *format, va_list ap)
 static char *
 format_text(const char *format, va_list ap)
 {
-	struct buf b = BUF_INIT(FAILURE_MAX);
+	struct buf b = BUF_INIT(SIZE_MAX);
 	char *text;
 
 	buf_addv(&b, format, ap);

@@ -63,8 +63,11 @@ pem_read_file(const char *path, bool secret, struct buf *out, struct failure *f)
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return failure_set(f, FAIL_CONFIG, "cannot open '%s': %s", path,
-		    strerror(errno));
+		return failure_set(f,
+		    errno == EMFILE || errno == ENFILE || errno == ENOMEM ?
+			FAIL_TEMP :
+			FAIL_CONFIG,
+		    "cannot open '%s': %s", path, strerror(errno));
 	if (fstat(fd, &st) != 0)
 		failure_set(f, FAIL_CONFIG, "cannot read '%s': %s", path,
 		    strerror(errno));

@@ -690,6 +690,12 @@ serve(const struct invocation *inv, struct config *c)
 	enum verdict v;
 
 	caller_of(&s.caller, STDIN_FILENO);
+	/* With raised privilege our caller is who runs us: it may have got the
+	   socket from anybody. */
+	if (privilege_is_raised()) {
+		s.caller.known = true;
+		s.caller.uid = getuid();
+	}
 	keep_errors_apart();
 	if (privilege_is_raised() && !serve_use_privilege(&s, &f)) {
 		log_failure(&f);

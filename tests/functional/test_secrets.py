@@ -5,6 +5,7 @@ are the sources of a password, the system's log, and what others see of a
 process."""
 
 import base64
+import ctypes
 import os
 import resource
 import shutil
@@ -13,9 +14,12 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 import pytest
 
+from fake import case
+from fake.sasl import plain_blob
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
 from lib.sink import Dialogue, Sink
 
@@ -187,6 +191,96 @@ def test_syslog_does_not_have_it(pki, tmp_path):
     shutil.rmtree(directory)
     assert b"exitcode=EX_NOPERM" in record
     no_secret(record, result.stderr)
+
+
+# -- every case that fails -------------------------------------------------------
+
+FAILING = [one for path in sorted(case.CASES.glob("*.toml"))
+           if path.name != "bases.toml" for one in case.all_cases(path)
+           if one["password"] and one["status"] != 0]
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
+
+
+class Watched(Onehop):
+    """Runs with a /dev/log of ours, and under our eyes."""
+
+    def __init__(self, directory, dev):
+        super().__init__(directory)
+        self.dev, self.seen = dev, set()
+        self.log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.log.setblocking(False)
+        self.log.bind(f"{dev}/log")
+
+    def own_log(self):
+        """In the child, before it is the program."""
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def mount(source, target, flags):
+            if libc.mount(source and source.encode(), target.encode(), None,
+                          flags, None):
+                raise OSError(ctypes.get_errno(), target)
+
+        if libc.unshare(CLONE_NEWNS):
+            raise OSError(ctypes.get_errno(), "unshare")
+        mount(None, "/", MS_REC | MS_PRIVATE)
+        for name in ("null", "urandom"):
+            mount(f"/dev/{name}", f"{self.dev}/{name}", MS_BIND)
+        mount(self.dev, "/dev", MS_BIND | MS_REC)
+
+    def start(self, *argv, **how):
+        process = super().start(*argv, preexec_fn=self.own_log, **how)
+        threading.Thread(target=self.watch, args=(process,)).start()
+        return process
+
+    def watch(self, process):
+        """It and its children, as ps(1) would see them."""
+        while process.returncode is None:
+            try:
+                with open(f"/proc/{process.pid}/task/{process.pid}/children",
+                          encoding="ascii") as file:
+                    pids = [process.pid, *file.read().split()]
+                for pid in pids:
+                    for name in ("cmdline", "environ"):
+                        with open(f"/proc/{pid}/{name}", "rb") as file:
+                            self.seen.add(file.read())
+            except OSError:
+                pass
+            time.sleep(0.002)
+
+    def logged(self):
+        found = []
+        try:
+            while True:
+                found.append(self.log.recv(65536))
+        except BlockingIOError:
+            return b"\n".join(found)
+
+
+@pytest.mark.parametrize("one", FAILING, ids=repr)
+def test_185_no_case_shows_it(one, pki, tmp_path):
+    """Standard output, standard error and log file are judged by the case;
+    here are the system's log and what others see of the process."""
+    if subprocess.run(["unshare", "-m", "true"], check=False,
+                      capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    with tempfile.TemporaryDirectory(prefix="onehop-dev-") as dev:
+        for name in ("null", "urandom"):
+            with open(f"{dev}/{name}", "wb"):
+                pass
+        watched = Watched(tmp_path, dev)
+        one.table["config_add"] += "\nsyslog LOG_MAIL\n"
+        wrong = one.run(watched, pki, tmp_path)
+        logged = watched.logged()
+        watched.log.close()
+    assert not wrong, "\n".join(wrong)
+    # What is wrong with a configuration is found before there is a log.
+    assert b"host=" in logged or one["status"] in (64, 78), one.result
+    password, user = one["password"], one["user"]
+    assert any(seen for seen in watched.seen)
+    for secret in (password, base64.b64encode(password.encode()).decode(),
+                   plain_blob(user, password)):
+        for text in (logged, *watched.seen):
+            assert secret.encode() not in text, text
 
 
 # -- what others see of the process --------------------------------------------

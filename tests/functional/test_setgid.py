@@ -208,12 +208,21 @@ def test_150_options_are_refused_before_anything_happens(option, box, relay):
     ["-d99", "a@example.net"], ["-P", "a@example.net"],
     ["--pretend", "a@example.net"], ["--dump"], ["-S"], ["--serverinfo"],
     ["--rmqs=example.org"], ["--version"], ["--help"], ["--check"],
-    ["--test=a@example.net"],
+    ["--test=a@example.net"], ["--configure=a@gmail.com"],
 ], ids=" ".join)
 def test_151_nothing_shows_the_password(argv, box):
     result = clean(box.run(argv, MESSAGE))
     assert result.status in (0, 64, 75, 77), result
     no_secret((box.etc / "log").read_bytes())
+
+
+@pytest.mark.parametrize("option", ["--dump", "--pretend", "-P"])
+def test_151_nor_a_command_that_holds_it(option, place, relay):
+    """The file is not for the caller, who could not read it there."""
+    place.write("onehop.conf", relay.config(
+        f"user {USER}", f"passwordeval printf {PASSWORD}"))
+    result = clean(place.run([option]))
+    assert result.status == 0 and "# passwordeval (set)" in result.out, result
 
 
 @pytest.mark.parametrize("name", ["onehop", "sendmail"])
@@ -498,6 +507,16 @@ def hostile_signals():
         signal.signal(number, signal.SIG_IGN)
 
 
+def test_161_no_descriptors_left(box, relay):
+    """Whatever it is that cannot be opened, trying again may help."""
+    for count in range(4, 9):
+        result = clean(box.run(
+            ["a@example.net"], MESSAGE, preexec_fn=lambda n=count:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))))
+        assert result.status in (0, 75), (count, result)
+        assert result.status == 0 or "Too many open files" in result.err
+
+
 @pytest.mark.parametrize("how", [
     vanish, hostile_signals, lambda: os.umask(0), lambda: os.umask(0o777),
     lambda: os.nice(19),
@@ -577,7 +596,7 @@ def test_162_a_directory_that_is_swapped(place, relay):
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        for _ in range(10):
+        for _ in range(50):
             result = clean(place.run(["a@example.net"], MESSAGE))
             assert result.status == 0, result
     finally:
@@ -673,12 +692,12 @@ def test_165_and_before_the_first_command(box, relay):
 
 
 def test_166_many_at_once(box, relay):
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
         results = list(pool.map(
-            lambda i: box.run([f"a{i}@example.net"], MESSAGE), range(60)))
+            lambda i: box.run([f"a{i}@example.net"], MESSAGE), range(200)))
     assert {r.status for r in results} == {0}
     lines = (box.etc / "log").read_text().splitlines()
-    assert len(lines) == 60
+    assert len(lines) == 200
     assert all("host=127.0.0.1" in line and line.endswith(f"uid={NOBODY}")
                for line in lines), lines
 
@@ -704,6 +723,34 @@ def test_169_who_sends_as_whom(place, relay):
     result = place.run(["a@example.net"], MESSAGE)
     assert result.status == 77 and "allow_uids" in result.err, result
     assert len(relay.messages) == 1
+
+
+def test_169_a_socket_of_somebody_else(place, relay):
+    """-bs on one that root listens on: the kernel says root, but it is the
+    caller who has brought it."""
+    configure(place, relay, "allow_senders root:*", "allow_uids *")
+    path = f"{place.home}/socket"
+    with socket.socket(socket.AF_UNIX) as listener, \
+            socket.socket(socket.AF_UNIX) as ours:
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen()
+        ours.connect(path)
+        theirs, _ = listener.accept()
+        process = place.start(["-bs"], stdin=ours, stdout=ours)
+        ours.close()
+        theirs.settimeout(20)
+        theirs.sendall(b"EHLO x\r\nMAIL FROM:<boss@example.org>\r\nQUIT\r\n")
+        said = b""
+        while (data := theirs.recv(4096)):
+            said += data
+        theirs.close()
+    assert "uid 65534" in place.finish(process).err
+    os.unlink(path)
+    assert b"\r\n550 5.7.1 " in said and b"allow_senders" in said, said
+    assert not relay.sessions
+    log = (place.etc / "log").read_text()
+    assert f"uid={NOBODY}" in log and "exitcode=EX_NOPERM" in log, log
 
 
 def test_a_relay_that_stops_the_caller_for_ever(box, relay):

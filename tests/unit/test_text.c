@@ -258,6 +258,10 @@ test_failure(void **unused)
 	failure_set(&f, FAIL_DATA, "again: %s", buf_str(&f.text));
 	assert_string_equal(buf_str(&f.text), "again: host: a 1");
 	assert_string_equal(buf_str(&f.hint), "");
+	/* What is too long is cut, and not left out. */
+	failure_set(&f, FAIL_DATA, "%s %0*d", "long:", 2 * FAILURE_MAX, 1);
+	assert_int_equal(f.text.len, FAILURE_MAX);
+	assert_memory_equal(buf_str(&f.text), "long: 000", 9);
 	failure_free(&f);
 	failure_free(&g);
 }

@@ -110,10 +110,10 @@ class Installation:
     def start(self, argv=(), stdin=subprocess.PIPE, env=None, program=None,
               uid=NOBODY, **how):
         """The program, run by the caller."""
-        how.setdefault("cwd", self.home)
+        how = {"cwd": self.home, "stdout": subprocess.PIPE, **how}
         return subprocess.Popen(
             [str(program or self.program), *argv], stdin=stdin,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=uid,
+            stderr=subprocess.PIPE, user=uid,
             group=how.pop("gid", uid), extra_groups=[],
             env={**MINIMAL_ENV, **(env or {})}, start_new_session=True, **how)
 
