@@ -177,6 +177,8 @@ REFUSED = [
     "--tls-fingerprint=00", "--tls-host-override=x", "--tls-priorities=NONE",
     "--tls-crl-file=/tmp/x", "--tls-key-file=/tmp/x",
     "--tls-cert-file=/tmp/x", "--proxy-host=127.0.0.1", "--proxy-port=@",
+    "--proxy-user=eve", "--proxy-domain=x.example",
+    "--tls-host-aliases=x.example", "--from-container-environment",
     "--source-ip=127.0.0.1", "--passwordeval=echo x", "--logfile=@home/log",
     "--syslog=on", "--account=x", "-a x", "-C @home/conf", "--file=@home/conf",
     "--secrets-file=@home/s", "--keyring=on", "--aliases=@home/a",
