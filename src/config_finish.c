@@ -403,9 +403,24 @@ check_mx(const struct config *c, struct failure *f)
 	    config_origin(c, KW_PROTOCOL));
 }
 
+/* What could not be expanded would be a host, and be looked up. */
+static bool
+check_socket(const struct config *c, struct failure *f)
+{
+	const char *socket = config_string(c, KW_SOCKET);
+
+	return socket == NULL || strncmp(socket, "~/", 2) != 0 ||
+	    failure_set(f, FAIL_CONFIG,
+		"%s: socket: '%s' is below a home directory, and there is "
+		"none",
+		config_origin(c, KW_SOCKET), socket);
+}
+
 static bool
 finish_relay(struct config *c, struct failure *f)
 {
+	if (!check_socket(c, f))
+		return false;
 	if (config_endpoint(&c->effective) == NULL) {
 		failure_set(f, FAIL_CONFIG,
 		    "account '%s': there is no host to send to",
