@@ -637,11 +637,9 @@ serve_send(struct server *s)
 	settle(s, &r.failure);
 	answer_client(s, &r);
 	/* A client gets its answer also where the log's reader does not keep
-	   up. */
-	if (s->client != NULL) {
-		stream_begin(s->out, serve_patience(s));
-		stream_flush(s->out, false);
-	}
+	   up, and whatever comes of the commands behind the message. */
+	stream_begin(s->out, serve_patience(s));
+	stream_flush(s->out, false);
 	record(s, &r);
 	transport_result_free(&r);
 }

@@ -709,6 +709,22 @@ def test_an_alias_that_is_refused_in_part_after_others(onehop, tmp_path,
     assert sink.commands[6:8] == [sink.commands[1], sink.commands[2]]
 
 
+def test_an_answer_does_not_wait_for_the_next_message(onehop):
+    """Whose commands have come along: it may be lost with them."""
+    with Sink(at={"MAIL 2": ["stall"]}) as sink:
+        client = session(onehop, sink)
+        client.begin()
+        assert client.code("DATA") == 354
+        client.send(HEADER + b"\r\nx\r\n.\r\nMAIL FROM:<a@b.example>\r\n")
+        sent = time.monotonic()
+        assert client.reply() == (250, ["2.0.0 queued as FAKE1"])
+        # The deadline for the other one is later.
+        assert time.monotonic() - sent < 10
+        client.process.kill()
+        client.process.wait()
+    assert len(sink.messages) == 1
+
+
 def test_421_to_an_idle_connection(onehop):
     """What the relay says before it closes is read, and a new connection
     is made."""
