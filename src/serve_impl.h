@@ -28,6 +28,11 @@
    a connection to a service holds it from others.  Its default is what RFC
    5321 section 4.5.3.2.7 wants. */
 #define SERVE_PIPE_PATIENCE 12
+/* A client waits five minutes for the answer to RCPT (RFC 5321 section
+   4.5.3.2.3), also where that means host after host. */
+#define SERVE_RCPT_MS 240000
+/* Received fields of a message that goes round (RFC 5321 section 6.3). */
+#define SERVE_HOPS_MAX 100
 /* Bad commands after which the session ends. */
 #define SERVE_ERRORS_MAX 50
 /* ... and of a client, commands that lead to no message. */

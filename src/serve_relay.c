@@ -80,6 +80,17 @@ reuse_relay(struct server *s)
 	return false;
 }
 
+static int64_t
+connect_deadline(const struct server *s)
+{
+	int64_t message = serve_deadline(s),
+		rcpt = stream_now() + SERVE_RCPT_MS;
+
+	if (s->route == NULL || (message > 0 && message < rcpt))
+		return message;
+	return rcpt;
+}
+
 static bool
 open_relay(struct server *s, const char *sender, struct failure *f)
 {
@@ -89,7 +100,7 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	p->config = s->config;
 	p->sender = sender;
 	p->vault = s->vault.used ? &s->vault : NULL;
-	p->deadline = serve_deadline(s);
+	p->deadline = connect_deadline(s);
 	p->verbose = s->inv->verbose && !privilege_is_raised();
 	p->confine = &s->box;
 	s->relay = relay_open_route(p, s->route, &s->relay_hop, f);
@@ -586,6 +597,17 @@ settle(struct server *s, const struct failure *f)
 	}
 }
 
+static bool
+goes_round(const struct message *m)
+{
+	ssize_t at = -1;
+	unsigned hops = 0;
+
+	while ((at = message_find(m, "Received", (size_t)(at + 1))) >= 0)
+		hops++;
+	return hops >= SERVE_HOPS_MAX;
+}
+
 /* A service on a socket is a hop of its own (RFC 5321 section 4.4). */
 static bool
 add_trace(struct server *s, struct failure *f)
@@ -595,6 +617,10 @@ add_trace(struct server *s, struct failure *f)
 
 	if (!s->caller.is_socket)
 		return true;
+	if (goes_round(s->message))
+		return failure_set(f, FAIL_REFUSED,
+		    "the message goes round: it has %u Received fields",
+		    SERVE_HOPS_MAX);
 	from = caller_trace(&s->caller, s->hello);
 	date = envelope_date(time(NULL));
 	/* RFC 3848 */

@@ -19,6 +19,7 @@ from lib.network import Network
 from lib.node_smtp import SmtpServer
 from lib.postfix import Postfix
 from lib.sink import Sink
+from lib.socks import Microsocks
 from test_check import Report
 from test_serve import Client
 
@@ -57,6 +58,9 @@ ZONE = [
     "host-record=postfix.test,127.0.3.1", "mx-host=example.net,postfix.test",
     "host-record=exim.test,127.0.3.2", "mx-host=exim.example,exim.test",
     "host-record=node.test,127.0.3.3", "mx-host=node.example,node.test",
+    "mx-host=xn--bcher-kva.example,mx1.test,10",
+    *(f"mx-host=many.example,n{n}.test,10" for n in range(30)),
+    *(f"host-record=n{n}.test,127.0.4.{n + 1}" for n in range(30)),
     # Nobody answers there.
     "server=/silent.invalid/127.0.0.9#53",
 ]
@@ -149,6 +153,40 @@ def test_address_literal(hosts, send):
     assert got(sink) == [[f"rcpt@[{TWO}]"]]
 
 
+def test_domain_that_is_not_ascii(hosts, send):
+    sink = hosts(ONE)
+    assert send(["rcpt@b\u00fccher.example"]).status == 0
+    assert got(sink) == [["rcpt@xn--bcher-kva.example"]]
+
+
+def test_hosts_are_not_tried_without_end(hosts, send):
+    r = send(["rcpt@many.example"])
+    assert r.status == 75
+    tried = re.findall(r"'(n[0-9]+)\.test\.' port 25", r.err)
+    assert len(tried) == len(set(tried)) == 10
+
+
+def test_the_proxy_looks_hosts_up(hosts, network, send, tmp_path):
+    """The MX is ours to find, its address is the proxy's."""
+    sink = hosts(ONE)
+    directory = tmp_path / "proxy"
+
+    def start():
+        proxy = Microsocks(directory)
+        proxy.add("hosts", f"{ONE} mx1.test\n")
+        return proxy.__enter__()
+
+    proxy = network.call(start)
+    try:
+        r = send(["rcpt@one.example"], more="\n".join(proxy.lines()) + "\n")
+        assert r.status == 0, r
+        r = send(["rcpt@two.example"], more="\n".join(proxy.lines()) + "\n")
+        assert r.status == 75, r
+    finally:
+        proxy.stop()
+    assert got(sink) == [["rcpt@one.example"]]
+
+
 @pytest.mark.parametrize("domain,status,words", [
     ("null.example", 67, "5.1.10 domain 'null.example' takes no mail"),
     ("nowhere.example", 68, "5.1.2 there is no domain 'nowhere.example'"),
@@ -239,6 +277,9 @@ def test_a_host_that_falls_silent(state, status, fragile, hosts, send):
     r = send(["rcpt@order.example"],
              more="reply_timeout 1\ndata_timeout 1\ndeadline 10\n")
     second.settle()
+    # It looks at what was sent when the connection ends.
+    for worker in fragile.workers:
+        worker.join(5)
     assert r.status == status, r
     assert len(second.messages) == (status == 0)
     assert ("status unknown" in r.err) == bool(
@@ -367,6 +408,30 @@ def test_fallback_gets_what_nobody_took(hosts, send, tmp_path):
     r = send(["a@two.example"], config=config)
     assert r.status == 75
     assert "'a@two.example' put off: server said: 450" in r.err
+
+
+def test_each_destination_gets_a_signature(hosts, send, tmp_path):
+    one, two = hosts(ONE), hosts(TWO, refuse={"x@two.example": (451, "no")})
+    key, mail = tmp_path / "key.pem", tmp_path / "mail"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out",
+                    key], check=True)
+    key.chmod(0o600)
+    config = ("account default\n" + MX + f"dkim_key {key}\n"
+              "local_domains local.example\nfallback store\n"
+              f"files_path {mail}\naccount store\nbackend files\n"
+              f"files_path {mail}\n")
+    r = send(["a@local.example", "b@one.example", "c@two.example"],
+             config=config)
+    assert r.status == 0, r
+    for sink in (one, two):
+        sink.settle()
+        data = sink.messages[0].data
+        assert data.count(b"DKIM-Signature: ") == 1
+        assert data.endswith(WIRE)
+    # What was rendered for the relay leaves nothing in the file.
+    assert send(["x@two.example"], config=config).status == 0
+    assert send(["x@three.example"], config=config).status == 0
+    assert [message for _, _, message in stored(mail)] == [MESSAGE] * 3
 
 
 # --- loops and secondary MX ---------------------------------------------------
@@ -734,6 +799,25 @@ def test_strangers_reach_only_our_domains(hosts, network, tmp_path):
             assert (answer[0], answer[1][:5]) == (code, words), to
     assert [m.recipients for m in one.messages] == [
         ["a@second.example"], ["boss@second.example"]]
+
+
+def test_mail_that_goes_round(hosts, network, tmp_path):
+    """Each hop adds a field."""
+    one = hosts(ONE)
+    config = MX + "listen_networks 127.0.0.0/8\n"
+    with listening(network, tmp_path, config, "127.0.0.1:0") as place:
+        for hops, code in ((99, 250), (100, 554)):
+            def run():
+                with smtplib.SMTP(*place, timeout=20) as client:
+                    client.ehlo("a.example")
+                    client.mail("a@b.example")
+                    client.rcpt("a@one.example")
+                    return client.data(
+                        b"Received: by x; y\r\n" * hops + WIRE)
+
+            answer = network.call(run)
+            assert answer[0] == code, answer
+    assert len(one.messages) == 1
 
 
 def test_an_mx_of_ours_by_its_address(hosts, network, tmp_path):
