@@ -820,6 +820,15 @@ def test_mail_that_goes_round(hosts, network, tmp_path):
     assert len(one.messages) == 1
 
 
+def twice(place):
+    """A message that goes on, and then a recipient that would come back."""
+    with smtplib.SMTP(*place, timeout=20) as client:
+        client.ehlo("a.example")
+        client.sendmail("a@b.example", ["x@second.example"], WIRE)
+        client.mail("a@b.example")
+        return 250, client.rcpt("x@two.example")[0]
+
+
 def test_an_mx_of_ours_by_its_address(hosts, network, tmp_path):
     """The name says nothing, but it is where we listen."""
     config = ("host mx\ndomain other.example\ntls_trust_file none\n"
@@ -834,10 +843,13 @@ def test_an_mx_of_ours_by_its_address(hosts, network, tmp_path):
             assert (code, words[:5]) == (554, b"5.4.6")
             assert relay_through(network, place, "a@b.example",
                                  "x@second.example")[0] == 250
+            # Also once the session has given up what it could.
+            assert network.call(lambda: twice(place)) == (250, 554)
     finally:
         network.call(lambda: subprocess.run(
             ["ip", "addr", "del", TWO, "dev", "lo"], check=False))
-    assert [m.recipients for m in first.messages] == [["x@second.example"]]
+    assert [m.recipients for m in first.messages] == \
+        [["x@second.example"]] * 2
 
 
 # --- --check and its like -----------------------------------------------------
