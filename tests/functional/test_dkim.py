@@ -83,9 +83,9 @@ def sink():
         yield server
 
 
-def records(onehop, config):
+def records(onehop, config, argv=()):
     """What is to be published: TXT records by name."""
-    r = onehop.run(["--dkim-record"], config=config)
+    r = onehop.run(["--dkim-record", *argv], config=config)
     assert r.status == 0, r
     found = {}
     for line in r.out.splitlines():
@@ -280,6 +280,26 @@ def test_server_on_standard_input(onehop, sink, both):
     for message in sink.messages:
         assert b"Received: " in message.data
         verifies(onehop, message.data, config)
+
+
+def test_accounts_of_a_session(onehop, sink, keys):
+    """Each has its keys, which are read when it is chosen."""
+    config = f"defaults\nhost 127.0.0.1\nport {sink.port}\ntls none\n"
+    config += "".join(
+        f"account {name}\nfrom *@{domain}\n"
+        f"dkim_key {domain}:{name}:{keys[key]}\n" for name, domain, key in (
+            ("a", "example.org", "rsa"), ("b", "example.com", "ed25519")))
+    config += "account default : a\n"
+    senders = ["x@example.org", "x@example.com", "x@example.org"]
+    r = onehop.run(["-bs"], config=config, stdin=b"EHLO c\r\n" + b"".join(
+        b"MAIL FROM:<%b>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n"
+        b"From: %b\r\n\r\nhi\r\n.\r\n" % (s.encode(), s.encode())
+        for s in senders) + b"QUIT\r\n")
+    assert r.out.count("250 2.0.0 kept") == 3, r
+    assert [signature(m.data)["s"] for m in sink.messages] == ["a", "b", "a"]
+    for account, message in zip("aba", sink.messages):
+        found = records(onehop, config, [f"--account={account}"])
+        assert dkimpy(message.data, found) == [True]
 
 
 def test_listener(sink, both, keys, onehop, tmp_path):
