@@ -266,8 +266,8 @@ SMUGGLED = [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\n", b"\r\n.\r", b"\r.\r\n",
 
 @pytest.mark.parametrize("end", SMUGGLED, ids=repr)
 def test_smuggling(onehop, end):
-    """Whatever is no CRLF.CRLF ends no message, and the session stays in
-    step; a bare CR or LF is refused."""
+    """Threats row 167: whatever is no CRLF.CRLF ends no message, and the
+    session stays in step; a bare CR or LF is refused."""
     inside = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<r@x.example>\r\nDATA"
     with Sink(connections=2) as sink:
         client = session(onehop, sink)
@@ -303,6 +303,7 @@ def test_smuggling(onehop, end):
     (b"EHLO\r\n", 501),
 ], ids=lambda v: repr(v[:30]) if isinstance(v, bytes) else v)
 def test_bad_commands(onehop, line, code):
+    """Threats row 167, with lines of a megabyte."""
     with Sink() as sink:
         client = session(onehop, sink)
         assert client.code(line) == code
@@ -312,6 +313,7 @@ def test_bad_commands(onehop, line, code):
 
 
 def test_injection_through_rcpt(onehop):
+    """Threats row 167."""
     with Sink() as sink:
         client = session(onehop, sink)
         assert client.code("MAIL FROM:<a@b.example>") == 250
@@ -398,6 +400,7 @@ def test_too_many_errors_end_the_session(onehop):
                                  b"DATA\r\nSubject: x\r\n\r\nbody\r\n.\r"],
                          ids=repr)
 def test_eof_before_the_end_sends_nothing(onehop, cut):
+    """Threats row 167."""
     with Sink() as sink:
         client = session(onehop, sink)
         client.begin()

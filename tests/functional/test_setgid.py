@@ -28,6 +28,35 @@ SECRETS = [
     base64.b64encode(PASSWORD.encode()).rstrip(b"=")[:-1],
     base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).rstrip(b"=")[:-1],
 ]
+# From its first moment on, in many runs: what a process of the same user can
+# get hold of. The descriptors are copied (pidfd_getfd(2)) and opened.
+SNATCH = """
+import ctypes, os, random, signal, subprocess, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+tries = 0
+for n in range(40):
+    run = subprocess.Popen([sys.argv[1], "a@example.net"], stdout=-3,
+                           stderr=-3, stdin=-1)
+    time.sleep(random.random() * 0.006)
+    if n % 2:
+        run.send_signal(signal.SIGSTOP)
+    pidfd = os.pidfd_open(run.pid)
+    for fd in range(3, 10):
+        tries += 1
+        if libc.syscall(438, pidfd, fd, 0) >= 0:
+            print("copied", fd)
+        try:
+            os.close(os.open(f"/proc/{run.pid}/fd/{fd}", os.O_NONBLOCK))
+            print("opened", fd)
+        except OSError:
+            pass
+    if libc.ptrace(0x4206, run.pid, 0, 0) == 0:
+        print("seized")
+    os.close(pidfd)
+    run.send_signal(signal.SIGCONT)
+    run.communicate(b"Subject: x\\n\\nx\\n")
+print("tries", tries)
+"""
 # Reads of somebody else's process, as the same user.
 PEEK = """
 import ctypes, sys
@@ -345,6 +374,16 @@ def test_157_no_tracing_and_no_core(box, relay):
     clean(box.finish(process))
     assert process.returncode != 0
     assert not list(box.home.iterdir()), "a core file"
+
+
+def test_157_nothing_is_snatched(box, relay):
+    """The secret waits in a pipe of the process."""
+    snatch = subprocess.run(
+        ["/usr/bin/python3", "-c", SNATCH, box.program], user=NOBODY,
+        group=NOBODY, extra_groups=[], capture_output=True, text=True,
+        env={}, cwd=box.home, check=True)
+    assert snatch.stdout == "tries 280\n", snatch
+    assert len(relay.settle()) == 40
 
 
 def memory_of(pid):
