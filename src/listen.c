@@ -331,8 +331,6 @@ own_name(const struct config *c, struct failure *f)
 	return name != NULL ? name : mem_strdup("localhost");
 }
 
-/* Settings of the listener are those of the account at the start, whatever
-   account a message chooses. */
 /* Read again for each client, but not for the first time then. */
 static bool
 check_keys(const struct config *c, struct failure *f)
@@ -344,6 +342,8 @@ check_keys(const struct config *c, struct failure *f)
 	return ok;
 }
 
+/* Settings of the listener are those of the account at the start, whatever
+   account a message chooses. */
 static bool
 set_up(struct listener *l, const struct config *c, int inherited,
     struct failure *f)
