@@ -367,6 +367,9 @@ apply_account(struct parse *p, const struct found *found)
 static bool
 apply_mode(struct parse *p, const struct found *found)
 {
+	/* -bd -q15m is how sendmail's daemon is started. */
+	if (found->mode == MODE_QUEUE_RUN && p->out->mode == MODE_LISTEN)
+		return true;
 	p->out->mode = found->mode;
 	p->out->mode_argument = *found->argument != '\0' ? found->argument :
 							   NULL;

@@ -17,7 +17,7 @@ store(struct server *s, const void *bytes, size_t len, struct failure *f)
 	uint64_t max = config_number(s->config, KW_MAX_SIZE);
 
 	s->received += len;
-	if (max > 0 && s->received > max)
+	if ((max > 0 && s->received > max) || serve_is_hopeless(s))
 		s->too_large = true;
 	if (!s->too_large && f->class == FAIL_NONE)
 		message_add(s->message, bytes, len, f);

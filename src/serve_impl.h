@@ -37,6 +37,8 @@
 #define SERVE_ERRORS_MAX 50
 /* ... and of a client, commands that lead to no message. */
 #define SERVE_IDLE_MAX 100
+/* More than can be removed from a message on its way, in bytes. */
+#define SERVE_SIZE_SLACK (1U << 20)
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000
 
@@ -209,6 +211,10 @@ bool serve_choose_route(struct server *s, const char *name, char **list);
 bool serve_is_ours(const struct server *s, const char *address);
 /* Privileged mode: account and secret now, then the group is given up. */
 bool serve_use_privilege(struct server *s, struct failure *f);
+
+/* Whether the relay cannot take as much as was received: it is not kept until
+   the relay says so. */
+bool serve_is_hopeless(const struct server *s);
 
 /* The message is complete: sends it and answers the client. */
 void serve_send(struct server *s);

@@ -250,6 +250,19 @@ fits_relay(const struct smtp_caps *caps, uint64_t size, struct failure *f)
 	    (unsigned long long)size, (unsigned long long)caps->size_max);
 }
 
+bool
+serve_is_hopeless(const struct server *s)
+{
+	const struct smtp_caps *caps;
+
+	if (uses_files(s) || s->relay == NULL)
+		return false;
+	caps = smtp_caps(relay_smtp(s->relay));
+	return (caps->extensions & SMTP_EXT_SIZE) != 0 && caps->size_max > 0 &&
+	    s->received > SERVE_SIZE_SLACK &&
+	    s->received - SERVE_SIZE_SLACK > caps->size_max;
+}
+
 /* Parameters of MAIL as far as the relay goes along. */
 static bool
 set_mail(struct server *s, struct failure *f)

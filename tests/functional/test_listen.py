@@ -216,6 +216,20 @@ def test_what_the_relay_refuses(tmp_path):
         assert str(port) in listener.err
 
 
+def test_into_files(tmp_path):
+    """What is caught is caught from whoever may send."""
+    box = tmp_path / "box"
+    box.mkdir()
+    with Listener(tmp_path, f"backend files\nfiles_path {box}\n"
+                  "listen_networks 127.0.0.1\n") as listener:
+        send(listener.place)
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            send(listener.place, source="127.0.0.2")
+    (path,) = box.iterdir()
+    assert b"(onehop)" in path.read_bytes()
+    assert b"X-Envelope-To: a@example.net\n" in path.read_bytes()
+
+
 # --- who may send to where ----------------------------------------------------
 
 def test_other_networks_are_refused(tmp_path, sink):
@@ -354,6 +368,20 @@ def test_size(tmp_path, sink):
             client.say(f"RCPT TO:<{TO}>")
             client.say("DATA")
             assert client.say("x" * 998 + "\r\nx\r\n.").startswith("552 ")
+    assert not sink.messages
+
+
+def test_size_of_the_relay(tmp_path):
+    """What it would not take is not kept."""
+    with Sink(extensions=("SIZE 1000", "8BITMIME")) as sink, \
+            Listener(tmp_path, sink.config()) as listener:
+        for count in (20, 40000):
+            with Talk(listener.place) as client:
+                client.begin()
+                client.say("DATA")
+                client.send(b"x" * 78 + b"\r\n")
+                reply = client.say(("x" * 78 + "\r\n") * count + ".")
+                assert reply.startswith("552 " if count > 20 else "55"), reply
     assert not sink.messages
 
 

@@ -152,6 +152,8 @@ static const struct row honoured[] = {
 	{ { "sendmail", "-b", "m", "a" }, "deliver to=a", 0, NULL },
 	{ { "sendmail", "-bs" }, "serve", 0, NULL },
 	{ { "sendmail", "-bd" }, "listen", 0, NULL },
+	{ { "sendmail", "-bd", "-q15m" }, "listen", 0, NULL },
+	{ { "sendmail", "-q15m", "-bd" }, "listen", 0, NULL },
 	{ { "sendmail", "-b", "s" }, "serve", 0, NULL },
 	{ { "sendmail", "-bs", "-odb", "-oem" }, "serve", 0, NULL },
 	{ { "sendmail", "-bp" }, "list", 0, NULL },

@@ -223,6 +223,28 @@ test_tap_hides_secrets(void **state)
 	buf_free(&seen);
 }
 
+/* What is there already is read, nothing is waited for. */
+static void
+test_stop(void **state)
+{
+	struct pair *p = *state;
+	int stop[2];
+
+	assert_int_equal(pipe(stop), 0);
+	stream_set_stop(p->s, stop[0]);
+	say(p, "one\r\nhalf");
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_OK);
+	close(stop[1]);
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_STOPPED);
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_STOPPED);
+	stream_set_stop(p->s, -1);
+	say(p, "\r\n");
+	buf_clear(&p->line);
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_OK);
+	assert_string_equal(buf_str(&p->line), "half");
+	close(stop[0]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -236,6 +258,7 @@ main(void)
 		TEST(test_watch),
 		TEST(test_last_words),
 		TEST(test_peek),
+		TEST(test_stop),
 		TEST(test_tap_hides_secrets),
 	};
 
