@@ -255,7 +255,7 @@ serve_is_hopeless(const struct server *s)
 {
 	const struct smtp_caps *caps;
 
-	if (uses_files(s) || s->relay == NULL)
+	if (serve_uses_files(s) || s->relay == NULL)
 		return false;
 	caps = smtp_caps(relay_smtp(s->relay));
 	return (caps->extensions & SMTP_EXT_SIZE) != 0 && caps->size_max > 0 &&
