@@ -58,6 +58,9 @@ ZONE = [
     "host-record=postfix.test,127.0.3.1", "mx-host=example.net,postfix.test",
     "host-record=exim.test,127.0.3.2", "mx-host=exim.example,exim.test",
     "host-record=node.test,127.0.3.3", "mx-host=node.example,node.test",
+    f"host-record=relay.test,{TWO}",
+    "mx-host=secure.example,mx1.test,10",
+    "mx-host=secure.example,relay.test,20",
     "mx-host=xn--bcher-kva.example,mx1.test,10",
     *(f"mx-host=many.example,n{n}.test,10" for n in range(30)),
     *(f"host-record=n{n}.test,127.0.4.{n + 1}" for n in range(30)),
@@ -302,6 +305,20 @@ def test_required_tls_is_for_the_name_of_the_host(hosts, send, pki):
     assert r.status == 75
     assert "mx1.test" in r.err
     assert wrong.messages == []
+
+
+def test_the_next_host_proves_itself(hosts, send, pki, tmp_path):
+    """Neither a wrong name nor a host without TLS gets the message."""
+    log = tmp_path / "log"
+    wrong, right = hosts(ONE, pki, "starttls"), hosts(TWO, pki, "starttls")
+    more = f"tls secure\ntls_trust_file {pki.ca}\nlogfile {log}\n"
+    r = send(["rcpt@secure.example"], more=more)
+    assert r.status == 0, r
+    assert got(right) == [["rcpt@secure.example"]]
+    assert wrong.messages == [] and len(wrong.sessions) == 1
+    assert b"MAIL" not in wrong.sessions[0].verbs
+    assert "host=relay.test" in log.read_text()
+    assert "tlsinfo='TLS1.3 verified'" in log.read_text()
 
 
 def test_tls_where_it_is_offered(hosts, send, pki, tmp_path):
