@@ -1,5 +1,6 @@
 /* Private keys (RFC 8301, RFC 8463), in GnuTLS's hands. */
 #include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
 #include <stdlib.h>
@@ -53,8 +54,13 @@ dkim_key_parse(const struct buf *pem, struct failure *f)
 {
 	struct dkim_key *k = mem_alloc(sizeof(*k));
 	gnutls_datum_t text = datum(pem->data, pem->len);
-	int error = gnutls_privkey_init(&k->private);
+	unsigned char byte;
+	/* The first random number takes memory; without it an RSA signature
+	   would look for another one for ever. */
+	int error = gnutls_rnd(GNUTLS_RND_KEY, &byte, 1);
 
+	if (error == 0)
+		error = gnutls_privkey_init(&k->private);
 	if (error == 0)
 		error = gnutls_pubkey_init(&k->public);
 	if (error == 0)
@@ -63,7 +69,7 @@ dkim_key_parse(const struct buf *pem, struct failure *f)
 	if (error == 0)
 		error = gnutls_pubkey_import_privkey(k->public, k->private, 0,
 		    0);
-	if (error == GNUTLS_E_MEMORY_ERROR) {
+	if (error == GNUTLS_E_MEMORY_ERROR || error == GNUTLS_E_RANDOM_FAILED) {
 		failure_set(f, FAIL_TEMP, "cannot be read: %s",
 		    gnutls_strerror(error));
 	} else if (error != 0) {
