@@ -97,6 +97,14 @@ lost(struct failure *f)
 	return failure_set(f, FAIL_TEMP, "%s", strerror(errno));
 }
 
+static bool
+not_socks(struct failure *f)
+{
+	failure_set(f, FAIL_PROTOCOL, "does not speak SOCKS version 5");
+	failure_hint(f, "check 'proxy_host' and 'proxy_port'");
+	return false;
+}
+
 /* Sends a request, and reads the first len bytes of its answer. */
 static bool
 ask(int fd, struct buf *request, unsigned char *answer, size_t len, int64_t end,
@@ -173,9 +181,7 @@ greet(int fd, const struct socks_params *p, struct failure *f)
 		return log_in(fd, p, f);
 	if (answer[0] == SOCKS_VERSION && answer[1] == SOCKS_NO_METHOD)
 		return no_method(p, f);
-	failure_set(f, FAIL_PROTOCOL, "does not speak SOCKS version 5");
-	failure_hint(f, "check 'proxy_host' and 'proxy_port'");
-	return false;
+	return not_socks(f);
 }
 
 /* The bound address that follows a reply; of no use, but to be read. */
@@ -239,6 +245,8 @@ request_connection(int fd, const struct socks_params *p, bool *proxy,
 	buf_free(&request);
 	if (!ok)
 		return false;
+	if (answer[0] != SOCKS_VERSION)
+		return not_socks(f);
 	if (answer[1] == 0)
 		return skip_address(fd, answer[3], p->end) || lost(f);
 	*proxy = false;

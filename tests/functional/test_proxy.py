@@ -331,6 +331,8 @@ RFC1929 = b"\x01\x01u\x09pass word"
      "Connection reset"),
     ([(GREETING, b"\x05\x00"), (CONNECT, b"\x05\x00\x00\x09\0\0")], (), 75,
      "rotocol error"),
+    ([(GREETING, b"\x05\x00"), (CONNECT, b"HTTP/1.1 200")], (), 76,
+     "does not speak SOCKS version 5"),
     ([(GREETING, b"\x05\x00"), (CONNECT, b"\x05\x07\x00\x01" + b"\0" * 6)],
      (), 69, "command not supported"),
     ([(GREETING, b"\x05\x00"), (CONNECT, b"\x05\x08\x00\x01" + b"\0" * 6)],
