@@ -234,7 +234,9 @@ def network(tmp_path_factory):
             "address add 10.9.0.1/24 dev onehop0",
             "address add 10.7.0.1/32 dev lo")])
         space.dns("mx-host=mail.test,mx.mail.test,10",
-                  "host-record=mx.mail.test,10.7.0.1")
+                  "host-record=mx.mail.test,10.7.0.1",
+                  "host-record=smtp.gmail.com,10.7.0.1",
+                  "host-record=email-smtp.eu-west-1.amazonaws.com,10.7.0.1")
         yield space
 
 
@@ -265,6 +267,30 @@ def test_direct_delivery(tmp_path, network):
             client(listener, to="a@mail.test")
             return sink.messages[0].recipients
     assert network.call(run) == ["a@mail.test"]
+
+
+@pytest.mark.parametrize("name, more", [
+    ("GMAIL", {}), ("SES", {"SES_REGION": "eu-west-1"}),
+    ("SES", {"SES_REGION": "eu-west-1", "SES_PORT": "2587"})])
+def test_relays_by_name(name, more, tmp_path, network, pki):
+    """Their own names, which the certificate must have, and ports."""
+    login = ("alice@example.org", "secret of alice")
+
+    def run():
+        with Sink(pki, "starttls", cert="providers", auth={"PLAIN": login},
+                  host="10.7.0.1",
+                  port=int(more.get("SES_PORT", "587"))) as sink, \
+                listening(tmp_path, {
+                    f"{name}_USER": login[0], f"{name}_PASSWORD": login[1],
+                    "SSL_CERT_FILE": str(pki.ca), **more},
+                    port=2525) as listener:
+            listener.places = ["127.0.0.1:2525"]
+            client(listener)
+            assert login[1] not in listener.log + listener.err
+            return sink.messages
+    [message] = network.call(run)
+    assert message.session.user == login[0]
+    assert message.recipients == ["a@example.net"]
 
 
 def test_domains_that_are_relayed(tmp_path, network):

@@ -256,6 +256,8 @@ OTHER_CERTS = {
     "wildcard": _leaf(dns("*.relay.test", "localhost") + ips("127.0.0.1")),
     "wildcard-inner": _leaf(dns("mx.*.relay.test", "m*.relay.test")),
     "dns-only": _leaf(dns(NAME)),
+    "providers": _leaf(dns("smtp.gmail.com",
+                           "email-smtp.eu-west-1.amazonaws.com")),
     "a-label": _leaf(dns("xn--bcher-kva.example")),
     "second": _leaf(issuer="second"),
     "revoked": _leaf(),
