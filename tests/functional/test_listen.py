@@ -448,6 +448,8 @@ def test_clients_that_break_off(action, tmp_path, sink):
         sent = 0
         for at in sorted(near | {*range(0, len(CONVERSATION), 13)}):
             with Talk(listener.place) as talk:
+                # Its process is there.
+                assert talk.reply().startswith("220 ")
                 talk.send(CONVERSATION[:at])
                 replies = b""
                 if action == "half-close":
