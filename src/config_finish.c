@@ -95,6 +95,7 @@ static void
 fill_in(struct config *c)
 {
 	const struct value *host = &c->effective.values[KW_HOST];
+	const struct value *socket = &c->effective.values[KW_SOCKET];
 	enum keyword_id id;
 
 	follow(c, KW_CONNECT_TIMEOUT, KW_TIMEOUT);
@@ -103,7 +104,8 @@ fill_in(struct config *c)
 		follow(c, KW_SOCKET, KW_HOST);
 	/* A host is no path below the home directory. */
 	expand_home(c, KW_SOCKET);
-	follow(c, KW_HOST, KW_SOCKET);
+	if (socket->text != NULL && net_is_path(socket->text))
+		follow(c, KW_HOST, KW_SOCKET);
 	for (id = 0; id < KEYWORD_COUNT; id++) {
 		if (keywords[id].type == KEYWORD_PATH)
 			expand_home(c, id);
