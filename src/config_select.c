@@ -223,21 +223,32 @@ check_fallback(const struct config *c, struct failure *f)
 	return false;
 }
 
-/* base lies below environment and options. */
-static bool
-use(struct config *c, const struct layer *base, struct failure *f)
+/* A file that a stranger may have chosen gets no secret of the variables. */
+static void
+keep_from_strangers(struct config *c)
 {
 	static const enum keyword_id secrets[] = { KW_PASSWORD,
 		KW_PROXY_PASSWORD };
 	size_t i;
 
+	for (i = 0; i < 2; i++) {
+		enum config_rank rank = c->effective.values[secrets[i]].rank;
+
+		if (rank == RANK_ENVIRONMENT || rank == RANK_DJANGO)
+			drop(c, secrets[i]);
+	}
+}
+
+/* base lies below environment and options. */
+static bool
+use(struct config *c, const struct layer *base, struct failure *f)
+{
 	config_lay_container(c, &c->effective, base);
 	layer_lay(&c->effective, base, false);
 	config_preset(&c->effective);
 	lay_over(c, &c->environment, RANK_ENVIRONMENT);
-	for (i = 0; c->restricted && i < 2; i++)
-		if (c->effective.values[secrets[i]].rank == RANK_ENVIRONMENT)
-			drop(c, secrets[i]);
+	if (c->restricted)
+		keep_from_strangers(c);
 	lay_over(c, &c->options, RANK_OPTION);
 	return config_finish(c, f) && check_fallback(c, f);
 }

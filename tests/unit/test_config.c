@@ -112,6 +112,23 @@ tear_down(void **state)
 	return 0;
 }
 
+/* "NAME=VALUE" in lines; nothing else stays set. */
+static void
+set_variables(const char *lines)
+{
+	char *copy = mem_strdup(lines), *line, *rest = copy, *value;
+
+	clear_environment();
+	setenv("HOME", home, 1);
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		value = strchr(line, '=');
+		assert_non_null(value);
+		*value++ = '\0';
+		setenv(line, value, 1);
+	}
+	free(copy);
+}
+
 /* What a test asks for; config_load() and config_select() in one. */
 struct ask {
 	const char *file; /* below the directory */
@@ -890,6 +907,21 @@ test_restricted_file(void **state)
 	setenv("ONEHOP_PASSWORD", "env", 1);
 	must_not_know(&ask, FAIL_CONFIG, "is not for this host");
 	unsetenv("ONEHOP_PASSWORD");
+	set_variables("SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\n"
+		      "SMARTHOST_PASSWORD=env\nONEHOP_PROXY_PASSWORD=env");
+	put("rc", 0600,
+	    "tls_trust_file /evil\nproxy_host evil\n"
+	    "proxy_user u\n");
+	must_not_know(&(struct ask){ .file = "rc",
+			  .restricted = true,
+			  .container = true },
+	    FAIL_CONFIG, "is not for this host");
+	must_have(&(struct ask){ .file = "rc",
+		      .restricted = true,
+		      .container = true },
+	    "password= proxy_password= host=h.example");
+	set_variables("X=1");
+	put("rc", 0600, "host evil\nuser u\n");
 	setenv("CREDENTIALS_DIRECTORY", home, 1);
 	assert_int_equal(setresuid(0, 0, 0), 0);
 	put("home/onehop_password", 0644, "cred\n");
@@ -1470,23 +1502,6 @@ test_dump_tells_origins(void **state)
 
 /* Every keyword but secrets and `from` is an option, by the same name. */
 /* --- variables of relay containers ---------------------------------------- */
-
-/* "NAME=VALUE" in lines; nothing else stays set. */
-static void
-set_variables(const char *lines)
-{
-	char *copy = mem_strdup(lines), *line, *rest = copy, *value;
-
-	clear_environment();
-	setenv("HOME", home, 1);
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		value = strchr(line, '=');
-		assert_non_null(value);
-		*value++ = '\0';
-		setenv(line, value, 1);
-	}
-	free(copy);
-}
 
 static const struct {
 	const char *variables, *values;
