@@ -4,8 +4,10 @@
 #include <gnutls/gnutls.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "buf.h"
+#include "compat.h"
 #include "dkim_impl.h"
 #include "outcome.h"
 #include "text.h"
@@ -49,11 +51,31 @@ check_key(struct dkim_key *k, struct failure *f)
 	return false;
 }
 
+/* The library would not wipe what it has decoded. */
+static int
+import(gnutls_privkey_t key, const struct buf *pem)
+{
+	static const char *const headers[] = { "PRIVATE KEY",
+		"RSA PRIVATE KEY" };
+	gnutls_datum_t text = datum(pem->data, pem->len), der;
+	int error = GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR;
+	size_t i;
+
+	for (i = 0; error != 0 && i < 2; i++)
+		error = gnutls_pem_base64_decode2(headers[i], &text, &der);
+	if (error != 0)
+		return error;
+	error = gnutls_privkey_import_x509_raw(key, &der, GNUTLS_X509_FMT_DER,
+	    NULL, 0);
+	explicit_bzero(der.data, der.size);
+	gnutls_free(der.data);
+	return error;
+}
+
 struct dkim_key *
 dkim_key_parse(const struct buf *pem, struct failure *f)
 {
 	struct dkim_key *k = mem_alloc(sizeof(*k));
-	gnutls_datum_t text = datum(pem->data, pem->len);
 	unsigned char byte;
 	/* The first random number takes memory; without it an RSA signature
 	   would look for another one for ever. */
@@ -64,8 +86,7 @@ dkim_key_parse(const struct buf *pem, struct failure *f)
 	if (error == 0)
 		error = gnutls_pubkey_init(&k->public);
 	if (error == 0)
-		error = gnutls_privkey_import_x509_raw(k->private, &text,
-		    GNUTLS_X509_FMT_PEM, NULL, 0);
+		error = import(k->private, pem);
 	if (error == 0)
 		error = gnutls_pubkey_import_privkey(k->public, k->private, 0,
 		    0);
