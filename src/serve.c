@@ -172,7 +172,7 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 	    max > 0 ? strlen(size) : 4);
 	put_line(s, 250, false, "8BITMIME", 8);
 	/* Only what the relay is known to carry on is promised. */
-	if (s->relay != NULL && !route_depends(s->config)) {
+	if (s->relay != NULL && !serve_is_late(s)) {
 		caps = smtp_caps(relay_smtp(s->relay));
 		if ((caps->extensions & SMTP_EXT_DSN) != 0)
 			put_line(s, 250, false, "DSN", 3);
@@ -736,6 +736,8 @@ serve_client(const struct invocation *inv, struct config *c,
 	struct server s = { .inv = inv, .config = c, .client = client };
 
 	caller_of(&s.caller, client->fd);
+	/* Whatever the kernel would not tell, we are not our own client. */
+	s.caller.known = s.caller.known && s.caller.is_socket;
 	s.may_relay = is_trusted(&s.caller, client->networks);
 	s.name = mem_strdup(client->name);
 	run_on(&s, client->fd, dup(client->fd));

@@ -190,6 +190,8 @@ bool serve_begin(struct server *s, const char *sender, struct failure *f,
 void serve_add_rcpt(struct server *s, const char *address, const char *notify,
     const char *orcpt);
 
+/* Whether the next hop is met at the first recipient, and not at MAIL. */
+bool serve_is_late(const struct server *s);
 /* Begins the transaction at the next hop of s->route. */
 bool serve_begin_there(struct server *s, struct failure *f,
     const struct smtp_reply **reply);

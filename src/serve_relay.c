@@ -288,6 +288,13 @@ set_mail(struct server *s, struct failure *f)
 	return fits_relay(caps, s->mail.size, f);
 }
 
+/* Nor is the relay bothered with those who may send to few places only. */
+bool
+serve_is_late(const struct server *s)
+{
+	return route_depends(s->config) || !s->may_relay;
+}
+
 bool
 serve_begin(struct server *s, const char *sender, struct failure *f,
     const struct smtp_reply **reply)
@@ -302,7 +309,7 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 		return false;
 	if (!s->filled)
 		fill_box(s, sender, f);
-	if (serve_uses_files(s) || route_depends(s->config))
+	if (serve_uses_files(s) || serve_is_late(s))
 		return true;
 	return serve_begin_there(s, f, reply);
 }

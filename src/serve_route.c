@@ -111,7 +111,7 @@ serve_choose_route(struct server *s, const char *name, char **list)
 	r = find_route(s, name, list);
 	if (r == NULL)
 		return false;
-	if (!route_depends(s->config)) {
+	if (!serve_is_late(s)) {
 		route_free(r);
 		return true;
 	}

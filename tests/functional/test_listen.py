@@ -250,7 +250,8 @@ def test_other_networks_are_refused(tmp_path, sink):
                  local_hostname="[127.0.0.1]")
         assert error.value.recipients[TO][0] == 550
         assert b"5.7.1 " in error.value.recipients[TO][1]
-    assert len(sink.messages) == 1
+    # Nor did the relay hear of them.
+    assert len(sink.messages) == len(sink.sessions) == 1
     assert "client [127.0.0.2] may not send to 'a@example.net'" \
         in listener.err
 
