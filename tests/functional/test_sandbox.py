@@ -132,6 +132,14 @@ def something():
         pytest.skip(words)
 
 
+def test_the_build_under_test_tells():
+    """Or that nothing was told would mean nothing."""
+    unit = binary().parent / "tests" / "unit" / "test_sandbox"
+    done = subprocess.run([unit], capture_output=True, text=True, check=True,
+                          env={**MINIMAL_ENV, **SANITIZER_ENV})
+    assert "sandbox: denied system call " in done.stderr
+
+
 COMMAND = "passwordeval echo >>@/runs; echo " + PASSWORD
 OTHER = ["fallback other", "account other", "host relay.example", f"user {USER}"]
 

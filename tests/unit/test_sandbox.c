@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,8 @@
 #include "sandbox.h"
 
 #define READABLE "/etc/passwd"
+/* setxattrat(2), of Linux 6.13: later than what the filter knows. */
+#define CALL_NEWER 463
 
 struct ground {
 	int listeners[2];
@@ -169,6 +173,13 @@ try_trace(void)
 	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : errno;
 }
 
+/* With arguments that no kernel likes. */
+static int
+try_call(long number)
+{
+	return syscall(number, -1, NULL, -1) >= 0 ? 0 : errno;
+}
+
 /* As the files backend makes them. */
 static int
 try_rename(const struct ground *g, const char *from, const char *to)
@@ -199,6 +210,7 @@ struct report {
 	bool entered;
 	int read, write, create, own_port, other_port, exec, log;
 	int udp, netlink, packet, code, trace, below, across, kill;
+	int typing, handle, newer;
 };
 
 static void
@@ -229,6 +241,9 @@ try_all(struct ground *g, enum sandbox_level level, bool makes,
 	r->below = try_rename(g, "one", "two");
 	r->across = try_rename(g, "tmp/one", "new/one");
 	r->kill = kill(getppid(), 0) == 0 ? 0 : errno;
+	r->typing = ioctl(STDIN_FILENO, TIOCSTI, "x") == 0 ? 0 : errno;
+	r->handle = try_call(SYS_open_by_handle_at);
+	r->newer = try_call(CALL_NEWER);
 	/* Without a sandbox there would be nobody left to tell. */
 	r->exec = r->entered ? try_exec() : 0;
 	r->trace = r->entered ? try_trace() : 0;
@@ -280,6 +295,9 @@ assert_closed(const struct report *r)
 	if (!there_is("seccomp"))
 		return;
 	assert_int_equal(r->kill, EACCES);
+	assert_int_equal(r->typing, EACCES);
+	assert_int_equal(r->handle, EACCES);
+	assert_int_equal(r->newer, ENOSYS);
 	assert_int_not_equal(r->packet, 0);
 #if !defined(__SANITIZE_ADDRESS__)
 	assert_int_equal(r->trace, EACCES);
