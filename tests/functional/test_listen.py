@@ -849,9 +849,8 @@ def test_systemds_sockets(place, tmp_path, sink):
     listener._places = lambda: True
     with listener:
         if place == "unix":
-            wait_for(path.exists, "the socket")
             client = socket.socket(socket.AF_UNIX)
-            client.connect(str(path))
+            wait_for(lambda: client.connect_ex(str(path)) == 0, "the socket")
             with client, client.makefile("rwb", 0) as file:
                 for line in (b"EHLO x", b"MAIL FROM:<a@b.example>",
                              b"RCPT TO:<a@example.net>", b"DATA",
