@@ -37,6 +37,26 @@ is_same_domain(const struct route *r, const char *address)
 	    text_casecmp(r->domain, domain) == 0;
 }
 
+/* Whether a recipient can go where the first one of its name goes; if not, the
+   client has been answered. */
+static bool
+agrees(struct server *s, const char *name, const struct route *first,
+    const struct route *r)
+{
+	if (r->kind == ROUTE_NONE) {
+		log_failure(&r->failure);
+		serve_reply(s, r->code, r->enhanced, "%s",
+		    buf_str(&r->failure.text));
+		return false;
+	}
+	if (first == NULL || strcmp(r->key, first->key) == 0)
+		return true;
+	/* It would be so at any time. */
+	serve_reply(s, 550, "5.3.5",
+	    "'%s' stands for addresses of several destinations", name);
+	return false;
+}
+
 /* One for all of the list, which is the caller's; NULL when the client has
    been answered. */
 static struct route *
@@ -53,27 +73,15 @@ find_route(struct server *s, const char *name, char **list)
 		if (is_same_domain(first, list[i]))
 			continue;
 		r = route_find(&p, list[i]);
-		if (r->kind != ROUTE_NONE && first == NULL) {
-			first = r;
-			continue;
-		}
-		if (r->kind == ROUTE_NONE) {
-			log_failure(&r->failure);
-			serve_reply(s, r->code, r->enhanced, "%s",
-			    buf_str(&r->failure.text));
-		} else if (strcmp(r->key, first->key) == 0) {
+		if (!agrees(s, name, first, r)) {
 			route_free(r);
-			continue;
-		} else {
-			/* It would be so at any time. */
-			serve_reply(s, 550, "5.3.5",
-			    "'%s' stands for addresses of several "
-			    "destinations",
-			    name);
+			route_free(first);
+			return NULL;
 		}
-		route_free(r);
-		route_free(first);
-		return NULL;
+		if (first == NULL)
+			first = r;
+		else
+			route_free(r);
 	}
 	return first;
 }

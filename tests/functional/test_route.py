@@ -687,6 +687,23 @@ def test_a_connection_is_kept_for_its_destination(hosts, session):
     assert one.sessions[0].verbs.count(b"RSET") == 1
 
 
+def test_credentials_are_for_the_relay_alone(hosts, session):
+    first = hosts(ONE)
+    relay = hosts("127.0.2.1", port=2525, auth={"PLAIN": ("alice", "secret")})
+    client = session(RELAY)
+    for rcpt in ("a@one.example", "b@second.example", "c@one.example"):
+        client.begin(rcpt)
+        assert client.data(BODY)[0] == 250
+    assert client.code("MAIL FROM:<a@b.example>") == 250
+    assert client.code("RCPT TO:<d@one.example>") == 250
+    assert client.code("RCPT TO:<e@second.example>") == 452
+    client.quit()
+    assert got(relay) == [["a@one.example"], ["c@one.example"]]
+    assert [s.user for s in relay.sessions] == ["alice", "alice"]
+    assert got(first) == [["b@second.example"]]
+    assert b"AUTH" not in first.sessions[0].verbs
+
+
 @pytest.mark.parametrize("domain,code,words", [
     ("null.example", 556, "5.1.10 domain 'null.example' takes no mail"),
     ("nowhere.example", 550, "5.1.2 there is no domain"),
