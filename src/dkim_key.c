@@ -2,6 +2,7 @@
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,25 +52,56 @@ check_key(struct dkim_key *k, struct failure *f)
 	return false;
 }
 
-/* The library would not wipe what it has decoded. */
+/* From PKCS #8, or else PKCS #1.  The library would not wipe what it has
+   decoded from PEM itself. */
 static int
-import(gnutls_privkey_t key, const struct buf *pem)
+read_pem(gnutls_x509_privkey_t key, const struct buf *pem)
 {
-	static const char *const headers[] = { "PRIVATE KEY",
-		"RSA PRIVATE KEY" };
 	gnutls_datum_t text = datum(pem->data, pem->len), der;
-	int error = GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR;
-	size_t i;
+	int error = gnutls_pem_base64_decode2("PRIVATE KEY", &text, &der);
+	bool pkcs8 = error != GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR;
 
-	for (i = 0; error != 0 && i < 2; i++)
-		error = gnutls_pem_base64_decode2(headers[i], &text, &der);
+	if (!pkcs8)
+		error = gnutls_pem_base64_decode2("RSA PRIVATE KEY", &text,
+		    &der);
 	if (error != 0)
 		return error;
-	error = gnutls_privkey_import_x509_raw(key, &der, GNUTLS_X509_FMT_DER,
-	    NULL, 0);
+	if (pkcs8)
+		error = gnutls_x509_privkey_import_pkcs8(key, &der,
+		    GNUTLS_X509_FMT_DER, NULL, GNUTLS_PKCS_PLAIN);
+	else
+		error = gnutls_x509_privkey_import(key, &der,
+		    GNUTLS_X509_FMT_DER);
 	explicit_bzero(der.data, der.size);
 	gnutls_free(der.data);
 	return error;
+}
+
+static int
+try_import(gnutls_privkey_t to, const struct buf *pem)
+{
+	gnutls_x509_privkey_t key;
+	int error = gnutls_x509_privkey_init(&key);
+
+	if (error != 0)
+		return error;
+	error = read_pem(key, pem);
+	if (error == 0)
+		error = gnutls_privkey_import_x509(to, key,
+		    GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE);
+	if (error != 0)
+		gnutls_x509_privkey_deinit(key);
+	return error;
+}
+
+/* That there is no memory, libtasn1 tells as if the text were wrong: a second
+   look shows which it is. */
+static int
+import(gnutls_privkey_t to, const struct buf *pem)
+{
+	int error = try_import(to, pem);
+
+	return error == 0 ? 0 : try_import(to, pem);
 }
 
 struct dkim_key *
