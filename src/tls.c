@@ -665,34 +665,37 @@ handshake(struct tls *tls, struct stream *s, struct failure *f)
 	return fail_handshake(tls, r, f);
 }
 
-void
-tls_set_transport(struct tls *tls)
+int
+tls_open_session(struct tls *tls, unsigned int flags)
 {
+	int r = gnutls_init(&tls->session, flags | GNUTLS_NONBLOCK);
+
+	if (r < 0) {
+		tls->session = NULL;
+		return r;
+	}
+	r = gnutls_priority_set(tls->session, tls->priority);
+	if (r >= 0)
+		r = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
+		    tls->cred);
 	gnutls_transport_set_ptr(tls->session, tls);
 	gnutls_transport_set_pull_function(tls->session, pull);
 	gnutls_transport_set_vec_push_function(tls->session, push);
 	gnutls_transport_set_pull_timeout_function(tls->session, pull_ready);
+	return r;
 }
 
 static bool
 open_session(struct tls *tls, struct failure *f)
 {
-	unsigned int flags = GNUTLS_CLIENT | GNUTLS_NONBLOCK |
-	    GNUTLS_NO_TICKETS;
+	unsigned int flags = GNUTLS_CLIENT | GNUTLS_NO_TICKETS;
 	int r;
 
 	/* The CAs a server names are a hint; what we were told to show, we
 	   show. */
 	if (tls->has_certificate)
 		flags |= GNUTLS_FORCE_CLIENT_CERT;
-	r = gnutls_init(&tls->session, flags);
-	if (r < 0)
-		tls->session = NULL;
-	if (r >= 0)
-		r = gnutls_priority_set(tls->session, tls->priority);
-	if (r >= 0)
-		r = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
-		    tls->cred);
+	r = tls_open_session(tls, flags);
 	/* RFC 6066 section 3: no addresses in SNI. */
 	if (r >= 0 && tls->send_name)
 		r = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS,
@@ -703,7 +706,6 @@ open_session(struct tls *tls, struct failure *f)
 		    "GnuTLS: %s", gnutls_strerror(r));
 	gnutls_session_set_ptr(tls->session, tls);
 	gnutls_session_set_verify_function(tls->session, verify);
-	tls_set_transport(tls);
 	return true;
 }
 

@@ -66,8 +66,8 @@ struct tls *tls_alloc(void);
 /* A stream through the session. */
 extern const struct stream_ops tls_layer;
 
-/* The session reads and writes tls->fd. */
-void tls_set_transport(struct tls *tls);
+/* A session of GnuTLS that reads and writes tls->fd; its result. */
+int tls_open_session(struct tls *tls, unsigned int flags);
 
 /* Waits for what the handshake needs; false when time is up. */
 bool tls_wait(struct tls *tls, struct stream *s);

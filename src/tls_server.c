@@ -36,20 +36,12 @@ tls_server_new(const char *cert_file, const char *key_file, struct failure *f)
 static bool
 open_session(struct tls *tls, struct failure *f)
 {
-	int r = gnutls_init(&tls->session, GNUTLS_SERVER | GNUTLS_NONBLOCK);
+	int r = tls_open_session(tls, GNUTLS_SERVER);
 
-	if (r < 0)
-		tls->session = NULL;
-	if (r >= 0)
-		r = gnutls_priority_set(tls->session, tls->priority);
-	if (r >= 0)
-		r = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
-		    tls->cred);
 	if (r < 0)
 		return failure_set(f, FAIL_TEMP, "GnuTLS: %s",
 		    gnutls_strerror(r));
 	gnutls_certificate_server_set_request(tls->session, GNUTLS_CERT_IGNORE);
-	tls_set_transport(tls);
 	return true;
 }
 

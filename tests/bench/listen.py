@@ -26,9 +26,9 @@ OWNER = "mail"
 SESSIONS = 50
 ROUNDS = 3
 # Name, messages, bytes of each, options of smtp-source.
-LOADS = [("a connection for each message", 2000, 2000, []),
-         ("many messages in a connection", 4000, 2000, ["-d"]),
-         ("the same, of 100 kB", 1000, 100_000, ["-d"])]
+LOADS = [("a connection for each message", 600, 2000, []),
+         ("many messages in a connection", 1500, 2000, ["-d"]),
+         ("the same, of 100 kB", 300, 100_000, ["-d"])]
 
 # What such containers have: a smarthost, nothing else.  A message goes on as
 # soon as it is there, also when a connection brings many.
