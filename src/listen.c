@@ -101,13 +101,18 @@ release_signals(void)
 static void
 reap(struct listener *l)
 {
+	int status;
 	pid_t pid;
 	size_t i;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (i = 0; i < l->count; i++)
 			if (l->children[i].pid == pid) {
 				l->children[i] = l->children[--l->count];
+				if (WIFSIGNALED(status))
+					log_warn("a session was ended by "
+						 "signal %d",
+					    WTERMSIG(status));
 				break;
 			}
 }

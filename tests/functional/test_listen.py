@@ -98,6 +98,17 @@ def open_files(pid):
             for fd in os.listdir(f"/proc/{pid}/fd")]
 
 
+def children(pid):
+    """Processes that it has to reap, dead or alive."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), \
+                open(f"/proc/{entry}/stat", encoding="utf-8") as file:
+            if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(entry))
+    return found
+
+
 # --- clients and next hops ---------------------------------------------------
 
 def test_a_session(tmp_path, sink):
@@ -699,6 +710,18 @@ def test_sessions_end_when_they_may(number, tmp_path, gated):
         "bdat", "data", "waiting"]
 
 
+def test_a_session_that_dies(tmp_path, sink):
+    """... is alone with that, and said."""
+    with Listener(tmp_path, sink.config()) as listener, \
+            Talk(listener.place) as client:
+        client.begin()
+        child, = children(listener.process.pid)
+        os.kill(child, signal.SIGKILL)
+        assert client.reply() == ""
+        wait_for(lambda: "ended by signal 9" in listener.err, "a line")
+        send(listener.place)
+
+
 def test_a_signal_to_all_of_its_processes(tmp_path, gated):
     """As systemd and terminals send it."""
     with Listener(tmp_path, gated.config()) as listener, \
@@ -826,12 +849,10 @@ def test_a_container(tmp_path, sink):
         send(listener.place, message=big.replace(b"x" * 70, b"x" * 68
                                                  + b"\r\n"))
         # The process is unshare's child, and its sessions are its own.
-        pid = int(subprocess.run(
-            ["pgrep", "-P", str(listener.process.pid)], check=True,
-            capture_output=True, text=True).stdout)
-        wait_for(lambda: subprocess.run(
-            ["pgrep", "-P", str(pid)], check=False).returncode == 1,
-            "its children's end")
+        pid, = children(listener.process.pid)
+        subprocess.run(["nsenter", "--pid", "--target", str(pid), "sh", "-c",
+                        "(sleep 0.1 &)"], check=True)
+        wait_for(lambda: not children(pid), "its children's end")
         os.kill(pid, signal.SIGTERM)
         assert listener.process.wait(20) == 0, listener.err
     assert len(sink.messages) == 4
