@@ -1,8 +1,8 @@
 /*
  * envelope_impl: what the parts of envelope share.  envelope.c puts them
- * together, envelope_sender.c finds the sender, envelope_rcpt.c the
- * recipients, envelope_header.c edits the header, and envelope_from.c the
- * fields that tell who sends.
+ * together, for a server in front envelope_step.c; envelope_sender.c finds the
+ * sender, envelope_rcpt.c the recipients, envelope_header.c edits the header,
+ * and envelope_from.c the fields that tell who sends.
  */
 #ifndef ENVELOPE_IMPL_H
 #define ENVELOPE_IMPL_H

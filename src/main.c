@@ -1,4 +1,5 @@
-/* onehop: takes a message as sendmail does and makes one hop with it. */
+/* onehop: takes a message as sendmail does and makes one hop with it; or is
+   the server in front that does so for others. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /*
  * net: resolve and connect within a deadline.  Addresses race as RFC 8305
- * says; Unix sockets; SOCKS5 (RFC 1928, RFC 1929).
+ * says; Unix sockets; through a SOCKS5 proxy, by socks.
  */
 #ifndef NET_H
 #define NET_H

@@ -1,7 +1,8 @@
 /*
- * serve: SMTP and LMTP on standard input and output (-bs).  Synchronous: the
- * relay's own answers come back to the client, per recipient and per message,
- * and what the relay has not taken is never answered with 250.
+ * serve: one session of SMTP or LMTP, on standard input and output (-bs) or
+ * with a client of the listener.  Synchronous: the relay's own answers come
+ * back to the client, per recipient and per message, and what the relay has
+ * not taken is never answered with 250.
  */
 #ifndef SERVE_H
 #define SERVE_H

@@ -1,7 +1,8 @@
 /*
  * Shared between the parts of serve: the session and its commands (serve.c),
- * their syntax (serve_parse.c), the message (serve_data.c), and the way to
- * the relay (serve_relay.c).
+ * their syntax (serve_parse.c), STARTTLS (serve_tls.c), the message
+ * (serve_data.c), where it goes (serve_route.c), and the way to the relay
+ * (serve_relay.c).
  */
 #ifndef SERVE_IMPL_H
 #define SERVE_IMPL_H

@@ -1,6 +1,6 @@
 /*
- * The inside of tls, shared by tls.c (handshake and transport) and
- * tls_setup.c (what a policy names, loaded and checked).
+ * The inside of tls, shared by tls.c (handshake and transport), tls_setup.c
+ * (what a policy names, loaded and checked) and tls_server.c (the other end).
  */
 #ifndef TLS_IMPL_H
 #define TLS_IMPL_H
