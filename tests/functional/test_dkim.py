@@ -320,6 +320,22 @@ def test_listener(sink, both, keys, onehop, tmp_path):
         assert r.status == 78 and str(key) in r.err
 
 
+def test_strangers_are_not_signed_for(sink, both, tmp_path):
+    """Whoever may send to our domains only may put any name into From."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text("ann: ann@example.net\n")
+    config = sink.config(both, f"aliases {aliases}",
+                         "local_domains local.example",
+                         "listen_networks 127.0.0.1")
+    with Listener(tmp_path, config, places="0.0.0.0:0") as listener:
+        for source in ("127.0.0.2", "127.0.0.1"):
+            with smtplib.SMTP("127.0.0.1", listener.place[1],
+                              source_address=(source, 0)) as client:
+                client.sendmail("ann@example.org", ["ann@local.example"],
+                                MESSAGES["small"].replace(b"\n", b"\r\n"))
+    assert [count(message.data) for message in sink.messages] == [0, 2]
+
+
 # --- which key ---------------------------------------------------------------
 
 def test_keys_by_domain(onehop, sink, keys, tmp_path):
