@@ -439,7 +439,7 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 	struct failure f = FAILURE_INIT;
 	const struct smtp_reply *reply;
 	char **list = envelope_map(s->inv, s->config, address, &f);
-	size_t before = s->rcpt_count;
+	size_t before = s->rcpt_count, names = s->named_count;
 
 	if (list == NULL) {
 		serve_failure(s, &f);
@@ -451,8 +451,7 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 			serve_failure(s, &f);
 		else
 			serve_reply(s, 250, "2.1.5", "ok");
-		if (reply != NULL && reply->code / 100 != 2 &&
-		    s->rcpt_count > before)
+		if (s->named_count == names && s->rcpt_count > before)
 			drop_rcpts(s, before);
 	}
 	envelope_free_map(list);

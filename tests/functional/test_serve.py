@@ -728,6 +728,24 @@ def test_an_answer_does_not_wait_for_the_next_message(onehop):
     assert len(sink.messages) == 1
 
 
+def test_an_alias_whose_second_command_is_too_long(onehop, tmp_path):
+    """What cannot be asked for is a refusal, too."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text(f"root: a@x.example, {'b' * 60}@x.example\n")
+    with Sink(ehlo=["DSN"]) as sink:
+        client = Client(onehop, sink.config + f"aliases {aliases}\n")
+        client.greet()
+        assert client.code("MAIL FROM:<a@b.example>") == 250
+        orcpt = "ORCPT=rfc822;" + "x" * 1980
+        assert client.code(f"RCPT TO:<root> {orcpt}") == 554
+        assert client.code("RCPT TO:<c@d.example>") == 250
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+        client.quit()
+    assert [c.split(" ORCPT")[0] for c in sink.commands[2:6]] == [
+        "RCPT TO:<a@x.example>", "RSET", "MAIL FROM:<a@b.example>",
+        "RCPT TO:<c@d.example>"]
+
+
 def test_421_to_an_idle_connection(onehop):
     """What the relay says before it closes is read, and a new connection
     is made."""
