@@ -53,6 +53,10 @@ void envelope_free_map(char **list);
 bool envelope_edit(struct envelope *e, const struct invocation *inv,
     const struct config *c, struct message *m, struct failure *f);
 
+/* Whether an address has no domain, or localhost, for which default_domain
+   stands in. */
+bool envelope_is_unqualified(const char *spec);
+
 /* RFC 5322 section 3.3, in local time with a numeric zone; free() it. */
 char *envelope_date(time_t now);
 

@@ -89,7 +89,6 @@ bool envelope_find_recipients(struct envelope_job *j);
  * with FAIL_CONFIG when it stands for nothing.
  */
 char **envelope_resolve(struct envelope_job *j, const char *spec);
-bool envelope_is_unqualified(const char *spec);
 
 /* Whether the domain is a name of this host; not cheap. */
 bool envelope_is_this_host(struct envelope_job *j, const char *domain);

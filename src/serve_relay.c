@@ -202,19 +202,24 @@ may_send(struct server *s, struct failure *f)
 	return false;
 }
 
-/* A name without a domain is one of default_domain: <postmaster> has none. */
+/* A name without a domain is one of default_domain: <postmaster> has none, and
+   @localhost is what the client takes for its own. */
 bool
 serve_is_ours(const struct server *s, const char *address)
 {
 	const char *domain = config_string(s->config, KW_DEFAULT_DOMAIN);
+	const char *at = address_domain(address);
+	size_t len = at == NULL ? strlen(address) : (size_t)(at - address) - 1;
 	struct failure ignored = FAILURE_INIT;
 	char *full, *ascii;
 	bool ours;
 
-	if (address_domain(address) != NULL || domain == NULL)
+	if (!envelope_is_unqualified(address))
 		full = mem_strdup(address);
+	else if (domain != NULL)
+		full = mem_printf("%.*s@%s", (int)len, address, domain);
 	else
-		full = mem_printf("%s@%s", address, domain);
+		return false;
 	ascii = address_to_ascii(full, &ignored);
 	ours = ascii != NULL &&
 	    (route_is_local(s->config, ascii) ||

@@ -299,6 +299,26 @@ def test_domains_that_are_ours(tmp_path, sink):
     assert [m.recipients for m in sink.messages] == [[to] for _, to in ours]
 
 
+def test_what_default_domain_makes_of_a_name(tmp_path, sink):
+    """A local name of nobody's is no way to the relay for others."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text("known: a@inside.example\n")
+    lines = ["listen_networks 127.0.0.1", f"aliases {aliases}",
+             "local_domains localhost, local.example",
+             "default_domain far.example"]
+    with Listener(tmp_path, sink.config(*lines),
+                  places="0.0.0.0:0") as listener:
+        place = ("127.0.0.1", listener.place[1])
+        for to in ("x@localhost", "x@LocalHost", "x@local.example"):
+            with pytest.raises(smtplib.SMTPRecipientsRefused) as error:
+                send(place, to=to, source="127.0.0.2")
+            assert error.value.recipients[to][0] == 550
+        send(place, to="known@local.example", source="127.0.0.2")
+        send(place, to="x@localhost")
+    assert [m.recipients for m in sink.messages] == [
+        ["a@inside.example"], ["x@far.example"]]
+
+
 def test_the_default_is_loopback(tmp_path, sink):
     """An open relay is nothing that one gets by leaving something out."""
     onehop = Onehop(tmp_path)
