@@ -46,6 +46,7 @@ daemon_smtp_ports = {port}
 tls_advertise_hosts =
 host_lookup =
 rfc1413_query_timeout = 0s
+daemon_startup_sleep = 1s
 smtp_accept_max = 200
 smtp_accept_max_per_connection = 0
 smtp_accept_queue_per_connection = 0
@@ -63,6 +64,8 @@ begin transports
 smtp:
   driver = smtp
   hosts_try_fastopen =
+begin retry
+* * F,2h,15m; G,16h,1h,1.5; F,4d,6h
 """
 
 
@@ -122,9 +125,11 @@ class Onehop:
 
 
 class Exim:
+    """'runs' is how and how often the daemon looks through its queue."""
+
     name = "Exim"
 
-    def __init__(self, directory, sink):
+    def __init__(self, directory, sink, runs="-q10s"):
         self.port = free_port()
         owner = pwd.getpwnam(OWNER)
         program = directory / "exim"
@@ -136,9 +141,13 @@ class Exim:
         config.write_text(EXIM_CONFIG.format(
             exim=program, user=owner.pw_uid, group=owner.pw_gid,
             top=directory, port=self.port, sink=sink.port), "ascii")
+        self.argv = [program, "-C", config, "-bdf", runs]
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
-            [program, "-C", config, "-bdf", "-q10s"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True)
         wait_for(lambda: greets(self.port))
 
 

@@ -250,6 +250,7 @@ class _Listener(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    request_queue_size = 128
 
     def handle_error(self, request, client_address):
         self.sink.errors.append(traceback.format_exc())
