@@ -8,7 +8,9 @@ random times and started again.  Started by tests/bench/run faults.
 Exim queues: it looks through its queue every second, whatever it knows of
 the next hop (-qff1s), up to five processes at once, and so for PATIENCE
 seconds after the last acknowledgement, while the next hop stays up, but goes
-on to refuse and to hang up.
+on to refuse and to hang up.  It sends QUIT along with the end of a message,
+so that nobody can tell whether it saw the answer: each of those counts as
+perhaps lost.
 """
 
 import contextlib
@@ -83,7 +85,7 @@ def rows(outcome):
     yield "at the next hop more than once", len(outcome.twice)
     yield "  of these without a lost answer", len(outcome.inexcusable)
     yield "answers lost to clients", outcome.unknown.total()
-    yield "answers lost to the relay", hop.lost.total()
+    yield "answers perhaps lost to the relay", hop.lost.total()
     yield "relay killed, times", outcome.kills
     yield "next hop killed, times", outcome.falls
     yield "clients that gave up", len(outcome.failed)
