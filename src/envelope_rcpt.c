@@ -286,13 +286,17 @@ expand(struct envelope_job *j, const char *spec, char ***out)
 /*
  * A name of a local domain that no alias has, as it is: for the files of local
  * recipients, or for a listener to refuse, where default_domain would make of
- * a stranger's mail something for the relay.
+ * a stranger's mail something for the relay.  A domain of relay_domains has
+ * its MX, also if it is the name of this host.
  */
 static bool
 is_kept(const struct envelope_job *j, const char *spec)
 {
-	return !envelope_is_unqualified(spec) && route_is_local(j->c, spec) &&
-	    (route_keeps_local(j->c) || j->inv->mode == MODE_LISTEN);
+	if (envelope_is_unqualified(spec))
+		return false;
+	if (!route_is_local(j->c, spec))
+		return route_is_relayed(j->c, spec);
+	return route_keeps_local(j->c) || j->inv->mode == MODE_LISTEN;
 }
 
 char **

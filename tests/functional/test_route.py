@@ -803,10 +803,10 @@ def relay_through(network, place, sender, to):
 
 
 @contextlib.contextmanager
-def listening(network, directory, config, place):
+def listening(network, directory, config, place, env=None):
     """A listener in the other network."""
     listener = network.call(
-        lambda: Listener(directory, config, places=place).start())
+        lambda: Listener(directory, config, places=place, env=env).start())
     try:
         yield listener.place
     except BaseException:
@@ -833,6 +833,20 @@ def test_strangers_reach_only_our_domains(hosts, network, tmp_path):
             assert (answer[0], answer[1][:5]) == (code, words), to
     assert [m.recipients for m in one.messages] == [
         ["a@second.example"], ["boss@second.example"]]
+
+
+def test_a_relayed_domain_of_our_own_name(hosts, network, tmp_path):
+    """What default_domain would make of it is not for the relay."""
+    first = hosts(ONE)
+    relay = hosts("127.0.2.1", port=2525, auth={"PLAIN": ("alice", "secret")})
+    config = (RELAY + "listen_networks 192.0.2.0/24\n"
+              "default_domain one.example\n")
+    with listening(network, tmp_path, config, "127.0.0.1:0",
+                   env={"HOSTNAME": "second.example"}) as place:
+        assert relay_through(network, place, "a@b.example",
+                             "x@second.example") == (250, b"")
+    assert [m.recipients for m in first.messages] == [["x@second.example"]]
+    assert relay.sessions == []
 
 
 def test_mail_that_goes_round(hosts, network, tmp_path):
