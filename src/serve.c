@@ -505,7 +505,9 @@ run_command(struct server *s, const char *line)
 			return commands[i].run(s, arguments);
 		}
 	serve_reply(s, 500, "5.5.1", "unknown command");
-	return GO_ON;
+	/* A browser sends for whoever has written the page: the lines of a form
+	   would be commands of a client that may relay. */
+	return strstr(arguments, " HTTP/") != NULL ? SESSION_OVER : GO_ON;
 }
 
 /* ---- the session ---- */

@@ -2,6 +2,7 @@
 is at the next hop, and nobody may do more than the settings say."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -336,6 +337,22 @@ def test_everybody_only_if_it_is_written(tmp_path, sink):
         send(listener.place)
         assert "open relay" in listener.err
         assert "listen_networks '0.0.0.0/0'" in listener.err
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_form_of_a_page(method, tmp_path, sink):
+    """What a browser on this machine is made to send is no mail."""
+    form = (f"\r\nEHLO x\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{TO}>\r\n"
+            "DATA\r\n\r\nx\r\n.\r\nQUIT\r\n").encode()
+    with Listener(tmp_path, sink.config()) as listener:
+        client = http.client.HTTPConnection(*listener.place, timeout=20)
+        with contextlib.suppress(http.client.HTTPException, OSError):
+            client.request(method, "/", form, {"Content-Type": "text/plain"})
+            client.getresponse().read()
+        client.close()
+        # Who comes later is served.
+        send(listener.place)
+    assert len(sink.messages) == len(sink.sessions) == 1
 
 
 @pytest.mark.parametrize("line", [
