@@ -1058,6 +1058,24 @@ def test_a_password_is_for_the_relay(tmp_path, pki):
     assert len(sink.messages) == 2
 
 
+def test_what_a_password_command_gets(tmp_path):
+    """None of the session's descriptors, and signals as usual."""
+    seen = tmp_path / "seen"
+    with Sink(auth={"PLAIN": ("u", "pw")}) as sink:
+        config = sink.config(
+            "auth plain", "user u", "passwordeval \"{ grep -E "
+            f"'SigBlk|SigIgn' /proc/self/status; ls /proc/self/fd; }} > {seen};"
+            " echo pw\"")
+        with Listener(tmp_path, config) as listener:
+            send(listener.place)
+    assert [m.recipients for m in sink.messages] == [[TO]]
+    blocked, ignored, *files = seen.read_text().splitlines()
+    both = 1 << signal.SIGTERM - 1 | 1 << signal.SIGINT - 1
+    assert int(blocked.split()[1], 16) & both == 0
+    assert int(ignored.split()[1], 16) & both == 0
+    assert files == ["0", "1", "2", "3"]  # the last one is ls's own
+
+
 def test_as_sendmail(tmp_path, sink):
     """-bd is for whoever may write the configuration."""
     onehop = Onehop(tmp_path)
