@@ -682,16 +682,33 @@ run_on(struct server *s, int in, int out)
 	return v;
 }
 
+/*
+ * A client on a Unix socket is a program of this machine.  One whose address
+ * is not known may go nowhere.
+ */
+static bool
+is_trusted(const struct caller *who, const char *networks)
+{
+	struct network_address a = who->network;
+
+	if (who->known)
+		a = (struct network_address){ AF_INET, { 127, 0, 0, 1 } };
+	return network_list_contains(networks, &a);
+}
+
 int
 serve(const struct invocation *inv, struct config *c)
 {
-	struct server s = { .inv = inv, .config = c, .may_relay = true };
+	struct server s = { .inv = inv, .config = c };
 	int in_flags = fcntl(STDIN_FILENO, F_GETFL);
 	int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
 	struct failure f = FAILURE_INIT;
 	enum verdict v;
 
 	caller_of(&s.caller, STDIN_FILENO);
+	/* Behind an inetd it is as behind the listener. */
+	s.may_relay = !s.caller.is_socket ||
+	    is_trusted(&s.caller, config_string(c, KW_LISTEN_NETWORKS));
 	/* With raised privilege our caller is who runs us: it may have got the
 	   socket from anybody. */
 	if (privilege_is_raised()) {
@@ -715,20 +732,6 @@ serve(const struct invocation *inv, struct config *c)
 	fcntl(STDIN_FILENO, F_SETFL, in_flags);
 	fcntl(STDOUT_FILENO, F_SETFL, out_flags);
 	return fail_status(v == INPUT_BROKEN ? FAIL_NOINPUT : FAIL_NONE);
-}
-
-/*
- * A client on a Unix socket is a program of this machine.  One whose address
- * is not known may go nowhere.
- */
-static bool
-is_trusted(const struct caller *who, const char *networks)
-{
-	struct network_address a = who->network;
-
-	if (who->known)
-		a = (struct network_address){ AF_INET, { 127, 0, 0, 1 } };
-	return network_list_contains(networks, &a);
 }
 
 int

@@ -331,6 +331,27 @@ def test_over_tcp_there_is_no_uid(place, relay):
     assert " uid=" not in service.record
 
 
+def test_an_inetd_on_tcp_is_no_open_relay(place, relay):
+    """Who may send to anywhere is in listen_networks there, too."""
+    service = Service(place, relay, "listen_networks 192.0.2.0/24")
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            socket.create_connection(listener.getsockname()) as ours:
+        theirs = listener.accept()[0]
+        process = subprocess.Popen(
+            service.argv, stdin=theirs, stdout=theirs,
+            stderr=subprocess.PIPE, user=DAEMON, group=DAEMON,
+            extra_groups=[], env={**MINIMAL_ENV, **SANITIZER_ENV})
+        theirs.close()
+        ours.settimeout(20)
+        ours.sendall(b"EHLO x\r\nMAIL FROM:<a@example.org>\r\n"
+                     b"RCPT TO:<a@example.net>\r\nDATA\r\nQUIT\r\n")
+        lines = ours.makefile("rb").readlines()
+    process.communicate(timeout=20)
+    codes = [line[:3] for line in lines if line[3:4] == b" "]
+    assert codes == [b"220", b"250", b"250", b"550", b"503", b"221"], lines
+    assert not relay.messages
+
+
 def test_pipes_are_no_hop(onehop, pki):
     """-bs as Symfony runs it adds no trace field."""
     with Sink() as relay:
