@@ -625,6 +625,20 @@ print_envelope(const struct envelope *e)
 	buf_free(&line);
 }
 
+static void
+free_delivery(struct delivery *d)
+{
+	transport_result_free(&d->result);
+	envelope_free(&d->envelope);
+	message_free(d->message);
+	log_close(d->log);
+	free(d->hint);
+	sandbox_free(&d->box);
+	dkim_free(d->keys);
+	secret_vault_free(&d->vault);
+	failure_free(&d->failure);
+}
+
 int
 deliver_pretend(const struct invocation *inv, struct config *c,
     bool stdin_closed)
@@ -635,6 +649,7 @@ deliver_pretend(const struct invocation *inv, struct config *c,
 	int status;
 
 	failure_init(&d.failure);
+	transport_result_init(&d.result, 0);
 	d.message = message_new();
 	ok = mail ? prepare(&d, stdin_closed) : choose_account(&d, NULL);
 	if (ok) {
@@ -647,14 +662,7 @@ deliver_pretend(const struct invocation *inv, struct config *c,
 	}
 	status = fail_status(d.failure.class);
 	buf_free(&dump);
-	envelope_free(&d.envelope);
-	message_free(d.message);
-	log_close(d.log);
-	free(d.hint);
-	sandbox_free(&d.box);
-	dkim_free(d.keys);
-	secret_vault_free(&d.vault);
-	failure_free(&d.failure);
+	free_delivery(&d);
 	return status;
 }
 
@@ -679,14 +687,6 @@ deliver(const struct invocation *inv, struct config *c, bool stdin_closed)
 			    &d.result, fail_name(class));
 		}
 	}
-	transport_result_free(&d.result);
-	envelope_free(&d.envelope);
-	message_free(d.message);
-	log_close(d.log);
-	free(d.hint);
-	sandbox_free(&d.box);
-	dkim_free(d.keys);
-	secret_vault_free(&d.vault);
-	failure_free(&d.failure);
+	free_delivery(&d);
 	return fail_status(class);
 }

@@ -216,6 +216,16 @@ identity_fqdn(bool use_env)
 }
 
 char *
+identity_server(void)
+{
+	char *name = identity_fqdn(true);
+
+	if (name == NULL)
+		name = identity_host(true);
+	return name != NULL ? name : mem_strdup("localhost");
+}
+
+char *
 identity_mailname(void)
 {
 	FILE *file = fopen(MAILNAME, "re");

@@ -29,6 +29,10 @@ char *identity_host(bool use_env);
    .internal, .lan or .home.arpa.  NULL otherwise; free() it. */
 char *identity_fqdn(bool use_env);
 
+/* What a server calls itself: that, else identity_host(), else "localhost";
+   free() it. */
+char *identity_server(void);
+
 /* First line of /etc/mailname when it is a name, with or without a dot, else
    NULL; free() it. */
 char *identity_mailname(void);

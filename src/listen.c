@@ -329,11 +329,7 @@ own_name(const struct config *c, struct failure *f)
 
 	if (config_string(c, KW_DOMAIN) != NULL)
 		name = config_expand(c, KW_DOMAIN, NULL, f);
-	if (name == NULL)
-		name = identity_fqdn(true);
-	if (name == NULL)
-		name = identity_host(true);
-	return name != NULL ? name : mem_strdup("localhost");
+	return name != NULL ? name : identity_server();
 }
 
 /* Read again for each client, but not for the first time then. */

@@ -722,11 +722,7 @@ serve(const struct invocation *inv, struct config *c)
 		failure_free(&f);
 		return fail_status(FAIL_CONFIG);
 	}
-	s.name = identity_fqdn(true);
-	if (s.name == NULL)
-		s.name = identity_host(true);
-	if (s.name == NULL)
-		s.name = mem_strdup("localhost");
+	s.name = identity_server();
 	v = run_on(&s, dup(STDIN_FILENO), dup(STDOUT_FILENO));
 	/* Whoever shares the descriptors did not ask for O_NONBLOCK. */
 	fcntl(STDIN_FILENO, F_SETFL, in_flags);
