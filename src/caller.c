@@ -15,7 +15,6 @@
 #include "outcome.h"
 #include "text.h"
 
-#define SEPARATORS " \t,"
 /* RFC 5321 section 4.5.3.1.2. */
 #define HELLO_MAX 255
 
@@ -143,23 +142,13 @@ caller_matches(const struct caller *who, const char *word, size_t len)
 	return match;
 }
 
-static const char *
-next_word(const char **p, size_t *len)
-{
-	const char *word = *p + strspn(*p, SEPARATORS);
-
-	*len = strcspn(word, SEPARATORS);
-	*p = word + *len;
-	return *len > 0 ? word : NULL;
-}
-
 static bool
 is_listed(const struct caller *who, const char *list)
 {
 	const char *word;
 	size_t len;
 
-	while ((word = next_word(&list, &len)) != NULL)
+	while ((word = text_next_word(&list, &len)) != NULL)
 		if (caller_matches(who, word, len))
 			return true;
 	return false;
@@ -205,7 +194,7 @@ caller_may_send(const struct caller *who, const struct config *c,
 	}
 	if (list == NULL)
 		return true;
-	while ((item = next_word(&list, &len)) != NULL)
+	while ((item = text_next_word(&list, &len)) != NULL)
 		if (item_allows(who, item, len, sender))
 			return true;
 	words = caller_words(who);

@@ -5,18 +5,17 @@
 #include "config_impl.h"
 #include "identity.h"
 #include "outcome.h"
+#include "text.h"
 
 #define EXPANDED_MAX 4096
-#define SEPARATORS " \t,"
 
 char *
 config_next_item(const char **list)
 {
-	const char *start = *list + strspn(*list, SEPARATORS);
-	size_t len = strcspn(start, SEPARATORS);
+	size_t len;
+	const char *word = text_next_word(list, &len);
 
-	*list = start + len;
-	return len > 0 ? mem_strndup(start, len) : NULL;
+	return word != NULL ? mem_strndup(word, len) : NULL;
 }
 
 /* What a pattern stands for, or NULL; free() it. */

@@ -18,7 +18,6 @@
 #define VALUE_MAX (1 << 16)
 /* RFC 5321 section 4.5.3.1.2. */
 #define DOMAIN_MAX 255
-#define SEPARATORS " \t,"
 
 static const char *const backends[] = { "relay", "files", NULL };
 static const char *const protocols[] = { "smtp", "lmtp", NULL };
@@ -48,18 +47,6 @@ static const char *const to_synonyms[] = { "", "on", "yes", "on", "true", "on",
 	"undisclosed-recipients", "undisclosed_recipients", NULL };
 static const char *const return_synonyms[] = { "hdrs", "headers", NULL };
 static const char *const family_synonyms[] = { "ipv4", "4", "ipv6", "6", NULL };
-
-/* A word of a list: where it starts, and its length in *len; NULL at the
-   end. */
-static const char *
-next_word(const char **p, size_t *len)
-{
-	const char *word = *p + strspn(*p, SEPARATORS);
-
-	*len = strcspn(word, SEPARATORS);
-	*p = word + *len;
-	return *len > 0 ? word : NULL;
-}
 
 static bool
 is_literal(const char *text)
@@ -170,7 +157,7 @@ check_auth(const char *value)
 	for (i = 0; i < sizeof(off) / sizeof(*off); i++)
 		if (text_casecmp(value, off[i]) == 0)
 			return mem_strdup("off");
-	while ((word = next_word(&value, &len)) != NULL) {
+	while ((word = text_next_word(&value, &len)) != NULL) {
 		mechanism = sasl_from_name(word, len);
 		if (mechanism == SASL_NONE)
 			goto out;
@@ -220,7 +207,7 @@ check_notify(const char *value)
 		return mem_strdup("off");
 	if (text_casecmp(value, "never") == 0)
 		return mem_strdup("never");
-	while ((word = next_word(&value, &len)) != NULL) {
+	while ((word = text_next_word(&value, &len)) != NULL) {
 		for (i = 0; i < 3; i++)
 			if (text_case_equal(word, len, events[i]))
 				break;
@@ -285,7 +272,7 @@ check_words(const char *value, bool (*fine)(const char *word, size_t len))
 	const char *p = value, *word;
 	size_t len;
 
-	while ((word = next_word(&p, &len)) != NULL)
+	while ((word = text_next_word(&p, &len)) != NULL)
 		if (!fine(word, len))
 			return NULL;
 	return mem_strdup(value);

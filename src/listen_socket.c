@@ -13,8 +13,8 @@
 #include "listen_impl.h"
 #include "network.h"
 #include "outcome.h"
+#include "text.h"
 
-#define SEPARATORS " \t,"
 /* How often, and how long apart in milliseconds, a place that is taken is
    tried: a listener that was killed may have a session that has not yet
    closed it. */
@@ -136,16 +136,12 @@ fail_place(const struct config *c, const char *word, int len, int error,
 bool
 listen_open(struct listen_sockets *s, const struct config *c, struct failure *f)
 {
-	const char *word = config_string(c, KW_LISTEN);
+	const char *list = config_string(c, KW_LISTEN), *word;
 	struct network_place p;
 	size_t len;
 	int error;
 
-	for (;; word += len) {
-		word += strspn(word, SEPARATORS);
-		len = strcspn(word, SEPARATORS);
-		if (len == 0)
-			break;
+	while ((word = text_next_word(&list, &len)) != NULL) {
 		if (!network_parse_place(word, len, &p))
 			error = EINVAL;
 		else if (p.address[0] == '\0')

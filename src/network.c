@@ -11,7 +11,6 @@
 #include "buf.h"
 #include "text.h"
 
-#define SEPARATORS " \t,"
 /* What is in front of the IPv4 address in a mapped one. */
 #define MAPPED_BITS 96
 
@@ -132,15 +131,14 @@ network_contains(const struct network *n, const struct network_address *a)
 static bool
 next_network(const char **list, struct network *out)
 {
-	const char *word = *list + strspn(*list, SEPARATORS);
-	size_t len = strcspn(word, SEPARATORS);
+	size_t len;
+	const char *word = text_next_word(list, &len);
 
-	*list = word + len;
-	if (len > 0 && !network_parse(word, len, out)) {
+	if (word != NULL && !network_parse(word, len, out)) {
 		memset(out, 0, sizeof(*out));
 		out->base.family = AF_UNSPEC;
 	}
-	return len > 0;
+	return word != NULL;
 }
 
 bool

@@ -17,7 +17,6 @@
 #include "stream.h"
 #include "text.h"
 
-#define SEPARATORS " \t,"
 /* For the addresses of an MX host that may be ourselves. */
 #define LOOKUP_MS 20000
 
@@ -51,15 +50,14 @@ word_matches(const char *word, size_t len, const char *domain)
 static bool
 list_has(const char *list, const char *domain)
 {
+	const char *word;
 	size_t len;
 
 	if (list == NULL || domain == NULL)
 		return false;
-	for (; *(list += strspn(list, SEPARATORS)) != '\0'; list += len) {
-		len = strcspn(list, SEPARATORS);
-		if (word_matches(list, len, domain))
+	while ((word = text_next_word(&list, &len)) != NULL)
+		if (word_matches(word, len, domain))
 			return true;
-	}
 	return false;
 }
 

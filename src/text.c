@@ -372,3 +372,14 @@ text_escape(struct buf *out, const void *bytes, size_t len, int quote,
 		len -= used;
 	}
 }
+
+const char *
+text_next_word(const char **p, size_t *len)
+{
+	static const char separators[] = " \t,";
+	const char *word = *p + strspn(*p, separators);
+
+	*len = strcspn(word, separators);
+	*p = word + *len;
+	return *len > 0 ? word : NULL;
+}

@@ -57,4 +57,10 @@ bool text_hex_decode(struct buf *out, const char *string);
 void text_escape(struct buf *out, const void *bytes, size_t len, int quote,
     size_t limit);
 
+/*
+ * The next word of a list, whose words have blanks and commas between them:
+ * where it starts, its length in *len, and *p behind it; NULL at the end.
+ */
+const char *text_next_word(const char **p, size_t *len);
+
 #endif
