@@ -304,9 +304,9 @@ def test_an_inetd_has_one_descriptor_for_all(place, relay):
         lines[-1].startswith(b"221 "), lines
 
 
-def test_over_tcp_there_is_no_uid(place, relay):
-    """As an inetd on a loopback port has it."""
-    service = Service(place, relay, "allow_senders 0:*@example.org *:ok@*")
+def over_tcp(service, commands):
+    """The service as an inetd on a loopback port has it: its lines, and the
+    code of each reply."""
     with socket.create_server(("127.0.0.1", 0)) as listener, \
             socket.create_connection(listener.getsockname()) as ours:
         theirs = listener.accept()[0]
@@ -316,13 +316,19 @@ def test_over_tcp_there_is_no_uid(place, relay):
             extra_groups=[], env={**MINIMAL_ENV, **SANITIZER_ENV})
         theirs.close()
         ours.settimeout(20)
-        ours.sendall(b"EHLO x\r\nMAIL FROM:<no@example.org>\r\n"
-                     b"MAIL FROM:<ok@example.org>\r\n"
-                     b"RCPT TO:<a@example.net>\r\nDATA\r\n")
-        ours.sendall(b"\r\nx\r\n.\r\nQUIT\r\n")
+        ours.sendall(commands)
         lines = ours.makefile("rb").readlines()
     process.communicate(timeout=20)
-    codes = [line[:3] for line in lines if line[3:4] == b" "]
+    return lines, [line[:3] for line in lines if line[3:4] == b" "]
+
+
+def test_over_tcp_there_is_no_uid(place, relay):
+    """Nor one that allow_senders names."""
+    service = Service(place, relay, "allow_senders 0:*@example.org *:ok@*")
+    lines, codes = over_tcp(
+        service, b"EHLO x\r\nMAIL FROM:<no@example.org>\r\n"
+        b"MAIL FROM:<ok@example.org>\r\nRCPT TO:<a@example.net>\r\nDATA\r\n"
+        b"\r\nx\r\n.\r\nQUIT\r\n")
     assert codes == [b"220", b"250", b"550", b"250", b"250", b"354", b"250",
                      b"221"], lines
     assert received(relay.messages[0]).startswith(
@@ -334,20 +340,9 @@ def test_over_tcp_there_is_no_uid(place, relay):
 def test_an_inetd_on_tcp_is_no_open_relay(place, relay):
     """Who may send to anywhere is in listen_networks there, too."""
     service = Service(place, relay, "listen_networks 192.0.2.0/24")
-    with socket.create_server(("127.0.0.1", 0)) as listener, \
-            socket.create_connection(listener.getsockname()) as ours:
-        theirs = listener.accept()[0]
-        process = subprocess.Popen(
-            service.argv, stdin=theirs, stdout=theirs,
-            stderr=subprocess.PIPE, user=DAEMON, group=DAEMON,
-            extra_groups=[], env={**MINIMAL_ENV, **SANITIZER_ENV})
-        theirs.close()
-        ours.settimeout(20)
-        ours.sendall(b"EHLO x\r\nMAIL FROM:<a@example.org>\r\n"
-                     b"RCPT TO:<a@example.net>\r\nDATA\r\nQUIT\r\n")
-        lines = ours.makefile("rb").readlines()
-    process.communicate(timeout=20)
-    codes = [line[:3] for line in lines if line[3:4] == b" "]
+    lines, codes = over_tcp(
+        service, b"EHLO x\r\nMAIL FROM:<a@example.org>\r\n"
+        b"RCPT TO:<a@example.net>\r\nDATA\r\nQUIT\r\n")
     assert codes == [b"220", b"250", b"250", b"550", b"503", b"221"], lines
     assert not relay.messages
 
