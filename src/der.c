@@ -1,12 +1,6 @@
 #include "der.h"
 
-#include <stdint.h>
 #include <string.h>
-
-#include "buf.h"
-
-/* id-ce, 2.5.29 */
-static const unsigned char id_ce[] = { 0x55, 0x1d };
 
 struct der
 der_bytes(const void *bytes, size_t len)
@@ -90,31 +84,7 @@ der_take(struct der *in, int tag, struct der *value)
 	return true;
 }
 
-/* X.690 section 8.19: the first octets hold two arcs. */
-bool
-der_oid_show(struct buf *out, struct der oid)
-{
-	uint64_t arc = 0, top;
-	bool first = true;
-
-	for (; oid.at < oid.end; oid.at++) {
-		if (arc >> 56 != 0)
-			return false;
-		arc = arc << 7 | (*oid.at & 0x7f);
-		if ((*oid.at & 0x80) != 0)
-			continue;
-		top = arc < 80 ? arc / 40 : 2;
-		if (first)
-			buf_addf(out, "%u.", (unsigned int)top);
-		buf_addf(out, "%s%llu", first ? "" : ".",
-		    (unsigned long long)(first ? arc - top * 40 : arc));
-		first = false;
-		arc = 0;
-	}
-	return !first;
-}
-
-/* The same, but all of the element. */
+/* As der_take(), but all of the element. */
 static bool
 take_whole(struct der *in, int tag, struct der *whole)
 {
@@ -124,36 +94,18 @@ take_whole(struct der *in, int tag, struct der *whole)
 	return der_next(in, &found, &value, whole) && found == tag;
 }
 
-/* Whether d has the tag; only then it is taken off. */
-static bool
-take_optional(struct der *d, int tag)
-{
-	struct der value;
-
-	return der_take(d, tag, &value);
-}
-
 static bool
 parse_tbs(struct der tbs, struct der_cert *cert)
 {
-	struct der skip, wrapped;
+	struct der skip;
 
-	take_optional(&tbs, DER_CONTEXT_CONSTRUCTED); /* version */
-	if (!der_take(&tbs, DER_INTEGER, &cert->serial) ||
-	    !der_take(&tbs, DER_SEQUENCE, &skip) || /* signature */
-	    !take_whole(&tbs, DER_SEQUENCE, &cert->issuer) ||
-	    !der_take(&tbs, DER_SEQUENCE, &cert->validity) ||
-	    !take_whole(&tbs, DER_SEQUENCE, &cert->subject) ||
-	    !take_whole(&tbs, DER_SEQUENCE, &cert->key))
-		return false;
-	take_optional(&tbs, DER_CONTEXT + 1); /* unique identifiers */
-	take_optional(&tbs, DER_CONTEXT + 2);
-	cert->extensions = (struct der){ tbs.end, tbs.end };
-	if (der_take(&tbs, DER_CONTEXT_CONSTRUCTED + 3, &wrapped))
-		if (!der_take(&wrapped, DER_SEQUENCE, &cert->extensions) ||
-		    wrapped.at != wrapped.end)
-			return false;
-	return tbs.at == tbs.end;
+	der_take(&tbs, DER_CONTEXT_CONSTRUCTED, &skip); /* version, optional */
+	return der_take(&tbs, DER_INTEGER, &skip) &&	/* serial number */
+	    der_take(&tbs, DER_SEQUENCE, &skip) &&	/* signature */
+	    take_whole(&tbs, DER_SEQUENCE, &cert->issuer) &&
+	    der_take(&tbs, DER_SEQUENCE, &skip) && /* validity */
+	    take_whole(&tbs, DER_SEQUENCE, &cert->subject) &&
+	    take_whole(&tbs, DER_SEQUENCE, &cert->key);
 }
 
 bool
@@ -166,32 +118,4 @@ der_cert_parse(const void *bytes, size_t len, struct der_cert *cert)
 	    der_take(&outer, DER_SEQUENCE, &skip) &&
 	    der_take(&outer, DER_BIT_STRING, &skip) && outer.at == outer.end &&
 	    parse_tbs(tbs, cert);
-}
-
-bool
-der_extension_next(struct der *extensions, struct der_extension *e)
-{
-	struct der body, flag;
-
-	if (!der_take(extensions, DER_SEQUENCE, &body) ||
-	    !der_take(&body, DER_OID, &e->oid))
-		return false;
-	e->critical = der_take(&body, DER_BOOLEAN, &flag) &&
-	    der_len(flag) == 1 && *flag.at != 0;
-	return der_take(&body, DER_OCTET_STRING, &e->value) &&
-	    body.at == body.end;
-}
-
-bool
-der_extension_find(const struct der_cert *cert, int number,
-    struct der_extension *e)
-{
-	const unsigned char oid[] = { id_ce[0], id_ce[1],
-		(unsigned char)number };
-	struct der extensions = cert->extensions;
-
-	while (der_extension_next(&extensions, e))
-		if (der_is(e->oid, oid, sizeof(oid)))
-			return true;
-	return false;
 }

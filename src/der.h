@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct buf;
-
 /* A run of bytes inside somebody else's memory; end is one behind. */
 struct der {
 	const unsigned char *at, *end;
@@ -17,15 +15,9 @@ struct der {
 
 /* Identifier octets. */
 enum der_tag {
-	DER_BOOLEAN = 0x01,
 	DER_INTEGER = 0x02,
 	DER_BIT_STRING = 0x03,
-	DER_OCTET_STRING = 0x04,
-	DER_OID = 0x06,
-	DER_UTC_TIME = 0x17,
-	DER_GENERALIZED_TIME = 0x18,
 	DER_SEQUENCE = 0x30,
-	DER_SET = 0x31,
 	DER_CONTEXT = 0x80,	       /* [0] IMPLICIT, primitive */
 	DER_CONTEXT_CONSTRUCTED = 0xa0 /* [0] constructed */
 };
@@ -45,30 +37,15 @@ bool der_next(struct der *in, int *tag, struct der *value, struct der *whole);
 /* The same; another tag is false, and nothing is changed. */
 bool der_take(struct der *in, int tag, struct der *value);
 
-/* Adds the contents of an object identifier as "2.5.29.17". */
-bool der_oid_show(struct buf *out, struct der oid);
-
-/* The places of a certificate; issuer, subject and key are whole elements. */
+/* The places of a certificate, each a whole element. */
 struct der_cert {
-	struct der serial, validity; /* contents */
 	struct der issuer, subject, key;
-	struct der extensions; /* contents of the SEQUENCE; may be empty */
 };
 
-/* False when the bytes are not one certificate and nothing else. */
+/*
+ * False when the bytes are not one certificate and nothing else, as far as
+ * its public key; what follows that is not looked at.
+ */
 bool der_cert_parse(const void *bytes, size_t len, struct der_cert *cert);
-
-struct der_extension {
-	struct der oid; /* contents */
-	bool critical;
-	struct der value; /* what the OCTET STRING holds */
-};
-
-/* Takes the next extension off; false at the end or when malformed. */
-bool der_extension_next(struct der *extensions, struct der_extension *e);
-
-/* Finds id-ce NUMBER (2.5.29.NUMBER, below 128). */
-bool der_extension_find(const struct der_cert *cert, int number,
-    struct der_extension *e);
 
 #endif

@@ -15,9 +15,9 @@
 #include "outcome.h"
 #include "stream.h"
 #include "text.h"
+#include "tls_describe.h"
 #include "tls_explain.h"
 #include "tls_impl.h"
-#include "tls_strict.h"
 #include "tls_verify.h"
 #include "trust.h"
 
@@ -357,20 +357,36 @@ static const struct {
 
 #define OCSP_VERDICTS (sizeof(ocsp_verdicts) / sizeof(ocsp_verdicts[0]))
 
-/* id-pe-tlsfeature, RFC 7633 */
-static const unsigned char tls_feature[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07,
-	0x01, 0x18 };
-
+/* Whether the certificate asks for a stapled response (RFC 7633). */
 static bool
 has_feature(const struct tls_cert *leaf)
 {
-	struct der extensions = leaf->parts.extensions;
-	struct der_extension e;
+	gnutls_x509_tlsfeatures_t features;
+	unsigned int feature;
+	bool has;
 
-	while (der_extension_next(&extensions, &e))
-		if (der_is(e.oid, tls_feature, sizeof(tls_feature)))
+	if (gnutls_x509_tlsfeatures_init(&features) < 0)
+		return true;
+	has = gnutls_x509_crt_get_tlsfeatures(leaf->crt, features, 0, NULL) >=
+		0 &&
+	    gnutls_x509_tlsfeatures_get(features, 0, &feature) >= 0;
+	gnutls_x509_tlsfeatures_deinit(features);
+	return has;
+}
+
+/* A response cannot be judged without the certificate of who issued the
+   leaf: a pinned leaf may come alone. */
+static bool
+knows_issuer(const struct tls_check *c)
+{
+	const struct tls_cert *leaf = c->path.certs[0];
+	size_t i;
+
+	for (i = 0; i < c->presented_count; i++)
+		if (der_equal(c->presented[i].parts.subject,
+			leaf->parts.issuer))
 			return true;
-	return false;
+	return c->path.n > 1;
 }
 
 /* Asks GnuTLS about stapled responses; the chain is judged already. */
@@ -390,16 +406,18 @@ check_ocsp(struct tls *tls, struct tls_check *c)
 	if (gnutls_certificate_set_x509_trust_mem(tls->cred, &der,
 		GNUTLS_X509_FMT_DER) < 0 ||
 	    gnutls_certificate_verify_peers2(tls->session, &status) < 0) {
-		tls_path_problem(&c->path, TLS_WHY_OTHER, 0,
+		tls_add_problem(c, TLS_WHY_OTHER, 0,
 		    "its OCSP response cannot be verified");
 		return false;
 	}
+	if (!knows_issuer(c))
+		status &= GNUTLS_CERT_MISSING_OCSP_STATUS;
 	for (i = 0; i < OCSP_VERDICTS; i++)
 		if ((status & ocsp_verdicts[i].bit) != 0)
-			tls_path_problem(&c->path,
+			tls_add_problem(c,
 			    i == 0 ? TLS_WHY_REVOKED : TLS_WHY_OTHER, 0, "%s",
 			    ocsp_verdicts[i].words);
-	return c->path.count == 0;
+	return c->problem_count == 0;
 }
 
 static bool
@@ -420,10 +438,10 @@ check_chain(struct tls *tls, const gnutls_datum_t *certs, unsigned int n)
 		if (!tls_check_add(&c, certs[i].data, certs[i].size) && i == 0)
 			break;
 	ok = tls_check_run(&c) && check_ocsp(tls, &c);
-	if (ok)
-		tls_strict(&tls->info, c.path.certs, c.path.n);
-	else
+	if (!ok)
 		tls_explain(&c, tls->failure);
+	else if (tls->policy->describe)
+		tls_strict(&tls->info, c.path.certs, c.path.n);
 	tls_check_free(&c);
 	return ok;
 }

@@ -1,6 +1,5 @@
 #include "tls_explain.h"
 
-#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
@@ -10,6 +9,7 @@
 #include "buf.h"
 #include "outcome.h"
 #include "text.h"
+#include "tls_describe.h"
 #include "tls_name.h"
 #include "tls_verify.h"
 #include "trust.h"
@@ -17,104 +17,352 @@
 /* A clock before this was never set: 2026-01-01, when this was written. */
 #define CLOCK_FLOOR ((time_t)1767225600)
 
-/* Names that are shown of one certificate. */
+/* Names that are shown of one certificate, and that are held against Name
+   Constraints to find the one that is forbidden. */
 #define NAMES_MAX 12
+#define NAMES_TRIED_MAX 64
 
-#define SHA256_SIZE 32
+/* Longest object identifier that is shown. */
+#define OID_SIZE 128
 
-/* Lines stay lines: a certificate's own control bytes are not shown. */
-static void
-add_clean(struct buf *out, const void *bytes, size_t len)
+/* --- what is wrong ---------------------------------------------------------- */
+
+/* The best of some certificates that by name have issued the tip. */
+static struct tls_cert *
+choose(const struct tls_check *c, const struct tls_cert *tip,
+    struct tls_cert *const *found, size_t n)
 {
-	const unsigned char *p = bytes;
+	struct tls_cert *best = NULL;
+	int rank, best_rank = -1;
+	size_t i;
 
-	for (; len > 0; len--, p++)
-		buf_addc(out, text_is_control(*p) ? '?' : *p);
+	for (i = 0; i < n; i++) {
+		rank = 0;
+		if (tls_path_has(&c->path, found[i]))
+			continue;
+		if (gnutls_x509_crt_check_issuer(tip->crt, found[i]->crt) != 0)
+			rank = tls_cert_is_current(found[i], c->now) ? 2 : 1;
+		if (rank > best_rank) {
+			best = found[i];
+			best_rank = rank;
+		}
+	}
+	return best;
 }
 
-static void
-add_name(struct buf *out, char *name)
+static bool
+is_anchor(struct tls_check *c, const struct tls_cert *cert)
 {
-	add_clean(out, name, strlen(name));
+	struct tls_cert *found[TLS_PATHS_MAX];
+	size_t n = tls_find_anchors(c, cert->parts.subject, found);
+
+	while (n > 0)
+		if (der_equal(found[--n]->der, cert->der))
+			return true;
+	return false;
+}
+
+static struct tls_cert *
+next_by_name(struct tls_check *c, const struct tls_cert *tip)
+{
+	struct tls_cert *found[TLS_PATHS_MAX], *next;
+	size_t i, n = tls_find_anchors(c, tip->parts.issuer, found);
+
+	next = choose(c, tip, found, n);
+	c->path.anchored = next != NULL;
+	if (next != NULL)
+		return next;
+	for (i = n = 0; i < c->presented_count; i++)
+		if (der_equal(c->presented[i].parts.subject, tip->parts.issuer))
+			found[n++] = &c->presented[i];
+	return choose(c, tip, found, n);
+}
+
+/* No path has reached an anchor: along names alone, as far as that leads. */
+static void
+walk_names(struct tls_check *c)
+{
+	struct tls_path *path = &c->path;
+	struct tls_cert *next = &c->presented[0];
+
+	while (next != NULL) {
+		path->certs[path->n++] = next;
+		path->anchored = path->anchored || is_anchor(c, next);
+		if (path->anchored || path->n == TLS_DEPTH_MAX)
+			return;
+		next = next_by_name(c, next);
+	}
+}
+
+/* A path that ends without an anchor. */
+static void
+find_end(struct tls_check *c)
+{
+	size_t last = c->path.n - 1;
+	const struct tls_cert *tip = c->path.certs[last];
+	char *name = tls_cert_issuer(tip);
+
+	if (!tls_cert_is_self_issued(tip))
+		tls_add_problem(c, TLS_WHY_ISSUER, last,
+		    "issuer not found: '%s'", name);
+	else if (last == 0)
+		tls_add_problem(c, TLS_WHY_SELF_SIGNED, 0,
+		    "self-signed, and not a trust anchor");
+	else
+		tls_add_problem(c, TLS_WHY_ROOT, last,
+		    "root is not a trust anchor");
 	free(name);
 }
 
 static void
-add_hex(struct buf *out, struct der d)
+find_dates(struct tls_check *c)
+{
+	char date[TLS_DATE_SIZE];
+	time_t from, to;
+	size_t i;
+
+	for (i = 0; i < c->path.n; i++) {
+		from = gnutls_x509_crt_get_activation_time(
+		    c->path.certs[i]->crt);
+		to = gnutls_x509_crt_get_expiration_time(c->path.certs[i]->crt);
+		if (from == (time_t)-1 || to == (time_t)-1)
+			tls_add_problem(c, TLS_WHY_OTHER, i,
+			    "has a malformed validity");
+		else if (c->now < from)
+			tls_add_problem(c, TLS_WHY_NOT_YET, i,
+			    "not valid before %s", tls_date(from, date));
+		else if (c->now > to)
+			tls_add_problem(c, TLS_WHY_EXPIRED, i,
+			    "expired since %s", tls_date(to, date));
+	}
+}
+
+/* Key or signature of one certificate. */
+static void
+find_weak(struct tls_check *c, size_t at)
+{
+	gnutls_x509_crt_t crt = c->path.certs[at]->crt;
+	unsigned int bits = 0;
+	int sign = gnutls_x509_crt_get_signature_algorithm(crt);
+	int key = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
+	const char *name = gnutls_pk_get_name((gnutls_pk_algorithm_t)key);
+
+	if (gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)key, bits) <
+	    GNUTLS_SEC_PARAM_MEDIUM)
+		tls_add_problem(c, TLS_WHY_WEAK, at, "weak key: %s of %u bits",
+		    name != NULL ? name : "?", bits);
+	if (at + 1 < c->path.n &&
+	    gnutls_sign_is_secure2((gnutls_sign_algorithm_t)sign,
+		GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS) == 0) {
+		name = gnutls_sign_get_name((gnutls_sign_algorithm_t)sign);
+		tls_add_problem(c, TLS_WHY_WEAK, at, "weak signature: %s",
+		    name != NULL ? name : "unknown");
+	}
+}
+
+/* Extensions that are critical and not of RFC 5280 (id-ce). */
+static void
+find_critical(struct tls_check *c, size_t at)
+{
+	gnutls_x509_crt_t crt = c->path.certs[at]->crt;
+	unsigned int i, critical;
+	char oid[OID_SIZE];
+	size_t size;
+
+	for (i = 0;; i++) {
+		size = sizeof(oid);
+		if (gnutls_x509_crt_get_extension_info(crt, i, oid, &size,
+			&critical) < 0)
+			return;
+		if (critical != 0 && strncmp(oid, "2.5.29.", 7) != 0)
+			tls_add_problem(c, TLS_WHY_EXTENSION, at,
+			    "unknown critical extension %s", oid);
+	}
+}
+
+/* RFC 5280 section 4.2.1.9; GnuTLS counts self-issued certificates as well. */
+static void
+find_length(struct tls_check *c)
+{
+	int below, length;
+	size_t i;
+
+	for (i = 1; i < c->path.n; i++) {
+		below = (int)i - 1;
+		if (tls_cert_is_ca(c->path.certs[i], &length) && length >= 0 &&
+		    below > length)
+			tls_add_problem(c, TLS_WHY_EXTENSION, i,
+			    "allows %d CA%s below it (path length in Basic "
+			    "Constraints), not %d",
+			    length, length == 1 ? "" : "s", below);
+	}
+}
+
+/* The names are those of a link, but the key identifiers are not. */
+static void
+find_key_ids(struct tls_check *c, size_t at)
+{
+	if (at + 1 < c->path.n &&
+	    gnutls_x509_crt_check_issuer(c->path.certs[at]->crt,
+		c->path.certs[at + 1]->crt) == 0)
+		tls_add_problem(c, TLS_WHY_EXTENSION, at,
+		    "Authority Key Identifier is not the Subject Key "
+		    "Identifier of its issuer");
+}
+
+/* Whether one of the leaf's names is what the constraints forbid; says so. */
+static bool
+find_forbidden(struct tls_check *c, gnutls_x509_name_constraints_t nc)
+{
+	void *memory;
+	struct der san = tls_cert_names(c->path.certs[0], &memory);
+	struct der names, value;
+	struct buf shown = BUF_INIT(1024);
+	gnutls_datum_t name;
+	bool found = false;
+	size_t n = 0;
+	int type;
+
+	if (!der_take(&san, DER_SEQUENCE, &names))
+		names = der_bytes(NULL, 0);
+	while (!found && n++ < NAMES_TRIED_MAX &&
+	    tls_name_next(&names, &type, &value)) {
+		if (type != TLS_NAME_DNS && type != TLS_NAME_IP)
+			continue;
+		name.data = (void *)(uintptr_t)value.at;
+		name.size = (unsigned int)der_len(value);
+		found = gnutls_x509_name_constraints_check(nc,
+			    type == TLS_NAME_IP ? GNUTLS_SAN_IPADDRESS :
+						  GNUTLS_SAN_DNSNAME,
+			    &name) == 0 &&
+		    tls_name_show(&shown, type, value);
+	}
+	if (found)
+		tls_add_problem(c, TLS_WHY_EXTENSION, 0,
+		    "not allowed by the Name Constraints of an issuer: '%s'",
+		    buf_str(&shown));
+	buf_free(&shown);
+	gnutls_free(memory);
+	return found;
+}
+
+static void
+find_constraint(struct tls_check *c)
+{
+	gnutls_x509_name_constraints_t nc;
+	unsigned int critical;
+	bool found = false;
+	size_t i;
+
+	for (i = 1; i < c->path.n && !found; i++) {
+		if (gnutls_x509_name_constraints_init(&nc) < 0)
+			return;
+		found =
+		    gnutls_x509_crt_get_name_constraints(c->path.certs[i]->crt,
+			nc, 0, &critical) >= 0 &&
+		    find_forbidden(c, nc);
+		gnutls_x509_name_constraints_deinit(nc);
+	}
+}
+
+/* What GnuTLS says about a path or one link of it. */
+static const struct {
+	unsigned int bit;
+	enum tls_why why;
+	const char *words;
+} verdicts[] = {
+	{ GNUTLS_CERT_SIGNATURE_FAILURE, TLS_WHY_OTHER,
+	    "its signature was not made with the key of its issuer" },
+	{ GNUTLS_CERT_INSECURE_ALGORITHM, TLS_WHY_WEAK,
+	    "its key or signature is too weak" },
+	{ GNUTLS_CERT_SIGNER_NOT_CA, TLS_WHY_EXTENSION,
+	    "its issuer is not a CA (Basic Constraints)" },
+	{ GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, TLS_WHY_EXTENSION,
+	    "not allowed by the Key Usage, Name Constraints or path length "
+	    "of its issuer" },
+	{ GNUTLS_CERT_PURPOSE_MISMATCH, TLS_WHY_EXTENSION,
+	    "is not for servers (Extended Key Usage)" },
+	{ GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, TLS_WHY_EXTENSION,
+	    "unknown critical extension" },
+	{ GNUTLS_CERT_SIGNER_NOT_FOUND, TLS_WHY_ISSUER, "issuer does not fit" },
+	{ GNUTLS_CERT_REVOKED, TLS_WHY_REVOKED, "revoked" },
+	{ GNUTLS_CERT_NOT_ACTIVATED, TLS_WHY_NOT_YET, "not yet valid" },
+	{ GNUTLS_CERT_EXPIRED, TLS_WHY_EXPIRED, "expired" },
+};
+
+#define VERDICTS (sizeof(verdicts) / sizeof(verdicts[0]))
+
+static bool
+say_verdict(struct tls_check *c, size_t at, unsigned int status)
 {
 	size_t i;
 
-	for (i = 0; i < der_len(d); i++)
-		buf_addf(out, "%s%02X", i > 0 ? ":" : "", d.at[i]);
+	for (i = 0; i < VERDICTS; i++)
+		if ((status & verdicts[i].bit) != 0)
+			break;
+	if (i == VERDICTS)
+		return false;
+	tls_add_problem(c, verdicts[i].why, at, "%s", verdicts[i].words);
+	return true;
 }
 
-void
-tls_show_pin(struct buf *out, struct der key)
+/* Without a name for it: the first link that GnuTLS refuses. */
+static void
+find_link(struct tls_check *c, unsigned int status)
 {
-	unsigned char hash[SHA256_SIZE];
+	unsigned int link;
+	size_t i;
 
-	if (gnutls_hash_fast(GNUTLS_DIG_SHA256, key.at, der_len(key), hash) < 0)
-		return;
-	buf_adds(out, "sha256:");
-	text_base64_encode(out, hash, sizeof(hash));
+	for (i = 0; i + 1 < c->path.n; i++) {
+		link = 0;
+		if (gnutls_x509_crt_verify(c->path.certs[i]->crt,
+			&c->path.certs[i + 1]->crt, 1, c->flags, &link) >= 0 &&
+		    say_verdict(c, i, link))
+			return;
+	}
+	if (status == 0)
+		tls_add_problem(c, TLS_WHY_OTHER, 0,
+		    "too many certificates were sent to find its issuers");
+	else if (!say_verdict(c, 0, status))
+		tls_add_problem(c, TLS_WHY_OTHER, 0,
+		    "refused by GnuTLS (status 0x%x)", status);
 }
 
 static void
-add_validity(struct buf *out, const struct tls_cert *cert)
+find_refusal(struct tls_check *c)
 {
-	char from[TLS_DATE_SIZE], to[TLS_DATE_SIZE];
+	unsigned int status = tls_ask_path(c, &c->path);
+	size_t i, before = c->problem_count;
 
-	buf_addf(out, "valid %s to %s",
-	    tls_date(gnutls_x509_crt_get_activation_time(cert->crt), from),
-	    tls_date(gnutls_x509_crt_get_expiration_time(cert->crt), to));
+	for (i = 0; i < c->path.n; i++) {
+		if ((status & GNUTLS_CERT_INSECURE_ALGORITHM) != 0)
+			find_weak(c, i);
+		if ((status & GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS) != 0)
+			find_critical(c, i);
+		find_key_ids(c, i);
+	}
+	find_length(c);
+	if (c->problem_count == before)
+		find_constraint(c);
+	if (c->problem_count == before)
+		find_link(c, status);
 }
 
+/* Adds every reason that has a name to the problems of the check. */
 static void
-add_key(struct buf *out, const struct tls_cert *cert)
+find_problems(struct tls_check *c)
 {
-	unsigned int bits = 0;
-	int key = gnutls_x509_crt_get_pk_algorithm(cert->crt, &bits);
-	int sign = gnutls_x509_crt_get_signature_algorithm(cert->crt);
-	const char *name = gnutls_pk_get_name((gnutls_pk_algorithm_t)key);
-
-	buf_addf(out, "%s key of %u bits", name != NULL ? name : "unknown",
-	    bits);
-	name = gnutls_sign_get_name((gnutls_sign_algorithm_t)sign);
-	buf_addf(out, ", signed with %s", name != NULL ? name : "unknown");
+	if (c->path.n == 0)
+		walk_names(c);
+	if (!c->path.anchored)
+		find_end(c);
+	find_dates(c);
+	tls_check_path(c, &c->path);
+	if (c->path.anchored && c->problem_count == 0)
+		find_refusal(c);
 }
 
-static void
-add_fingerprint(struct buf *out, const struct tls_cert *cert,
-    gnutls_digest_algorithm_t hash, const char *name)
-{
-	unsigned char bytes[SHA256_SIZE];
-
-	if (gnutls_hash_get_len(hash) > sizeof(bytes) ||
-	    gnutls_hash_fast(hash, cert->der.at, der_len(cert->der), bytes) < 0)
-		return;
-	buf_addf(out, "  %s: ", name);
-	add_hex(out, der_bytes(bytes, gnutls_hash_get_len(hash)));
-	buf_addc(out, '\n');
-}
-
-void
-tls_describe(struct buf *out, const struct tls_cert *cert)
-{
-	buf_adds(out, "subject: ");
-	add_name(out, tls_cert_subject(cert));
-	buf_adds(out, "\n  issuer: ");
-	add_name(out, tls_cert_issuer(cert));
-	buf_adds(out, "\n  ");
-	add_validity(out, cert);
-	buf_adds(out, "\n  ");
-	add_key(out, cert);
-	buf_addc(out, '\n');
-	add_fingerprint(out, cert, GNUTLS_DIG_SHA256, "SHA-256 fingerprint");
-	add_fingerprint(out, cert, GNUTLS_DIG_SHA1, "SHA-1 fingerprint");
-	buf_adds(out, "  public key pin: ");
-	tls_show_pin(out, cert->parts.key);
-	buf_addc(out, '\n');
-}
+/* --- in words ---------------------------------------------------------------- */
 
 /* Adds up to NAMES_MAX names; how many the certificate has. */
 static size_t
@@ -134,7 +382,7 @@ add_names(struct buf *out, struct der san)
 		start = out->len;
 		if (tls_name_show(&name, type, value) && n++ < NAMES_MAX) {
 			buf_adds(out, start > 0 ? ", '" : "'");
-			add_clean(out, name.data, name.len);
+			tls_show_bytes(out, name.data, name.len);
 			buf_addc(out, '\'');
 		}
 		buf_free(&name);
@@ -148,30 +396,34 @@ static void
 explain_names(const struct tls_check *c, struct failure *f)
 {
 	struct buf names = BUF_INIT(FAILURE_MAX / 4);
+	void *memory;
 
-	if (add_names(&names, tls_cert_names(c->path.certs[0])) == 0)
+	if (add_names(&names, tls_cert_names(c->path.certs[0], &memory)) == 0)
 		buf_adds(&names, "none");
+	gnutls_free(memory);
 	failure_detail(f, "name expected: '%s'; names found: %s", c->id->name,
 	    buf_str(&names));
 	buf_free(&names);
 }
 
 static void
+add_id(struct buf *out, const char *what, const void *id, size_t len)
+{
+	buf_addf(out, "%s ", what);
+	if (len > 0)
+		tls_show_hex(out, der_bytes(id, len));
+	else
+		buf_adds(out, "missing");
+}
+
+static void
 add_ids(struct buf *out, const struct tls_cert *cert)
 {
-	struct der own = tls_cert_key_id(cert);
-	struct der authority = tls_cert_authority_id(cert);
+	unsigned char id[TLS_KEY_ID_MAX];
 
-	buf_adds(out, "Subject Key Identifier ");
-	if (der_len(own) > 0)
-		add_hex(out, own);
-	else
-		buf_adds(out, "missing");
-	buf_adds(out, ", Authority Key Identifier ");
-	if (der_len(authority) > 0)
-		add_hex(out, authority);
-	else
-		buf_adds(out, "missing");
+	add_id(out, "Subject Key Identifier", id, tls_subject_key_id(cert, id));
+	add_id(out, ", Authority Key Identifier", id,
+	    tls_authority_key_id(cert, id));
 }
 
 static void
@@ -182,26 +434,25 @@ explain_cert(const struct tls_check *c, size_t at, struct failure *f)
 	struct buf line = BUF_INIT(FAILURE_MAX / 16);
 	size_t i;
 
-	add_name(&line, tls_cert_subject(cert));
+	tls_show_name(&line, tls_cert_subject(cert));
 	failure_detail(f, "certificate %zu of %zu: %s%s", at + 1, path->n,
 	    buf_str(&line),
 	    path->anchored && at == path->n - 1 ? " (trust anchor)" : "");
 	buf_clear(&line);
-	add_name(&line, tls_cert_issuer(cert));
+	tls_show_name(&line, tls_cert_issuer(cert));
 	failure_detail(f, "  issuer: %s", buf_str(&line));
 	buf_clear(&line);
-	add_validity(&line, cert);
+	tls_show_validity(&line, cert);
 	buf_adds(&line, ", ");
-	add_key(&line, cert);
+	tls_show_key(&line, cert);
 	failure_detail(f, "  %s", buf_str(&line));
 	buf_clear(&line);
 	add_ids(&line, cert);
 	failure_detail(f, "  %s", buf_str(&line));
 	buf_free(&line);
-	for (i = 0; i < path->count; i++)
-		if (path->problems[i].at == at)
-			failure_detail(f, "  WRONG: %s",
-			    path->problems[i].words);
+	for (i = 0; i < c->problem_count; i++)
+		if (c->problems[i].at == at)
+			failure_detail(f, "  WRONG: %s", c->problems[i].words);
 }
 
 static void
@@ -262,10 +513,12 @@ static bool
 hint_name(const struct tls_check *c, struct failure *f)
 {
 	const struct tls_identity *id = c->id;
-	struct der san = tls_cert_names(c->path.certs[0]);
+	void *memory;
+	struct der san = tls_cert_names(c->path.certs[0], &memory);
 	bool vague = id->ip_len > 0 || strchr(id->name, '.') == NULL;
 	char *name = find_name(san, vague ? NULL : last_labels(id->name));
 
+	gnutls_free(memory);
 	if (name == NULL)
 		return false;
 	if (vague)
@@ -290,12 +543,12 @@ hint_pin(const struct tls_check *c, const char *when, struct failure *f)
 }
 
 static bool
-has_problem(const struct tls_path *path, enum tls_why why)
+has_problem(const struct tls_check *c, enum tls_why why)
 {
 	size_t i;
 
-	for (i = 0; i < path->count; i++)
-		if (path->problems[i].why == why)
+	for (i = 0; i < c->problem_count; i++)
+		if (c->problems[i].why == why)
 			return true;
 	return false;
 }
@@ -304,7 +557,7 @@ has_problem(const struct tls_path *path, enum tls_why why)
 static void
 hint_problem(const struct tls_check *c, struct failure *f)
 {
-	switch (c->path.problems[0].why) {
+	switch (c->problems[0].why) {
 	case TLS_WHY_EXPIRED:
 		hint_pin(c,
 		    "the relay must renew its certificate; until then, if "
@@ -352,8 +605,8 @@ hint(const struct tls_check *c, struct failure *f)
 	char date[TLS_DATE_SIZE];
 
 	if (c->now < CLOCK_FLOOR &&
-	    (has_problem(&c->path, TLS_WHY_NOT_YET) ||
-		has_problem(&c->path, TLS_WHY_EXPIRED)))
+	    (has_problem(c, TLS_WHY_NOT_YET) ||
+		has_problem(c, TLS_WHY_EXPIRED)))
 		failure_hint(f, "the clock of this machine says %s: set it",
 		    tls_date(c->now, date));
 	else
@@ -361,19 +614,21 @@ hint(const struct tls_check *c, struct failure *f)
 }
 
 void
-tls_explain(const struct tls_check *c, struct failure *f)
+tls_explain(struct tls_check *c, struct failure *f)
 {
 	struct buf subject = BUF_INIT(4096);
-	const struct tls_problem *first = &c->path.problems[0];
+	const struct tls_problem *first = &c->problems[0];
 	size_t i;
 
-	if (c->path.count == 0) {
+	if (c->presented_count == 0) {
 		failure_set(f, FAIL_TEMP,
 		    "certificate of '%s' not trusted: not readable",
 		    c->id->name);
 		return;
 	}
-	add_name(&subject, tls_cert_subject(c->path.certs[first->at]));
+	if (c->problem_count == 0)
+		find_problems(c);
+	tls_show_name(&subject, tls_cert_subject(c->path.certs[first->at]));
 	failure_set(f, FAIL_TEMP, "certificate of '%s' not trusted: %s (%s)",
 	    c->id->name, first->words, buf_str(&subject));
 	buf_free(&subject);

@@ -228,22 +228,34 @@ match_alias(const char *alias, struct der presented)
 }
 
 bool
-tls_name_match(const struct tls_identity *id, int type, struct der presented)
+tls_name_match(const struct tls_identity *id, int type, struct der presented,
+    struct tls_match *match)
 {
+	const char *alias;
 	size_t i;
 
+	match->type = type;
+	match->name = der_bytes(id->ip, id->ip_len);
 	if (type == TLS_NAME_IP)
-		return id->ip_len > 0 && der_is(presented, id->ip, id->ip_len);
+		return id->ip_len > 0 && der_equal(presented, match->name);
 	if (type != TLS_NAME_DNS || !is_presentable(presented))
 		return false;
-	for (i = 0; i < id->alias_count; i++)
-		if (match_alias(id->aliases[i], presented))
+	match->name = der_bytes(id->name, strlen(id->name));
+	if (id->ip_len == 0 && match_dns(id->name, presented))
+		return true;
+	for (i = 0; i < id->alias_count; i++) {
+		alias = id->aliases[i];
+		match->name = alias[0] == '*' ? presented :
+						der_bytes(alias, strlen(alias));
+		if (match_alias(alias, presented))
 			return true;
-	return id->ip_len == 0 && match_dns(id->name, presented);
+	}
+	return false;
 }
 
 bool
-tls_names_match(const struct tls_identity *id, struct der san)
+tls_names_match(const struct tls_identity *id, struct der san,
+    struct tls_match *match)
 {
 	struct der names, value;
 	int type;
@@ -251,7 +263,7 @@ tls_names_match(const struct tls_identity *id, struct der san)
 	if (!der_take(&san, DER_SEQUENCE, &names))
 		return false;
 	while (tls_name_next(&names, &type, &value))
-		if (tls_name_match(id, type, value))
+		if (tls_name_match(id, type, value, match))
 			return true;
 	return false;
 }

@@ -51,13 +51,21 @@ void tls_identity_free(struct tls_identity *id);
  */
 bool tls_name_next(struct der *names, int *type, struct der *value);
 
+/* The name that a certificate was accepted by: our own, or, where an alias is
+   a pattern, the presented one. */
+struct tls_match {
+	int type;
+	struct der name; /* memory of the identity or of what was presented */
+};
+
 /* Whether the presented name is the identity or, being a DNS name, one of its
    aliases; types never mix. */
 bool tls_name_match(const struct tls_identity *id, int type,
-    struct der presented);
+    struct der presented, struct tls_match *match);
 
 /* Whether any name of a SubjectAltName (the extension's value) is. */
-bool tls_names_match(const struct tls_identity *id, struct der san);
+bool tls_names_match(const struct tls_identity *id, struct der san,
+    struct tls_match *match);
 
 /*
  * Adds a name as it is written; false for types that are not a string and no

@@ -403,3 +403,18 @@ certs_write_crl(const char *name, const struct made *issuer,
 	gnutls_free(pem.data);
 	gnutls_x509_crl_deinit(crl);
 }
+
+void
+certs_damage(const char *name)
+{
+	char *path = certs_path(name), *end;
+	gnutls_datum_t pem;
+
+	MUST(gnutls_load_file(path, &pem));
+	end = strstr((char *)pem.data, "\n-----END");
+	MUST(end != NULL ? 0 : -1);
+	end[-8] = end[-8] == 'A' ? 'B' : 'A';
+	certs_write(name, pem.data, pem.size, 0644);
+	gnutls_free(pem.data);
+	free(path);
+}

@@ -70,4 +70,7 @@ void certs_write_key(const char *name, const struct made *m, bool with_cert,
 void certs_write_crl(const char *name, const struct made *issuer,
     const struct made *revoked, int next_day);
 
+/* Changes the signature of a PEM file of one block: a digit near its end. */
+void certs_damage(const char *name);
+
 #endif
