@@ -140,6 +140,7 @@ transact(struct delivery *d, struct smtp *smtp, const struct smtp_mail *mail,
 	for (i = 0; i < n; i++) {
 		outcome_free(&order[i]->outcome);
 		order[i]->outcome = batch[i].outcome;
+		order[i]->surplus = batch[i].surplus;
 	}
 	free(batch);
 	d->result->complete = d->result->complete || smtp_complete(smtp);
@@ -156,12 +157,9 @@ keep_surplus(struct delivery *d)
 {
 	size_t i, left = 0;
 
-	for (i = 0; i < d->left; i++) {
-		const struct outcome *o = &d->pending[i]->outcome;
-
-		if (o->class == FAIL_TEMP && (o->code == 452 || o->code == 552))
+	for (i = 0; i < d->left; i++)
+		if (d->pending[i]->surplus)
 			d->pending[left++] = d->pending[i];
-	}
 	d->left = left;
 }
 

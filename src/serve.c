@@ -58,14 +58,23 @@ serve_reply(struct server *s, int code, const char *enhanced,
 		s->errors++;
 }
 
+int
+serve_usual_code(int code)
+{
+	if (code / 100 == 3)
+		return 451;
+	return code / 100 == 2 && code / 10 != 25 ? 250 : code;
+}
+
 void
 serve_pass(struct server *s, const struct smtp_reply *r)
 {
 	const char *p = buf_str(&r->text), *end = p + r->text.len, *lf;
+	int code = serve_usual_code(r->code);
 
 	do {
 		lf = memchr(p, '\n', (size_t)(end - p));
-		put_line(s, r->code, lf == NULL, p,
+		put_line(s, code, lf == NULL, p,
 		    (size_t)((lf != NULL ? lf : end) - p));
 		p = lf != NULL ? lf + 1 : end;
 	} while (lf != NULL);

@@ -126,7 +126,13 @@ int64_t serve_deadline(const struct server *s);
 void serve_reply(struct server *s, int code, const char *enhanced,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* A reply of the relay's, as it came. */
+/*
+ * A relay's code as the one of its class that clients expect of MAIL, RCPT and
+ * the end of data: many of them look at more than the first digit.
+ */
+int serve_usual_code(int code);
+
+/* A reply of the relay's, as it came but for an unusual code. */
 void serve_pass(struct server *s, const struct smtp_reply *r);
 
 /* A failure of ours as a reply: 4xx when trying again may help. */

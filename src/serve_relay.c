@@ -554,7 +554,7 @@ answer_run(struct server *s, size_t first, size_t count,
 	enum fail_class class = run_class(s, first, count, &words, &code);
 
 	if (code >= 200 && words != NULL && strlen(words) > 4)
-		serve_reply(s, code, NULL, "%s", words + 4);
+		serve_reply(s, serve_usual_code(code), NULL, "%s", words + 4);
 	else if (class == FAIL_NONE)
 		serve_reply(s, 250, "2.0.0", "%s",
 		    words != NULL ? words : "ok");

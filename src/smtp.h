@@ -115,6 +115,8 @@ struct smtp_rcpt {
 	const char *notify;	/* "NEVER", "SUCCESS,FAILURE" or NULL */
 	const char *orcpt;	/* "rfc822;..." xtext, or NULL */
 	struct outcome outcome; /* filled */
+	bool surplus; /* filled: refused at RCPT as one too many, not for what
+			 it is; another transaction may take it */
 };
 
 /* Canonical bytes, as message_rewind() and message_next(). */
@@ -194,5 +196,8 @@ enum smtp_phase {
 };
 enum fail_class smtp_reply_class(enum smtp_phase phase,
     const struct smtp_reply *r);
+
+/* Whether a reply to RCPT says that there are too many recipients. */
+bool smtp_is_surplus(const struct smtp_reply *r);
 
 #endif

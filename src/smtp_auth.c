@@ -132,7 +132,7 @@ cancel(struct smtp *smtp, enum sasl_mechanism m, const char *why,
 	    why != NULL ? why : "exchange refused");
 }
 
-/* One 334: decodes the challenge, sends the response. */
+/* One 3yz: decodes the challenge, sends the response. */
 static bool
 answer(struct smtp *smtp, enum sasl_mechanism m, struct sasl *sasl,
     struct buf *held, struct failure *f)
@@ -174,7 +174,7 @@ conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
 	const char *hint;
 	char *words;
 
-	if (smtp->reply.code == 235 && sasl_complete(sasl)) {
+	if (smtp->reply.code / 100 == 2 && sasl_complete(sasl)) {
 		smtp->mechanism = m;
 		return true;
 	}
@@ -216,7 +216,7 @@ run_exchange(struct smtp *smtp, enum sasl_mechanism m, struct failure *f)
 	    !put_command(smtp, m, sasl, &held, f))
 		goto out;
 	while ((ok = smtp_read(smtp, SMTP_AUTH, p->reply_timeout, f)) &&
-	    smtp->reply.code == 334) {
+	    smtp->reply.code / 100 == 3) {
 		if (++rounds > AUTH_ROUNDS_MAX) {
 			cancel(smtp, m, "endless challenges", f);
 			ok = false;

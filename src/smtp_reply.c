@@ -231,6 +231,19 @@ static const enum fail_class refused[] = {
 	[SMTP_OTHER] = FAIL_REFUSED,
 };
 
+/*
+ * RFC 5321 section 4.5.3.1.10 has 452, and 552 of old; where an enhanced code
+ * (RFC 3463 section 3.6) says that they mean a mailbox or a size, they do.
+ */
+bool
+smtp_is_surplus(const struct smtp_reply *r)
+{
+	if (r->enhanced[0] == '\0')
+		return r->code == 452 || r->code == 552;
+	return strcmp(r->enhanced + 1, ".5.3") == 0 &&
+	    (r->code / 100 == 4 || r->code == 552);
+}
+
 static enum fail_class
 refusal_class(enum smtp_phase phase, const struct smtp_reply *r)
 {
@@ -238,49 +251,31 @@ refusal_class(enum smtp_phase phase, const struct smtp_reply *r)
 	if (r->code == 530 && phase >= SMTP_MAIL)
 		return FAIL_NOPERM;
 	/* Too large (RFC 1870 section 6.1). */
-	if (phase == SMTP_MAIL &&
-	    (r->code == 552 || strcmp(r->enhanced, "5.3.4") == 0))
+	if ((phase == SMTP_MAIL && r->code == 552) ||
+	    ((phase == SMTP_MAIL || phase == SMTP_RCPT) &&
+		strcmp(r->enhanced, "5.3.4") == 0))
 		return FAIL_DATA;
-	/* "Too many recipients" of old (RFC 5321 section 4.5.3.1.10), unless
-	   it says that a mailbox is full. */
-	if (phase == SMTP_RCPT && r->code == 552 &&
-	    strncmp(r->enhanced, "5.2.", 4) != 0)
+	if (phase == SMTP_RCPT && smtp_is_surplus(r))
 		return FAIL_TEMP;
 	return refused[phase];
 }
 
 /*
- * Which 2xx means that the command was done.  221 after the end of data is
- * the answer to QUIT: the one that was due never came.
+ * RFC 5321 section 4.2: the first digit says what to do next, whatever the
+ * others are.  Only DATA cannot be done at once, and only DATA and AUTH have
+ * an intermediate state.  STARTTLS is no SMTP any more after 220 (RFC 3207
+ * section 4), and is what it was after any other reply.
  */
-static enum fail_class
-success_class(enum smtp_phase phase, int code)
-{
-	switch (phase) {
-	case SMTP_STARTTLS:
-		return code == 220 ? FAIL_NONE : FAIL_TEMP;
-	case SMTP_DATA:
-		return FAIL_PROTOCOL;
-	case SMTP_BODY:
-		if (code == 221)
-			return FAIL_UNKNOWN;
-		return code / 10 == 25 ? FAIL_NONE : FAIL_PROTOCOL;
-	case SMTP_MAIL:
-	case SMTP_RCPT:
-		return code / 10 == 25 ? FAIL_NONE : FAIL_PROTOCOL;
-	default:
-		return FAIL_NONE;
-	}
-}
-
 enum fail_class
 smtp_reply_class(enum smtp_phase phase, const struct smtp_reply *r)
 {
 	switch (r->code / 100) {
 	case 2:
-		return success_class(phase, r->code);
+		if (phase == SMTP_STARTTLS && r->code != 220)
+			break;
+		return phase == SMTP_DATA ? FAIL_PROTOCOL : FAIL_NONE;
 	case 3:
-		if (phase == SMTP_DATA && r->code == 354)
+		if (phase == SMTP_DATA || phase == SMTP_AUTH)
 			return FAIL_NONE;
 		break;
 	case 4:

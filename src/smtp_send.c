@@ -165,6 +165,7 @@ take_rcpt(struct transaction *t, struct smtp_rcpt *r)
 	}
 	words = smtp_words(reply);
 	outcome_set(&r->outcome, class, reply->code, words);
+	r->surplus = smtp_is_surplus(reply);
 	free(words);
 	t->rejected = outcome_worse(t->rejected, class);
 	if (class == FAIL_PROTOCOL)
@@ -356,7 +357,7 @@ flush_last(struct transaction *t)
 	return true;
 }
 
-/* After 354: the message and the final dot. */
+/* After 3yz: the message and the final dot. */
 static bool
 write_data(struct transaction *t)
 {
@@ -488,7 +489,7 @@ abandon(struct transaction *t)
 
 	if (t->data_sent && !smtp->broken) {
 		if (smtp_read(smtp, SMTP_DATA, p->reply_timeout, &ignored) &&
-		    smtp->reply.code == 354) {
+		    smtp->reply.code / 100 == 3) {
 			stream_put(smtp->stream, ".\r\n", 3);
 			smtp_read(smtp, SMTP_BODY, p->reply_timeout, &ignored);
 		}
@@ -498,7 +499,7 @@ abandon(struct transaction *t)
 	failure_free(&ignored);
 }
 
-/* DATA and 354, unless the message is out already. */
+/* DATA and 3yz, unless the message is out already. */
 static bool
 send_message(struct transaction *t)
 {
@@ -634,6 +635,24 @@ confirm(struct transaction *t, size_t i)
 	return false;
 }
 
+/* QUIT went along with the message, and here is its answer (RFC 5321 section
+   4.2.2) in the place of the message's own, which never came. */
+static bool
+answers_quit(struct transaction *t)
+{
+	char *words;
+
+	if (!t->smtp->quit_sent || t->smtp->reply.code != 221)
+		return false;
+	words = smtp_words(&t->smtp->reply);
+	failure_set(t->f, FAIL_TEMP, "%s: server said: %s",
+	    smtp_phase_name(SMTP_BODY), words);
+	free(words);
+	unknown_status(t);
+	t->smtp->broken = true;
+	return true;
+}
+
 /* The reply for recipient i, or for all; false when it was the last one. */
 static bool
 read_verdict(struct transaction *t, size_t i)
@@ -653,6 +672,8 @@ read_verdict(struct transaction *t, size_t i)
 	}
 	class = smtp_reply_class(SMTP_BODY, &smtp->reply);
 	keep_final(smtp);
+	if (answers_quit(t))
+		return false;
 	if (class == FAIL_NONE && last && !confirm(t, i))
 		return false;
 	if (!one && class != FAIL_NONE)
@@ -715,8 +736,10 @@ start_transaction(struct transaction *t, int code)
 	size_t i;
 
 	failure_clear(t->f);
-	for (i = 0; i < t->count; i++)
+	for (i = 0; i < t->count; i++) {
 		outcome_set(&t->rcpts[i].outcome, FAIL_TEMP, code, NULL);
+		t->rcpts[i].surplus = false;
+	}
 	t->pipelining = (ext & SMTP_EXT_PIPELINING) != 0;
 	t->chunking = (ext & SMTP_EXT_CHUNKING) != 0 &&
 	    !smtp->params->no_chunking && !smtp->params->lmtp &&

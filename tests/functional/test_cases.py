@@ -41,6 +41,46 @@ def test_replies_of_a_flight_split_anywhere(at, onehop, pki, tmp_path):
     assert not wrong, "\n".join(wrong)
 
 
+# -- replies count by their first digit (RFC 5321 section 4.2) --------------
+
+def run_case(onehop, pki, tmp_path, **settings):
+    bases = case.load(case.CASES / "bases.toml")
+    one = case.Case(case.merge(case.DEFAULTS, case.with_base(
+        {"name": "one reply", **settings}, bases)))
+    wrong = one.run(onehop, pki, tmp_path)
+    assert not wrong, "\n".join(wrong)
+    return one
+
+
+@pytest.mark.parametrize("base", ["plain", "pipelining", "chunking", "lmtp"])
+@pytest.mark.parametrize("code", [200, 211, 214, 220, 235, 251, 252, 299])
+@pytest.mark.parametrize("state", ["MAIL", "RCPT", "DOT"])
+def test_2yz_is_success(state, code, base, onehop, pki, tmp_path):
+    at = {state: f"{code} taken"}
+    at |= {"BDAT": at["DOT"]} if state == "DOT" else {}
+    run_case(onehop, pki, tmp_path, base=base, at=at)
+
+
+@pytest.mark.parametrize("base", ["plain", "pipelining"])
+@pytest.mark.parametrize("code", [300, 334, 350, 399])
+def test_3yz_to_data_goes_on(code, base, onehop, pki, tmp_path):
+    run_case(onehop, pki, tmp_path, base=base, at={"DATA": f"{code} go on"})
+
+
+@pytest.mark.parametrize("code", [300, 334, 354, 399])
+@pytest.mark.parametrize("state", ["MAIL", "RCPT", "DOT"])
+def test_3yz_is_no_success(state, code, onehop, pki, tmp_path):
+    run_case(onehop, pki, tmp_path, base="plain", status=76,
+             at={state: f"{code} go on"}, stored=int(state == "DOT"))
+
+
+def test_pipelined_data_is_ended_after_any_3yz(onehop, pki, tmp_path):
+    """RFC 2920 section 3.1: a lone dot, as nobody is left."""
+    run_case(onehop, pki, tmp_path, base="pipelining", status=67, stored=1,
+             at={"RCPT": "550 5.1.1 no", "DATA": "350 go on"},
+             message_match="^$", stderr="5.1.1")
+
+
 # -- the resolver, in a namespace where its files are ours ------------------
 
 def in_namespace(onehop, tmp_path, files, config, flags="-rmn"):

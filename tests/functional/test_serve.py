@@ -188,6 +188,33 @@ def test_a_refused_sender(onehop, reply):
         client.quit()
 
 
+@pytest.mark.parametrize("given,passed", [
+    (200, 250), (220, 250), (221, 250), (251, 251), (252, 252), (299, 250)])
+@pytest.mark.parametrize("state", ["MAIL", "RCPT", "DOT"])
+def test_unusual_codes_of_success(onehop, state, given, passed):
+    """RFC 5321 section 4.2: the first digit decides, but a client may know
+    the usual code only."""
+    with Sink(at={state: f"{given} 2.0.0 fine"}) as sink:
+        client = session(onehop, sink)
+        got = {"MAIL": client.code("MAIL FROM:<a@b.example>"),
+               "RCPT": client.code("RCPT TO:<c@d.example>"),
+               "DOT": client.data(HEADER + b"\r\nx\r\n.\r\n")[0]}
+        client.quit()
+    assert got == {"MAIL": 250, "RCPT": 250, "DOT": 250, state: passed}
+    assert len(sink.messages) == 1
+
+
+@pytest.mark.parametrize("state", ["MAIL", "RCPT"])
+def test_an_intermediate_reply_is_no_success(onehop, state):
+    with Sink(at={state: "354 go on"}) as sink:
+        client = session(onehop, sink)
+        codes = {"MAIL": client.code("MAIL FROM:<a@b.example>"),
+                 "RCPT": client.code("RCPT TO:<c@d.example>")}
+        client.quit()
+    assert codes[state] == 451
+    assert not sink.messages
+
+
 def test_the_relay_is_away(onehop):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

@@ -97,7 +97,7 @@ answer_line(struct script *s, const char *line, size_t len, bool *in_data)
 			const char *reply = s->replies[verbs[i].state];
 
 			*in_data = verbs[i].state == AT_DATA && reply != NULL &&
-			    strncmp(reply, "354", 3) == 0;
+			    reply[0] == '3';
 			return answer(s, reply);
 		}
 	return answer(s, "500 what\r\n");
@@ -265,15 +265,15 @@ static const enum fail_class expected[STATES][CLASSES] = {
 	/* 250 without extensions: no AUTH offered. */
 	[AT_EHLO] = { FAIL_REFUSED, FAIL_PROTOCOL, FAIL_TEMP, FAIL_REFUSED,
 	    FAIL_TEMP, FAIL_PROTOCOL, FAIL_TEMP },
-	/* Success of AUTH is 235 and nothing else. */
-	[AT_AUTH] = { FAIL_PROTOCOL, FAIL_PROTOCOL, FAIL_TEMP, FAIL_NOPERM,
+	/* 3yz asks PLAIN, which has said everything, for more. */
+	[AT_AUTH] = { FAIL_NONE, FAIL_PROTOCOL, FAIL_TEMP, FAIL_NOPERM,
 	    FAIL_TEMP, FAIL_PROTOCOL, FAIL_TEMP },
 	[AT_MAIL] = { FAIL_NONE, FAIL_PROTOCOL, FAIL_TEMP, FAIL_NOPERM,
 	    FAIL_TEMP, FAIL_PROTOCOL, FAIL_TEMP },
 	[AT_RCPT] = { FAIL_NONE, FAIL_PROTOCOL, FAIL_TEMP, FAIL_NOUSER,
 	    FAIL_TEMP, FAIL_PROTOCOL, FAIL_TEMP },
-	[AT_DATA] = { FAIL_PROTOCOL, FAIL_PROTOCOL, FAIL_TEMP, FAIL_DATA,
-	    FAIL_TEMP, FAIL_PROTOCOL, FAIL_TEMP },
+	[AT_DATA] = { FAIL_PROTOCOL, FAIL_NONE, FAIL_TEMP, FAIL_DATA, FAIL_TEMP,
+	    FAIL_PROTOCOL, FAIL_TEMP },
 	/* No answer to the final dot: nobody knows. */
 	[AT_BODY] = { FAIL_NONE, FAIL_PROTOCOL, FAIL_TEMP, FAIL_DATA, FAIL_TEMP,
 	    FAIL_PROTOCOL, FAIL_UNKNOWN },
