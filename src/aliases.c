@@ -49,7 +49,7 @@ bad_line(const struct aliases *a, unsigned line, struct failure *f,
 
 /*
  * Length of the text up to a stop character outside quotes and comments; a
- * '#' stops after white space only.
+ * '#' stops after white space only, such as a byte order mark.
  */
 static size_t
 length_until(const char *text, int stop)
@@ -69,7 +69,7 @@ length_until(const char *text, int stop)
 		else if (text[i] == ')' && !quoted && depth > 0)
 			depth--;
 		else if (text[i] == stop && !quoted && depth == 0 &&
-		    (stop != '#' || i == 0 || text_is_space(text[i - 1])))
+		    (stop != '#' || i == 0 || text_blank_at_end(text, i) > 0))
 			break;
 	}
 	return i;
@@ -172,7 +172,7 @@ read_line(struct aliases *a, char *text, unsigned line, struct failure *f)
 {
 	struct alias *last = a->n > 0 ? &a->v[a->n - 1] : NULL;
 	char *trimmed;
-	bool indented = text_is_space(*text), ok = true;
+	bool indented = text_blank(text, strlen(text)) > 0, ok = true;
 
 	text[length_until(text, '#')] = '\0';
 	trimmed = text_trim(text);

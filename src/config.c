@@ -142,14 +142,16 @@ static bool
 read_option(struct config *c, const struct invocation_setting *s,
     struct failure *f)
 {
-	char *origin;
+	char *origin, *value;
 	bool ok;
 
 	if (!option_allowed(c, s, f))
 		return false;
 	origin = mem_printf("option %s", s->option);
-	ok = layer_set(&c->options, (enum keyword_id)s->keyword, s->value,
-	    origin, RANK_OPTION, f);
+	value = text_trim(s->value);
+	ok = layer_set(&c->options, (enum keyword_id)s->keyword, value, origin,
+	    RANK_OPTION, f);
+	free(value);
 	free(origin);
 	if (ok)
 		return true;

@@ -37,8 +37,8 @@ struct config_request {
  * Reads what is to be read: all accounts of the user and the system file,
  * the environment, the options.  FAIL_CONFIG (FAIL_NOPERM for an option that
  * privileged mode refuses) naming file:line, keyword and the allowed values.
- * Unknown keywords warn on stderr, unknown tls*, auth* and password* ones
- * fail.  A file given with -C that is missing or unreadable: FAIL_CONFIG
+ * Unknown keywords warn on stderr, but fail if keyword_is_critical().  A file
+ * given with -C that is missing or unreadable: FAIL_CONFIG
  * (the message tells path, errno and who we are).
  */
 struct config *config_load(const struct config_request *r, struct failure *f);

@@ -31,12 +31,15 @@ config_env(const struct config *c, const char *name)
 	return value == NULL || is_nothing(value) ? NULL : value;
 }
 
-/* A copy less one line end and, unless it is a secret, one pair of quotes. */
+/* A copy less one line end and, unless it is a secret, blanks at its ends and
+   one pair of quotes. */
 static char *
 clean(const char *value, bool secret)
 {
 	size_t len = strlen(value);
 
+	if (!secret)
+		text_strip(&value, &len);
 	if (len > 0 && value[len - 1] == '\n')
 		len--;
 	if (len > 0 && value[len] == '\n' && value[len - 1] == '\r')
@@ -93,30 +96,44 @@ set_value(struct layer *l, enum keyword_id id, char *value,
 
 /* --- ONEHOP_* ------------------------------------------------------------- */
 
-static int
-find_keyword(const char *name, size_t len)
-{
-	char lower[64];
-	size_t i;
-
-	if (len >= sizeof(lower))
-		return -1;
-	for (i = 0; i < len; i++)
-		lower[i] = (char)text_lower(name[i]);
-	return keyword_find(lower, len);
-}
-
 /*
- * A cluster that has a service of this name sets variables such as
- * ONEHOP_PORT=tcp://10.0.0.1:25 and ONEHOP_SERVICE_HOST for everybody.
+ * A cluster that has a service of such a name sets for everybody variables
+ * such as ONEHOP_PORT=tcp://10.0.0.1:25, ONEHOP_SERVICE_HOST and
+ * ONEHOP_TLS_PORT_25_TCP_ADDR.
  */
 static bool
-is_cluster_noise(const char *name, const char *value)
+is_cluster_noise(const char *name, size_t len, const char *value)
 {
-	return strncmp(name, "SERVICE_", 8) == 0 ||
-	    (strncmp(name, "PORT_", 5) == 0 && text_is_digit(name[5])) ||
-	    (strncmp(name, "PORT=", 5) == 0 &&
-		strncmp(value, "tcp://", 6) == 0);
+	const char *p;
+
+	for (p = name; p < name + len; p++) {
+		if (p > name && p[-1] != '_')
+			continue;
+		if (strncmp(p, "SERVICE_HOST", 12) == 0 ||
+		    strncmp(p, "SERVICE_PORT", 12) == 0 ||
+		    (strncmp(p, "PORT_", 5) == 0 && text_is_digit(p[5])) ||
+		    (strncmp(p, "PORT=", 5) == 0 &&
+			strstr(value, "://") != NULL))
+			return true;
+	}
+	return false;
+}
+
+static bool
+pick_one(const char *a, const char *b, struct failure *f)
+{
+	return failure_set(f, FAIL_CONFIG, "%s and %s are both set: pick one",
+	    a, b);
+}
+
+/* The same keyword may be there in other capitals. */
+static bool
+check_once(const struct config *c, int id, const char *variable,
+    struct failure *f)
+{
+	const struct value *before = &c->environment.values[id];
+
+	return !before->set || pick_one(before->origin, variable, f);
 }
 
 static bool
@@ -125,23 +142,33 @@ read_file_variable(struct config *c, int id, const char *variable,
 {
 	char *plain = mem_strndup(variable,
 	    strlen(variable) - strlen(FILE_SUFFIX));
-	bool twice = config_env(c, plain) != NULL;
+	bool once = config_env(c, plain) == NULL ||
+	    pick_one(plain, variable, f);
 	char *name, *value;
-	bool ok;
 
-	if (twice)
-		failure_set(f, FAIL_CONFIG, "%s and %s are both set: pick one",
-		    plain, variable);
 	free(plain);
-	if (twice)
+	if (!once)
 		return false;
 	name = clean(path, false);
 	value = read_value(variable, name, keywords[id].type == KEYWORD_SECRET,
 	    f);
 	free(name);
-	ok = set_value(&c->environment, (enum keyword_id)id, value, variable,
+	return set_value(&c->environment, (enum keyword_id)id, value, variable,
 	    RANK_ENVIRONMENT, f);
-	return ok;
+}
+
+/* As in files: what may have been meant to protect is not skipped. */
+static bool
+unknown_variable(const char *variable, const char *name, size_t len,
+    struct failure *f)
+{
+	if (keyword_is_critical(name, len)) {
+		failure_set(f, FAIL_CONFIG, "unknown variable %s", variable);
+		failure_hint(f, "onehop.conf(5) lists the keywords");
+		return false;
+	}
+	log_warn("unknown variable %s is ignored", variable);
+	return true;
 }
 
 /* One entry of the environment that begins with our prefix. */
@@ -152,25 +179,28 @@ read_variable(struct config *c, const char *entry, struct failure *f)
 	const char *value = strchr(name, '=');
 	size_t len, suffix = strlen(FILE_SUFFIX);
 	char *variable;
-	bool ok = true;
+	bool ok;
 	int id;
 
-	if (value == NULL || is_nothing(value + 1) ||
-	    is_cluster_noise(name, value + 1))
+	if (value == NULL || is_nothing(value + 1))
 		return true;
 	len = (size_t)(value++ - name);
+	if (is_cluster_noise(name, len, value))
+		return true;
 	variable = mem_strndup(entry, strlen(PREFIX) + len);
-	id = find_keyword(name, len);
+	id = keyword_find(name, len);
 	if (id != -1)
-		ok = set_value(&c->environment, (enum keyword_id)id,
-		    clean(value, keywords[id].type == KEYWORD_SECRET), variable,
-		    RANK_ENVIRONMENT, f);
+		ok = check_once(c, id, variable, f) &&
+		    set_value(&c->environment, (enum keyword_id)id,
+			clean(value, keywords[id].type == KEYWORD_SECRET),
+			variable, RANK_ENVIRONMENT, f);
 	else if (len > suffix &&
-	    memcmp(name + len - suffix, FILE_SUFFIX, suffix) == 0 &&
-	    (id = find_keyword(name, len - suffix)) != -1)
-		ok = read_file_variable(c, id, variable, value, f);
+	    text_case_equal(name + len - suffix, suffix, FILE_SUFFIX) &&
+	    (id = keyword_find(name, len - suffix)) != -1)
+		ok = check_once(c, id, variable, f) &&
+		    read_file_variable(c, id, variable, value, f);
 	else
-		log_warn("unknown variable %s is ignored", variable);
+		ok = unknown_variable(variable, name, len, f);
 	free(variable);
 	return ok;
 }
@@ -201,8 +231,7 @@ config_variable(const struct config *c, const char *name, bool secret,
 	*origin = mem_printf("%s" FILE_SUFFIX, name);
 	path = config_env(c, *origin);
 	if (text != NULL && path != NULL)
-		return failure_set(f, FAIL_CONFIG,
-		    "%s and %s are both set: pick one", name, *origin);
+		return pick_one(name, *origin, f);
 	if (path != NULL) {
 		*value = read_value(*origin, path, secret, f);
 		return *value != NULL;

@@ -151,18 +151,11 @@ parse_eval(struct parser *p, const char *value, struct failure *f)
 	return ok;
 }
 
-/* A typing error in one of these must not pass: it could show a secret. */
-static bool
-is_critical(const char *name)
-{
-	return strncmp(name, "tls", 3) == 0 || strncmp(name, "auth", 4) == 0 ||
-	    strncmp(name, "password", 8) == 0;
-}
-
+/* A typing error in what protects must not pass: it could show a secret. */
 static bool
 parse_unknown(struct parser *p, const char *name, struct failure *f)
 {
-	if (is_critical(name)) {
+	if (keyword_is_critical(name, strlen(name))) {
 		failure_set(f, FAIL_CONFIG, "unknown keyword '%s'", name);
 		failure_hint(f, "onehop.conf(5) lists the keywords");
 		return false;
@@ -203,49 +196,86 @@ parse_keyword(struct parser *p, enum keyword_id id, const char *value,
 	return ok;
 }
 
+typedef bool structure_function(struct parser *p, const char *value,
+    struct failure *f);
+
+/* What parses the value of a word that is no setting, or NULL. */
+static structure_function *
+find_structure(const char *name, size_t len)
+{
+	static const struct {
+		const char *name;
+		structure_function *parse;
+	} words[] = { { "account", parse_account },
+		{ "defaults", parse_defaults }, { "eval", parse_eval } };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (text_case_equal(name, len, words[i].name))
+			return words[i].parse;
+	return NULL;
+}
+
 static bool
 parse_command(struct parser *p, const char *name, const char *value,
     struct failure *f)
 {
+	structure_function *parse = find_structure(name, strlen(name));
 	int id = keyword_find(name, strlen(name));
 
-	if (strcmp(name, "account") == 0)
-		return parse_account(p, value, f);
-	if (strcmp(name, "defaults") == 0)
-		return parse_defaults(p, value, f);
-	if (strcmp(name, "eval") == 0)
-		return parse_eval(p, value, f);
+	if (parse != NULL)
+		return parse(p, value, f);
 	if (id == -1)
 		return parse_unknown(p, name, f);
 	return parse_keyword(p, (enum keyword_id)id, value, f);
+}
+
+/*
+ * The word that begins a line, and its length there.  Where an invisible blank
+ * ends it and it is not known, it is the word that a reader sees.
+ */
+static char *
+first_word(const char *line, size_t len, size_t *used)
+{
+	struct buf seen = BUF_INIT(CONFIG_FILE_MAX);
+	size_t n = 0, blank;
+	char *word;
+
+	while (n < len && text_blank(line + n, len - n) == 0)
+		n++;
+	*used = n;
+	if (find_structure(line, n) != NULL || keyword_find(line, n) != -1)
+		return mem_strndup(line, n);
+	for (n = 0; n < len && !text_is_space(line[n]); n += blank) {
+		blank = text_blank(line + n, len - n);
+		if (blank == 0) {
+			buf_addc(&seen, line[n]);
+			blank = 1;
+		}
+	}
+	*used = n;
+	word = mem_strdup(buf_str(&seen));
+	buf_free(&seen);
+	return word;
 }
 
 /* A word, blanks, and the rest of the line, less one pair of quotes. */
 static bool
 parse_line(struct parser *p, const char *line, size_t len, struct failure *f)
 {
-	size_t word = 0;
+	size_t used;
 	char *name, *value;
 	bool ok;
 
-	while (len > 0 && text_is_space(*line)) {
-		line++;
-		len--;
-	}
-	while (
-	    len > 0 && (text_is_space(line[len - 1]) || line[len - 1] == '\r'))
-		len--;
+	text_strip(&line, &len);
 	if (len == 0 || *line == '#')
 		return true;
 	if (text_has_nul(line, len))
 		return failure_set(f, FAIL_CONFIG, "NUL byte in the line");
-	while (word < len && !text_is_space(line[word]))
-		word++;
-	name = mem_strndup(line, word);
-	while (word < len && text_is_space(line[word]))
-		word++;
-	line += word;
-	len -= word;
+	name = first_word(line, len, &used);
+	line += used;
+	len -= used;
+	text_strip(&line, &len);
 	if (len >= 2 && line[0] == '"' && line[len - 1] == '"') {
 		line++;
 		len -= 2;
@@ -267,10 +297,7 @@ config_parse(struct config *c, const struct config_file *file, const char *text,
 	bool ok = true;
 	size_t n;
 
-	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-		text += 3;
-		len -= 3;
-	}
+	text_skip_bom(&text, &len);
 	while (ok && len > 0) {
 		p.line++;
 		end = memchr(text, '\n', len);

@@ -129,7 +129,7 @@ struct candidate {
 
 enum match { MATCH_NONE, MATCH_PREFIX, MATCH_EXACT };
 
-/* '_' is as good as '-': the keyword has it. */
+/* '_' is as good as '-': the keyword has it; and case as in files. */
 static enum match
 match_name(const char *name, const char *given, size_t len)
 {
@@ -137,7 +137,7 @@ match_name(const char *name, const char *given, size_t len)
 
 	for (i = 0; i < len; i++)
 		if (name[i] == '\0' ||
-		    (name[i] != given[i] &&
+		    (name[i] != text_lower(given[i]) &&
 			!(name[i] == '-' && given[i] == '_')))
 			return MATCH_NONE;
 	return name[len] == '\0' ? MATCH_EXACT : MATCH_PREFIX;
@@ -197,7 +197,8 @@ list_candidates(const struct parse *p, const char *given, size_t len)
 static bool
 is_password(const char *given, size_t len)
 {
-	return len >= 4 && len <= 8 && strncmp(given, "password", len) == 0;
+	return len >= 4 && len <= 8 &&
+	    match_name("password", given, len) != MATCH_NONE;
 }
 
 /* Never the value: it may be the password that somebody tried to give. */

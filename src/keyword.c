@@ -831,10 +831,41 @@ keyword_find(const char *name, size_t len)
 	int i;
 
 	for (i = 0; i < KEYWORD_COUNT; i++)
-		if (strlen(keywords[i].name) == len &&
-		    memcmp(keywords[i].name, name, len) == 0)
+		if (text_case_equal(name, len, keywords[i].name))
 			return i;
 	return -1;
+}
+
+static bool
+contains(const char *bytes, size_t len, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (; len >= n; bytes++, len--)
+		if (text_case_equal(bytes, n, word))
+			return true;
+	return false;
+}
+
+bool
+keyword_is_critical(const char *word, size_t len)
+{
+	static const char *const starts[] = { "auth", "pass", "user" };
+	size_t i;
+
+	/* Letters that look like ours are those of such a word, too. */
+	if (text_has_8bit(word, len) || contains(word, len, "tls") ||
+	    contains(word, len, "ssl"))
+		return true;
+	/* Behind quotes, dashes and the like. */
+	while (len > 0 && !text_is_alnum((unsigned char)*word)) {
+		word++;
+		len--;
+	}
+	for (i = 0; i < sizeof(starts) / sizeof(*starts); i++)
+		if (len >= 4 && text_case_equal(word, 4, starts[i]))
+			return true;
+	return false;
 }
 
 static char *

@@ -161,8 +161,15 @@ struct keyword {
 
 extern const struct keyword keywords[KEYWORD_COUNT];
 
-/* Index of a keyword by its name in a file, or -1. */
+/* Index of a keyword by its name, in any case, or -1. */
 int keyword_find(const char *name, size_t len);
+
+/*
+ * Whether a word that is no keyword must not be skipped, since it may be a
+ * misspelt one that protects: it contains tls or ssl, begins with auth, pass
+ * or user, or has bytes that are not ASCII.
+ */
+bool keyword_is_critical(const char *word, size_t len);
 
 /*
  * Checks and canonicalises a value ("YES" -> "on"; CHOICE in lower case;

@@ -167,6 +167,16 @@ read_all(int fd, const char *path, struct buf *contents, struct failure *f)
 	return true;
 }
 
+static void
+drop_bom(struct buf *contents)
+{
+	const char *text = buf_str(contents);
+	size_t len = contents->len;
+
+	text_skip_bom(&text, &len);
+	buf_consume(contents, contents->len - len);
+}
+
 /*
  * Opened once, and what was opened is checked: a symbolic link is as good as
  * the file it leads to.
@@ -187,6 +197,7 @@ read_file(const char *path, enum check check, struct buf *contents,
 	}
 	ok = check_file(fd, path, check, f) && read_all(fd, path, contents, f);
 	(void)close(fd);
+	drop_bom(contents);
 	return ok ? SECRET_FOUND : SECRET_FAILED;
 }
 
@@ -895,6 +906,7 @@ take_first_line(const struct buf *from, struct buf *out, struct failure *f)
 	struct span text = { buf_str(from), from->len };
 	struct span line = { NULL, 0 };
 
+	text_skip_bom(&text.data, &text.len);
 	(void)next_line(&text, &line);
 	return take(line.data, line.len, out, f);
 }

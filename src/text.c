@@ -163,6 +163,81 @@ text_is_utf8(const void *bytes, size_t len)
 	return true;
 }
 
+/* The character of a sequence that utf8_sequence() has measured. */
+static uint32_t
+utf8_character(const char *p, size_t n)
+{
+	static const unsigned char lead[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t c = (unsigned char)p[0] & lead[n];
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)p[i] & 0x3f);
+	return c;
+}
+
+size_t
+text_blank(const char *bytes, size_t len)
+{
+	static const uint32_t ranges[][2] = { { '\t', '\t' }, { '\v', '\f' },
+		{ ' ', ' ' }, { 0x85, 0x85 }, { 0xa0, 0xa0 }, { 0xad, 0xad },
+		{ 0x61c, 0x61c }, { 0x1680, 0x1680 }, { 0x180e, 0x180e },
+		{ 0x2000, 0x200f }, { 0x2028, 0x202f }, { 0x205f, 0x206f },
+		{ 0x2800, 0x2800 }, { 0x3000, 0x3000 }, { 0x3164, 0x3164 },
+		{ 0xfeff, 0xfeff } };
+	size_t n = len > 0 ? utf8_sequence((const void *)bytes, len) : 0, i;
+	uint32_t c = n > 0 ? utf8_character(bytes, n) : 0;
+
+	for (i = 0; i < sizeof(ranges) / sizeof(*ranges); i++)
+		if (c >= ranges[i][0] && c <= ranges[i][1])
+			return n;
+	return 0;
+}
+
+size_t
+text_blank_at_end(const char *bytes, size_t len)
+{
+	size_t n;
+
+	/* No blank has more than three bytes. */
+	for (n = 1; n <= 3 && n <= len; n++)
+		if (text_blank(bytes + len - n, n) == n)
+			return n;
+	return 0;
+}
+
+static bool
+is_line_end(int c)
+{
+	return c == '\r' || c == '\n';
+}
+
+void
+text_strip(const char **bytes, size_t *len)
+{
+	size_t n;
+
+	while (*len > 0 &&
+	    (n = is_line_end(**bytes) ? 1 : text_blank(*bytes, *len)) > 0) {
+		*bytes += n;
+		*len -= n;
+	}
+	while (*len > 0 &&
+	    (n = is_line_end((*bytes)[*len - 1]) ?
+		    1 :
+		    text_blank_at_end(*bytes, *len)) > 0)
+		*len -= n;
+}
+
+void
+text_skip_bom(const char **bytes, size_t *len)
+{
+	if (*len >= 3 && memcmp(*bytes, "\xef\xbb\xbf", 3) == 0) {
+		*bytes += 3;
+		*len -= 3;
+	}
+}
+
 bool
 text_number(const char *string, uint64_t low, uint64_t high, uint64_t *value)
 {
@@ -188,12 +263,9 @@ text_number(const char *string, uint64_t low, uint64_t high, uint64_t *value)
 char *
 text_trim(const char *string)
 {
-	size_t len;
+	size_t len = strlen(string);
 
-	string += strspn(string, " \t\r\n");
-	len = strlen(string);
-	while (len > 0 && strchr(" \t\r\n", string[len - 1]) != NULL)
-		len--;
+	text_strip(&string, &len);
 	return mem_strndup(string, len);
 }
 

@@ -12,6 +12,21 @@
 struct buf;
 
 bool text_is_space(int c); /* blank or tab */
+
+/*
+ * Length of the blank that begins or that ends the bytes, or 0: a blank, a
+ * tab, or one of Unicode's that is white or not seen at all (U+00A0, U+200B,
+ * U+FEFF), as it comes along with text from web pages.
+ */
+size_t text_blank(const char *bytes, size_t len);
+size_t text_blank_at_end(const char *bytes, size_t len);
+
+/* Takes such blanks, CR and LF off both ends. */
+void text_strip(const char **bytes, size_t *len);
+
+/* Skips the byte order mark that some editors write at the start of a text. */
+void text_skip_bom(const char **bytes, size_t *len);
+
 bool text_is_digit(int c);
 bool text_is_alpha(int c);
 bool text_is_alnum(int c);
@@ -37,7 +52,7 @@ bool text_is_utf8(const void *bytes, size_t len);
 bool text_number(const char *string, uint64_t low, uint64_t high,
     uint64_t *value);
 
-/* A copy without blanks, tabs, CR and LF at either end; free() it. */
+/* A copy without what text_strip() takes off; free() it. */
 char *text_trim(const char *string);
 
 /* Base64 (RFC 4648 section 4), strict: padding required, no white space. */

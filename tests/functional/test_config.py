@@ -123,10 +123,92 @@ def test_an_unknown_keyword_is_a_warning(onehop):
 
 
 @pytest.mark.parametrize("line", [
-    "tls_certchek off", "auth_x on", "password_eval pass", "tlsx 1"])
+    "tls_certchek off", "auth_x on", "password_eval pass", "tlsx 1",
+    "starttls on", "UseSTARTTLS yes", "smtp_ssl on", "Username joe",
+    "pass secret", "tls=starttls", "'auth' plain", "--tls on",
+    "\N{CYRILLIC SMALL LETTER A}uth plain"])
 def test_an_unknown_word_about_security_is_an_error(onehop, line):
     """Threats row 172."""
     refused(onehop, 78, config=line + "\n", words=[":8", line.split()[0]])
+
+
+def wants_starttls(onehop, *args, **how):
+    """The relay offers none: nothing is sent in clear."""
+    result, sink = deliver(onehop, *args, **how)
+    assert result.status == 75 and "STARTTLS" in result.err, result
+    assert not any(line.startswith("MAIL") for line in sink.commands)
+
+
+SPELLINGS = [
+    "TLS starttls", "Tls starttls", "tLS\tSTARTTLS", "Tls_Starttls on\ntls on",
+    "\xa0tls starttls", "tls\xa0starttls", "tls starttls\xa0",
+    "\ufefftls starttls", "\u200btls\u2060starttls\u200f", "\ftls starttls",
+    "t\u200bls starttls"]
+
+
+@pytest.mark.parametrize("line", SPELLINGS)
+def test_any_spelling_of_a_keyword_counts(onehop, line):
+    base = "host 127.0.0.1\nport {port}\nfrom me@example.org\n"
+    wants_starttls(onehop, base=base + line + "\n")
+
+
+@pytest.mark.parametrize("line", [
+    "t\u200blsx on", "au\xadthh plain", "\u200bstart\u200btls on"])
+def test_a_word_with_invisible_characters_inside_is_not_skipped(onehop, line):
+    refused(onehop, 78, config=line + "\n", words="unknown keyword")
+
+
+@pytest.mark.parametrize("option", ["--TLS=starttls", "--Tls=STARTTLS",
+                                    "--tls=\xa0starttls"])
+def test_any_spelling_of_an_option_counts(onehop, option):
+    wants_starttls(onehop, [option, TO])
+
+
+@pytest.mark.parametrize("option", ["--starttls", "--tls\xa0=on",
+                                    "--AUTHH=plain", "--PASSWORD=geheim"])
+def test_an_unknown_option_is_an_error(onehop, option):
+    result = refused(onehop, 64, [option, TO], words="unknown option")
+    assert "geheim" not in result.err
+
+
+@pytest.mark.parametrize("env", [
+    {"ONEHOP_tls": "STARTTLS"}, {"ONEHOP_TLS": "\xa0starttls\u200b"},
+    {"ONEHOP_TLS": " \"starttls\" "}])
+def test_any_spelling_of_a_variable_counts(onehop, env):
+    wants_starttls(onehop, env=env)
+
+
+@pytest.mark.parametrize("env,words", [
+    ({"ONEHOP_STARTTLS": "on"}, "ONEHOP_STARTTLS"),
+    ({"ONEHOP_USERNAME": "joe"}, "ONEHOP_USERNAME"),
+    ({"ONEHOP_TLS": "none", "ONEHOP_Tls": "secure"}, "pick one"),
+])
+def test_an_unknown_variable_about_security_is_an_error(onehop, env, words):
+    refused(onehop, 78, env=env, words=words)
+
+
+BOM = "\ufeff"
+
+
+def test_files_may_begin_with_a_byte_order_mark(onehop, tmp_path):
+    """As editors of Windows write it: configuration, secrets, aliases."""
+    secrets = write(tmp_path / "secrets",
+                    BOM + "# a comment\r\n127.0.0.1 joe = \ufeffpass\r\n")
+    aliases = write(tmp_path / "aliases",
+                    BOM + "# a comment\r\nroot: admin@example.net\r\n")
+    text = (BOM + "# a comment\nhost 127.0.0.1\nport {port}\ntls off\n"
+            f"from me@example.org\nuser joe\nsecrets_file {secrets}\n"
+            f"aliases {aliases}\n")
+    sink = delivered(onehop, ["root"], base=text, ehlo=["AUTH PLAIN"])
+    assert sink.recipients == ["admin@example.net"]
+    assert plain_blob("joe", "\ufeffpass") in " ".join(sink.commands)
+
+
+def test_an_alias_may_be_the_first_line_behind_the_mark(onehop, tmp_path):
+    aliases = write(tmp_path / "aliases",
+                    BOM + "root: a@example.net,\n\xa0b@example.net\n")
+    sink = delivered(onehop, ["root"], config=f"aliases {aliases}\n")
+    assert sink.recipients == ["a@example.net", "b@example.net"]
 
 
 @pytest.mark.parametrize("line,words", [

@@ -62,7 +62,7 @@ joined(char **list)
 }
 
 static const char good[] =
-    "# comment\n"
+    "\xef\xbb\xbf# comment\n"
     "\n"
     "root: Admin <admin@example.com>, \"a,b\"@example.com # trailing\r\n"
     "  indented: x@y\n"
@@ -73,7 +73,8 @@ static const char good[] =
     "bare: nowhere, 3@x\n"
     "escaped: \\root, 4@x\n"
     "long: 5@x,\n"
-    "\t6@x,\n"
+    "\xc2\xa0"
+    "6@x,\n"
     "\t# between\n"
     "\t7@x\n"
     "next:\n"
@@ -165,6 +166,7 @@ test_default(void **state)
 		/* It maps to a name that is nowhere: that is the end. */
 		{ "default: root\n", "joe", "root" },
 		{ "default: root\n", "root", "root" },
+		{ "\xef\xbb\xbfroot: r@x\n", "root", "r@x" },
 	};
 	struct failure f = FAILURE_INIT;
 	struct aliases *a;

@@ -306,6 +306,23 @@ static const struct {
 	{ "\n  \t \n# comment\n  # another\n\t host \t h \t \n", "host=h" },
 	{ "host h\r\nport 587\r\n", "host=h port=587" },
 	{ "\xef\xbb\xbfhost h\n", "host=h" },
+	{ "\xef\xbb\xbf# comment\r\nhost h\n", "host=h" },
+	/* Keywords in any case, and blanks that nobody sees. */
+	{ "HOST h\nTLS starttls\n", "host=h MODE=starttls" },
+	{ "Host h\nTls_Starttls OFF\nTLS On\n", "MODE=implicit" },
+	{ "Account a\nhost h\nDEFAULTS\nport 26\nAccount default : a\n",
+	    "host=h port=26" },
+	{ "host h\nEVAL echo port 26\n", "port=26" },
+	{ "\xc2\xa0host\xc2\xa0h\xe2\x80\x8b\n\xe2\x81\xa0tls\xe3\x80\x80"
+	  "starttls\xef\xbb\xbf\r\n",
+	    "host=h MODE=starttls" },
+	{ "host h\ntls\xe2\x80\x8bstarttls\n", "MODE=starttls" },
+	{ "host h\nt\xe2\x80\x8bls starttls\n", "MODE=starttls" },
+	{ "host h\nus\xc2\xad"
+	  "er\xe2\x80\x8b joe\n",
+	    "user=joe" },
+	{ "\xe2\x80\x8f# comment\nhost h\n", "host=h" },
+	{ "host h\ncolour \xc3\xa9\n", "host=h" },
 	{ "host \"h\"\n", "host=h" },
 	{ "host h\nfrom_full_name \"a\n", "from_full_name=\"a" },
 	{ "host h\nfrom_full_name \"\"a\"\"\n", "from_full_name=\"a\"" },
@@ -386,6 +403,15 @@ static const struct {
 	    FAIL_CONFIG },
 	{ "host h\nauthh on\n", "rc:2: unknown keyword 'authh'", FAIL_CONFIG },
 	{ "password_file x\n", "rc:1: unknown keyword", FAIL_CONFIG },
+	{ "starttls on\n", "rc:1: unknown keyword 'starttls'", FAIL_CONFIG },
+	{ "UseSSL\n", "rc:1: unknown keyword 'UseSSL'", FAIL_CONFIG },
+	{ "username u\n", "rc:1: unknown keyword 'username'", FAIL_CONFIG },
+	{ "tls=on\n", "rc:1: unknown keyword 'tls=on'", FAIL_CONFIG },
+	{ "\"auth\" plain\n", "rc:1: unknown keyword", FAIL_CONFIG },
+	{ "t\xe2\x80\x8blsx on\n", "unknown keyword 'tlsx'", FAIL_CONFIG },
+	{ "\xd0\xb0uth plain\n", "unknown keyword", FAIL_CONFIG },
+	{ "host h\ntls starttls\xe2\x80\x8bx\n", "is not allowed",
+	    FAIL_CONFIG },
 	{ "\nhost a b\n", "rc:2: host: 'a b' is not allowed", FAIL_CONFIG },
 	{ "host http://h\n", "without a scheme", FAIL_CONFIG },
 	{ "host h\nport 0\n", "rc:2: port: '0' is not allowed", FAIL_CONFIG },
@@ -961,6 +987,24 @@ test_environment(void **state)
 	must_have(&ask, "MODE=none");
 	setenv("ONEHOP_NONSENSE", "x", 1);
 	must_have(&ask, "MODE=none");
+	setenv("ONEHOP_tls", "secure", 1);
+	must_fail(&ask, FAIL_CONFIG, "both set: pick one");
+	unsetenv("ONEHOP_TLS");
+	must_have(&ask, "MODE=starttls");
+	setenv("ONEHOP_tls", " \xc2\xa0\"none\"\xe2\x80\x8b\n", 1);
+	must_have(&ask, "MODE=none");
+	/* What a cluster sets for services of such names. */
+	setenv("ONEHOP_TLS_SERVICE_HOST", "10.0.0.1", 1);
+	setenv("ONEHOP_TLS_SERVICE_PORT_SMTP", "25", 1);
+	setenv("ONEHOP_TLS_PORT", "tcp://10.0.0.1:25", 1);
+	setenv("ONEHOP_TLS_PORT_25_TCP_ADDR", "10.0.0.1", 1);
+	must_have(&ask, "MODE=none");
+	setenv("ONEHOP_STARTTLS", "on", 1);
+	must_fail(&ask, FAIL_CONFIG, "unknown variable ONEHOP_STARTTLS");
+	setenv("ONEHOP_STARTTLS", "", 1);
+	must_have(&ask, "MODE=none");
+	setenv("ONEHOP_USERNAME", "joe", 1);
+	must_fail(&ask, FAIL_CONFIG, "unknown variable ONEHOP_USERNAME");
 }
 
 static void
@@ -998,8 +1042,10 @@ test_environment_files(void **state)
 	const struct ask ask = { .file = NULL };
 
 	(void)state;
-	put("host", 0644, "e\n");
-	put("password", 0600, " p w \r\n");
+	put("host", 0644,
+	    "\xef\xbb\xbf"
+	    "e\n");
+	put("password", 0600, "\xef\xbb\xbf p w \r\n");
 	put("wide", 0644, "x\n");
 	put("two", 0600, "a\nb\n");
 	put("empty", 0600, "\n");

@@ -409,8 +409,31 @@ test_find(void **state)
 	(void)state;
 	assert_int_equal(keyword_find("host=", 4), KW_HOST);
 	assert_int_equal(keyword_find("hos", 3), -1);
-	assert_int_equal(keyword_find("Host", 4), -1);
+	assert_int_equal(keyword_find("Host", 4), KW_HOST);
+	assert_int_equal(keyword_find("TLS_STARTTLS", 12), KW_TLS_STARTTLS);
 	assert_int_equal(keyword_find("", 0), -1);
+}
+
+static void
+test_critical(void **state)
+{
+	static const char *const critical[] = { "starttls", "tlsx", "smtp_tls",
+		"UseSTARTTLS", "ssl", "use_SSL_please", "Auth_x", "AUTH",
+		"authentication", "password_file", "pass", "Passwd", "username",
+		"USER_NAME", "\"auth\"", "--user", "tls=on", "auth=plain",
+		"\xd0\xb0uth", "\xef\xbd\x94ls" };
+	static const char *const others[] = { "", "colour", "smtp_auth",
+		"hosts", "muser", "aut", "pas", "compass", "t_l_s", "#",
+		"mouse" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(critical) / sizeof(*critical); i++)
+		if (!keyword_is_critical(critical[i], strlen(critical[i])))
+			fail_msg("'%s' may be skipped", critical[i]);
+	for (i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (keyword_is_critical(others[i], strlen(others[i])))
+			fail_msg("'%s' may not be skipped", others[i]);
 }
 
 int
@@ -424,6 +447,7 @@ main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_secret_not_shown),
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_critical),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,6 +458,32 @@ test_secrets_values(void **state)
 	    "end");
 }
 
+/* A byte order mark is no part of a file; in a line it is data. */
+static void
+test_bom(void **state)
+{
+	struct fixture *t = *state;
+
+	write_file(t, 0600, "\xef\xbb\xbfh u = \xef\xbb\xbfsecret\n");
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    "\xef\xbb\xbfsecret");
+	write_file(t, 0600, "\xef\xbb\xbf# comment\nh u = secret\n");
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    "secret");
+	write_file(t, 0600, "\xef\xbb\xbfmachine h login u password secret\n");
+	expect_found(t, secret_from_netrc(t->path, "h", "u", &t->out, &t->f),
+	    "secret");
+	write_file(t, 0600, "\xef\xbb\xbfsecret\r\n");
+	expect_found(t, secret_from_file(t->path, true, &t->out, &t->f),
+	    "secret");
+	expect_found(t,
+	    secret_from_command("printf '\\357\\273\\277secret\\n'", 10000,
+		&t->out, &t->f),
+	    "secret");
+}
+
 static void
 test_secrets_absent(void **state)
 {
@@ -1110,6 +1136,7 @@ main(void)
 		TEST(test_file_denied),
 		TEST(test_secrets_values),
 		TEST(test_secrets_absent),
+		TEST(test_bom),
 		TEST(test_secrets_bad_value),
 		TEST(test_secrets_bad_line),
 		TEST(test_secrets_mode),

@@ -215,6 +215,64 @@ test_classes(void **unused)
 	assert_false(text_is_utf8("\xf4\x90\x80\x80", 4));
 }
 
+/* ---- blanks ---- */
+
+static void
+test_blank(void **unused)
+{
+	static const char *const blanks[] = { " ", "\t", "\f", "\xc2\xa0",
+		"\xc2\xad", "\xe2\x80\x8b", "\xe2\x80\x8f", "\xe2\x81\xa0",
+		"\xe3\x80\x80", "\xef\xbb\xbf" };
+	static const char *const others[] = { "x", "\n", "\xc2\xa1",
+		"\xe2\x80\x90", "\xc2", "\xa0", "\xe2\x80", "\xef\xbb\xbe" };
+	char *text, *trimmed;
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof(blanks) / sizeof(*blanks); i++) {
+		size_t n = strlen(blanks[i]);
+
+		assert_int_equal(text_blank(blanks[i], n), n);
+		assert_int_equal(text_blank_at_end(blanks[i], n), n);
+		assert_int_equal(text_blank(blanks[i], n - 1), 0);
+		text = mem_printf("%s%sa%sb%s\r\n", blanks[i], blanks[i],
+		    blanks[i], blanks[i]);
+		trimmed = text_trim(text);
+		assert_memory_equal(trimmed, text + 2 * n, n + 2);
+		assert_int_equal(strlen(trimmed), n + 2);
+		free(trimmed);
+		free(text);
+	}
+	for (i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		assert_int_equal(text_blank(others[i], strlen(others[i])), 0);
+		assert_int_equal(text_blank_at_end(others[i],
+				     strlen(others[i])),
+		    0);
+	}
+	trimmed = text_trim(" \xc2\xa0\r\n\xef\xbb\xbf");
+	assert_string_equal(trimmed, "");
+	free(trimmed);
+}
+
+static void
+test_bom(void **unused)
+{
+	static const char *const rows[][2] = { { "\xef\xbb\xbfx", "x" },
+		{ "\xef\xbb\xbf", "" }, { "\xef\xbb", "\xef\xbb" },
+		{ "x\xef\xbb\xbf", "x\xef\xbb\xbf" }, { "", "" } };
+	size_t i, len;
+
+	(void)unused;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const char *p = rows[i][0];
+
+		len = strlen(p);
+		text_skip_bom(&p, &len);
+		assert_string_equal(p, rows[i][1]);
+		assert_int_equal(len, strlen(rows[i][1]));
+	}
+}
+
 /* ---- outcome ---- */
 
 static void
@@ -279,6 +337,8 @@ main(void)
 		cmocka_unit_test(test_hex),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_blank),
+		cmocka_unit_test(test_bom),
 		cmocka_unit_test(test_every_class_has_a_status),
 		cmocka_unit_test(test_failure),
 	};
