@@ -82,6 +82,10 @@ const char *config_account(const struct config *c); /* name, or "" */
 /* Whether each recipient's domain says where its mail goes: `host mx`. */
 bool config_is_mx(const struct config *c);
 
+/* Whether the relay is on this host: behind a Unix socket, or at a loopback
+   address and no proxy. */
+bool config_is_local(const struct config *c);
+
 /* Effective TLS mode: TLS_NONE, TLS_MAY, TLS_STARTTLS or TLS_IMPLICIT; port
    with its default; whether the certificate is verified. */
 int config_tls(const struct config *c);

@@ -210,13 +210,15 @@ config_is_implicit_port(const char *port)
 	return false;
 }
 
-static bool
-is_local(const struct config *c)
+bool
+config_is_local(const struct config *c)
 {
+	const char *host = config_string(c, KW_HOST);
+
 	if (config_string(c, KW_PROXY_HOST) != NULL)
 		return false;
 	return config_string(c, KW_SOCKET) != NULL ||
-	    net_is_loopback(config_string(c, KW_HOST));
+	    (host != NULL && net_is_loopback(host));
 }
 
 static int
@@ -250,7 +252,7 @@ automatic_mode(const struct config *c)
 	/* A port that speaks TLS from its first byte has no STARTTLS. */
 	if (c->mechanisms != 0 || secure == TLS_IMPLICIT || is_pinned(c))
 		return secure;
-	if (is_local(c) || config_is_mx(c) || port == NULL ||
+	if (config_is_local(c) || config_is_mx(c) || port == NULL ||
 	    strcmp(port, PORT_SMTP) == 0)
 		return TLS_MAY;
 	return secure;
@@ -316,7 +318,7 @@ check_exposure(const struct config *c, struct failure *f)
 		failure_hint(f, "set 'tls secure', or 'auth off'");
 		return false;
 	}
-	if (c->tls == TLS_NONE && !is_local(c) && !c->named &&
+	if (c->tls == TLS_NONE && !config_is_local(c) && !c->named &&
 	    !config_flag(c, KW_AUTH_CLEARTEXT)) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: 'tls none' would show the password for '%s'",

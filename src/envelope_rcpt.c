@@ -11,7 +11,6 @@
 #include "idn.h"
 #include "invocation.h"
 #include "message.h"
-#include "net.h"
 #include "outcome.h"
 #include "route.h"
 #include "text.h"
@@ -202,18 +201,15 @@ is_local(struct envelope_job *j, const char *spec)
 }
 
 /*
- * Whether what takes the message knows local names itself: a service of ours
- * or another behind a Unix socket, an LMTP server, a file.
+ * Whether what takes the message may know local names: a server of this host,
+ * an LMTP server, a file.
  */
 static bool
 destination_is_local(const struct config *c)
 {
-	const char *host = config_string(c, KW_HOST);
-
 	return config_choice(c, KW_BACKEND) == BACKEND_FILES ||
 	    config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP ||
-	    config_string(c, KW_SOCKET) != NULL ||
-	    (host != NULL && net_is_path(host));
+	    config_is_local(c);
 }
 
 static bool

@@ -64,6 +64,26 @@ net_is_literal(const char *host)
 	    inet_pton(AF_INET6, host, bytes) == 1;
 }
 
+/* "::1" and "::ffff:127.0.0.1", with or without brackets. */
+static bool
+is_loopback_v6(const char *host, size_t len)
+{
+	char bare[INET6_ADDRSTRLEN];
+	struct in6_addr v6;
+
+	if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
+		host++;
+		len -= 2;
+	}
+	if (len >= sizeof(bare))
+		return false;
+	memcpy(bare, host, len);
+	bare[len] = '\0';
+	return inet_pton(AF_INET6, bare, &v6) == 1 &&
+	    (IN6_IS_ADDR_LOOPBACK(&v6) ||
+		(IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
+}
+
 bool
 net_is_loopback(const char *host)
 {
@@ -72,7 +92,7 @@ net_is_loopback(const char *host)
 
 	if (inet_pton(AF_INET, host, &v4) == 1)
 		return ntohl(v4.s_addr) >> 24 == 127;
-	return strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0 ||
+	return is_loopback_v6(host, len) ||
 	    text_casecmp(host, "localhost") == 0 ||
 	    (len > 10 && text_casecmp(host + len - 10, ".localhost") == 0);
 }

@@ -193,15 +193,15 @@ BOM = "\ufeff"
 def test_files_may_begin_with_a_byte_order_mark(onehop, tmp_path):
     """As editors of Windows write it: configuration, secrets, aliases."""
     secrets = write(tmp_path / "secrets",
-                    BOM + "# a comment\r\n127.0.0.1 joe = \ufeffpass\r\n")
+                    BOM + "# a comment\r\n127.0.0.1 joe = S3cret-word\r\n")
     aliases = write(tmp_path / "aliases",
                     BOM + "# a comment\r\nroot: admin@example.net\r\n")
     text = (BOM + "# a comment\nhost 127.0.0.1\nport {port}\ntls off\n"
             f"from me@example.org\nuser joe\nsecrets_file {secrets}\n"
             f"aliases {aliases}\n")
-    sink = delivered(onehop, ["root"], base=text, ehlo=["AUTH PLAIN"])
+    sink = delivered(onehop, ["root"], base=text, sink=AUTH)
     assert sink.recipients == ["admin@example.net"]
-    assert plain_blob("joe", "\ufeffpass") in " ".join(sink.commands)
+    assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
 
 
 def test_an_alias_may_be_the_first_line_behind_the_mark(onehop, tmp_path):
@@ -813,7 +813,27 @@ def test_aliases_that_go_round(onehop, tmp_path):
 
 def test_a_bare_name_that_maps_to_nothing(onehop):
     """The settings that help are named."""
-    refused(onehop, 78, ["root"], words=["root", "default_domain", "aliases"])
+    refused(onehop, 78, ["root"], base="host relay.example\n",
+            words=["root", "default_domain", "aliases"])
+
+
+@pytest.mark.parametrize("argv,stdin,recipients", [
+    (["root"], MESSAGE, ["root"]),
+    (["root@localhost", "Joe"], MESSAGE, ["root@localhost", "Joe"]),
+    (["-t"], b"To: root, a@x.example\n\nx\n", ["root", "a@x.example"]),
+])
+def test_a_relay_of_this_host_knows_bare_names(onehop, argv, stdin,
+                                               recipients):
+    """As cron's mail reaches the MTA beside us."""
+    sink = delivered(onehop, argv, stdin=stdin)
+    assert sink.recipients == recipients
+
+
+def test_a_bare_name_in_a_session_with_a_relay_of_this_host(onehop):
+    session = (b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<root>\r\n"
+               b"DATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n")
+    result, sink = deliver(onehop, ["-bs"], stdin=session)
+    assert result.status == 0 and sink.recipients == ["root"], result
 
 
 # -- the log ----------------------------------------------------------------

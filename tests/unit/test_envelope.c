@@ -754,8 +754,20 @@ static const struct {
 	    "root@d", NULL, NULL },
 	{ { .words = { "root" }, .config = "host ::1\n" ALIASES },
 	    "admin@example.com", NULL, NULL },
-	/* A relay on this host is one like any other. */
-	{ { .words = { "root" }, .config = "host 127.0.0.1\n" }, NULL,
+	{ { .words = { "root" }, .config = "host 127.0.0.1\n" }, "root", NULL,
+	    NULL },
+	{ { .words = { "root", "joe@localhost" },
+	      .config = "host LocalHost\nport 25\n" },
+	    "root,joe@localhost", NULL, NULL },
+	{ { .words = { "root" }, .config = "host ::ffff:127.0.0.2\n" }, "root",
+	    NULL, NULL },
+	{ { .words = { "other", "nobody" }, .config = "host [::1]\n" ALIASES },
+	    "other,nowhere", NULL, NULL },
+	/* What is at the proxy's loopback address is not on this host. */
+	{ { .words = { "root" },
+	      .config = "host 127.0.0.1\nproxy_host p.example\n" },
+	    NULL, "has no domain", HINT_BOTH },
+	{ { .words = { "root" }, .config = "host 128.0.0.1\n" }, NULL,
 	    "has no domain", HINT_BOTH },
 };
 
