@@ -323,6 +323,14 @@ config_is_set(const struct config *c, enum keyword_id id)
 	return v->text != NULL && v->rank != RANK_DEFAULT;
 }
 
+bool
+config_is_of_system(const struct config *c, enum keyword_id id)
+{
+	const struct value *v = &c->effective.values[id];
+
+	return v->text != NULL && v->rank == RANK_SYSTEM;
+}
+
 const char *
 config_origin(const struct config *c, enum keyword_id id)
 {

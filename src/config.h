@@ -74,6 +74,8 @@ uint64_t config_number(const struct config *c, enum keyword_id id);
 int config_choice(const struct config *c, enum keyword_id id);
 bool config_is_set(const struct config *c, enum keyword_id id); /* not by
 								   default */
+/* Whether the system's configuration says so, which is everybody's. */
+bool config_is_of_system(const struct config *c, enum keyword_id id);
 /* "default", "option --host", "/etc/onehop.conf:3", "ONEHOP_HOST", ... */
 const char *config_origin(const struct config *c, enum keyword_id id);
 

@@ -78,6 +78,9 @@ deliver_open_log(const struct config *c, const struct invocation *inv)
 		    LOG_JSON :
 		    LOG_TEXT,
 		.careful = privilege_is_raised(),
+		.for_everybody = config_is_of_system(c, KW_LOGFILE),
+		/* It belongs to the client then. */
+		.output_is_taken = inv->mode == MODE_SERVE,
 		.automatic = !config_is_set(c, KW_LOGFILE) &&
 		    !config_is_set(c, KW_SYSLOG),
 	};
@@ -86,10 +89,6 @@ deliver_open_log(const struct config *c, const struct invocation *inv)
 		p.file = "-";
 		p.automatic = false;
 	}
-	/* Standard output belongs to the client then. */
-	if (inv->mode == MODE_SERVE && p.file != NULL &&
-	    strcmp(p.file, "-") == 0)
-		p.file = "/dev/stderr";
 	return log_open(&p);
 }
 

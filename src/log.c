@@ -1,34 +1,23 @@
-#include "log.h"
-
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifdef SYS_openat2
-#include <linux/openat2.h>
-#endif
-
 #include "buf.h"
+#include "log_impl.h"
 #include "outcome.h"
 #include "text.h"
 
-/* A record is one write(2) of at most this; long values are cut first. */
-#define LOG_RECORD_MAX 65536
+/* Longer values are cut; for syslog to as little as the second. */
 #define LOG_VALUE_MAX 1024
+#define LOG_VALUE_MIN 16
 #define LOG_LINE_MAX 8192
-/* syslog(3) daemons cut longer messages themselves. */
+/* syslog(3) daemons cut longer messages themselves, wherever that is. */
 #define LOG_SYSLOG_MAX 4096
 /* For a daemon that does not keep up. */
 #define LOG_SYSLOG_MS 1000
@@ -37,35 +26,14 @@
 #define LOG_JSON_TIME "%Y-%m-%dT%H:%M:%S%z"
 
 struct log {
-	int fd; /* -1: none */
-	char *path;
+	struct log_file file;
 	int syslog; /* connected socket, or -1 */
 	bool syslog_stream;
 	int facility;
 	const char *tag;
-	bool standard_output;
 	enum log_format format;
 	char *time_format;
 };
-
-/* Behind log_share(): what processes that share a pipe lock, or -1. */
-static int shared = -1;
-
-void
-log_share(void)
-{
-	shared = memfd_create("onehop-log", MFD_CLOEXEC);
-}
-
-/* The kernel gives the lock back of whoever is killed. */
-static void
-lock_shared(short type)
-{
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
-
-	while (fcntl(shared, F_SETLKW, &lock) != 0 && errno == EINTR)
-		continue;
-}
 
 /* One line on stderr in one write; what cannot be written is lost. */
 static void
@@ -115,83 +83,6 @@ log_failure(const struct failure *f)
 	write_stderr(&line);
 }
 
-/* No symbolic link anywhere in the path, where the kernel can say so. */
-static int
-open_no_links(const char *path, int flags)
-{
-	int fd = -1;
-
-	errno = ENOSYS;
-#ifdef SYS_openat2
-	{
-		struct open_how how = { .flags = (uint64_t)flags,
-			.resolve = RESOLVE_NO_SYMLINKS };
-
-		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how,
-		    sizeof(how));
-	}
-#endif
-	if (fd < 0 && errno == ENOSYS)
-		fd = open(path, flags | O_NOFOLLOW);
-	return fd;
-}
-
-/*
- * With a group that the caller does not have: nothing is created, and only
- * what root has made for this is written to.
- */
-static int
-open_careful(const char *path)
-{
-	struct stat st;
-	int fd = open_no_links(path,
-	    O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd < 0) {
-		log_warn("cannot open log file '%s': %s", path,
-		    strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-	    st.st_uid != 0 || (st.st_mode & S_IWOTH) != 0) {
-		log_warn("log file '%s' is not a file of root's own", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/*
- * Rule R11: nothing but a regular file (or the terminal and pipes that
- * /dev/stdout and friends stand for) is appended to, and opening never blocks
- * on a FIFO without a reader.
- */
-static int
-open_file(const char *path, bool careful)
-{
-	struct stat st;
-	int fd;
-
-	if (careful)
-		return open_careful(path);
-
-	fd = open(path,
-	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-	    0600);
-	if (fd < 0) {
-		log_warn("cannot open log file '%s': %s", path,
-		    strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode) ||
-	    (S_ISREG(st.st_mode) && st.st_nlink != 1)) {
-		log_warn("log file '%s' is not a file of its own", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 /*
  * What syslog(3) does, but it waits for ever for a daemon that does not read:
  * not with us, when the relay has the message already.  No daemon: no log.
@@ -222,17 +113,9 @@ log_open(const struct log_params *p)
 {
 	struct log *log = mem_alloc(sizeof(*log));
 
-	log->fd = -1;
 	log->format = p->format;
 	log->time_format = mem_strdup(p->time_format);
-	if (p->file != NULL && strcmp(p->file, "-") == 0) {
-		log->fd = STDOUT_FILENO;
-		log->standard_output = true;
-		log->path = mem_strdup("standard output");
-	} else if (p->file != NULL) {
-		log->fd = open_file(p->file, p->careful);
-		log->path = mem_strdup(p->file);
-	}
+	log_file_open(&log->file, p);
 	log->tag = p->tag != NULL ? p->tag : "onehop";
 	log->facility = p->syslog_facility >= 0 ? p->syslog_facility : LOG_MAIL;
 	log->syslog = -1;
@@ -246,11 +129,9 @@ log_close(struct log *log)
 {
 	if (log == NULL)
 		return;
-	if (log->fd >= 0 && !log->standard_output)
-		close(log->fd);
+	log_file_close(&log->file);
 	if (log->syslog >= 0)
 		close(log->syslog);
-	free(log->path);
 	free(log->time_format);
 	free(log);
 }
@@ -275,11 +156,42 @@ add_time(const struct log *log, struct buf *line)
 	buf_adds(line, log->format == LOG_JSON ? "\"" : " ");
 }
 
+/* The longest value, and the longest list, in bytes. */
+struct limits {
+	size_t value, list;
+};
+
+/* Whether a list goes on, and the mark that it does not. */
+static bool
+list_goes_on(struct buf *line, size_t start, const struct limits *limits,
+    const char *mark)
+{
+	if (line->len - start < limits->list)
+		return true;
+	buf_adds(line, mark);
+	return false;
+}
+
 static void
-text_value(struct buf *line, const struct log_item *item)
+text_list(struct buf *line, char **list, const struct limits *limits)
+{
+	size_t start = line->len;
+	char **p;
+
+	for (p = list; *p != NULL; p++) {
+		if (p != list)
+			buf_addc(line, ',');
+		if (!list_goes_on(line, start, limits, "..."))
+			return;
+		text_escape(line, *p, strlen(*p), 0, limits->value);
+	}
+}
+
+static void
+text_value(struct buf *line, const struct log_item *item,
+    const struct limits *limits)
 {
 	const char *string = item->string;
-	char **p;
 
 	switch (item->type) {
 	case LOG_NUMBER:
@@ -289,17 +201,13 @@ text_value(struct buf *line, const struct log_item *item)
 		buf_adds(line, item->number != 0 ? "on" : "off");
 		break;
 	case LOG_LIST:
-		for (p = item->list; *p != NULL; p++) {
-			if (p != item->list)
-				buf_addc(line, ',');
-			text_escape(line, *p, strlen(*p), 0, LOG_VALUE_MAX);
-		}
+		text_list(line, item->list, limits);
 		break;
 	case LOG_STRING:
 		if (item->quoted)
 			buf_addc(line, '\'');
 		text_escape(line, string, strlen(string),
-		    item->quoted ? '\'' : 0, LOG_VALUE_MAX);
+		    item->quoted ? '\'' : 0, limits->value);
 		if (item->quoted)
 			buf_addc(line, '\'');
 		break;
@@ -311,12 +219,12 @@ text_value(struct buf *line, const struct log_item *item)
  * leaves needs only its backslashes doubled and its quotes escaped.
  */
 static void
-json_string(struct buf *line, const char *string)
+json_string(struct buf *line, const char *string, size_t limit)
 {
 	struct buf text = BUF_INIT(SIZE_MAX);
 	size_t i;
 
-	text_escape(&text, string, strlen(string), 0, LOG_VALUE_MAX);
+	text_escape(&text, string, strlen(string), 0, limit);
 	buf_addc(line, '"');
 	for (i = 0; i < text.len; i++) {
 		if (text.data[i] == '"' || text.data[i] == '\\')
@@ -328,10 +236,26 @@ json_string(struct buf *line, const char *string)
 }
 
 static void
-json_value(struct buf *line, const struct log_item *item)
+json_list(struct buf *line, char **list, const struct limits *limits)
 {
+	size_t start = line->len;
 	char **p;
 
+	buf_addc(line, '[');
+	for (p = list; *p != NULL; p++) {
+		if (p != list)
+			buf_addc(line, ',');
+		if (!list_goes_on(line, start, limits, "\"...\""))
+			break;
+		json_string(line, *p, limits->value);
+	}
+	buf_addc(line, ']');
+}
+
+static void
+json_value(struct buf *line, const struct log_item *item,
+    const struct limits *limits)
+{
 	switch (item->type) {
 	case LOG_NUMBER:
 		buf_addf(line, "%lld", (long long)item->number);
@@ -340,16 +264,10 @@ json_value(struct buf *line, const struct log_item *item)
 		buf_adds(line, item->number != 0 ? "true" : "false");
 		break;
 	case LOG_LIST:
-		buf_addc(line, '[');
-		for (p = item->list; *p != NULL; p++) {
-			if (p != item->list)
-				buf_addc(line, ',');
-			json_string(line, *p);
-		}
-		buf_addc(line, ']');
+		json_list(line, item->list, limits);
 		break;
 	case LOG_STRING:
-		json_string(line, item->string);
+		json_string(line, item->string, limits->value);
 		break;
 	}
 }
@@ -366,7 +284,7 @@ present(const struct log_item *item)
 /* The items without time and line end. */
 static void
 format_items(const struct log *log, struct buf *line,
-    const struct log_item *items, size_t count)
+    const struct log_item *items, size_t count, const struct limits *limits)
 {
 	size_t i;
 
@@ -377,56 +295,14 @@ format_items(const struct log *log, struct buf *line,
 			if (line->len > 0 && line->data[line->len - 1] != '{')
 				buf_addc(line, ',');
 			buf_addf(line, "\"%s\":", items[i].key);
-			json_value(line, &items[i]);
+			json_value(line, &items[i], limits);
 		} else {
 			if (line->len > 0 && line->data[line->len - 1] != ' ')
 				buf_addc(line, ' ');
 			buf_addf(line, "%s=", items[i].key);
-			text_value(line, &items[i]);
+			text_value(line, &items[i], limits);
 		}
 	}
-}
-
-/* Half a record is none, and the next one would go on in its line. */
-static void
-take_back(const struct log *log, const struct stat *before, ssize_t n)
-{
-	struct stat st;
-
-	if (S_ISREG(before->st_mode) && fstat(log->fd, &st) == 0 &&
-	    st.st_size == before->st_size + n &&
-	    ftruncate(log->fd, before->st_size) != 0)
-		log_warn("log file '%s' ends in half a record", log->path);
-}
-
-/*
- * O_APPEND makes one write(2) whole among others on a local file system; the
- * lock is for those where it does not, and is never waited for (a stopped
- * process may hold it).
- */
-static void
-write_file(struct log *log, struct buf *line)
-{
-	bool locked = flock(log->fd, LOCK_EX | LOCK_NB) == 0;
-	struct stat before = { .st_mode = 0 };
-	ssize_t n;
-
-	if (!locked || fstat(log->fd, &before) != 0)
-		before.st_mode = 0;
-	if (shared >= 0)
-		lock_shared(F_WRLCK);
-	n = write(log->fd, buf_str(line), line->len);
-	if (shared >= 0)
-		lock_shared(F_UNLCK);
-	if (n < 0)
-		log_warn("cannot write log file '%s': %s", log->path,
-		    strerror(errno));
-	else if ((size_t)n != line->len) {
-		take_back(log, &before, n);
-		log_warn("cannot write log file '%s': no room", log->path);
-	}
-	if (locked)
-		flock(log->fd, LOCK_UN);
 }
 
 /* One message, for which the daemon has a limited time. */
@@ -442,8 +318,8 @@ write_syslog(struct log *log, const struct buf *items, int level)
 
 	if (localtime_r(&now, &tm) != NULL)
 		strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
-	buf_addf(&line, "<%d>%s %s[%ld]: %.*s", log->facility | level, stamp,
-	    log->tag, (long)getpid(), LOG_SYSLOG_MAX, buf_str(items));
+	buf_addf(&line, "<%d>%s %s[%ld]: %s", log->facility | level, stamp,
+	    log->tag, (long)getpid(), buf_str(items));
 	/* What parts messages in a stream. */
 	if (log->syslog_stream)
 		buf_addc(&line, '\0');
@@ -455,27 +331,43 @@ write_syslog(struct log *log, const struct buf *items, int level)
 	buf_free(&line);
 }
 
+/* A record without its time and line end, whole in at most max bytes: the
+   longest values are cut until it is. */
+static void
+format_within(const struct log *log, struct buf *line,
+    const struct log_item *items, size_t count, size_t max)
+{
+	struct limits limits = { LOG_VALUE_MAX, LOG_VALUE_MAX };
+
+	for (;; limits.value = limits.list /= 2) {
+		buf_clear(line);
+		if (log->format == LOG_JSON)
+			buf_addc(line, '{');
+		format_items(log, line, items, count, &limits);
+		if (log->format == LOG_JSON)
+			buf_addc(line, '}');
+		if (line->len <= max || limits.value <= LOG_VALUE_MIN)
+			return;
+	}
+}
+
 void
 log_record(struct log *log, const struct log_item *items, size_t count,
     bool failed)
 {
+	static const struct limits limits = { LOG_VALUE_MAX, SIZE_MAX };
 	struct buf line = BUF_INIT(SIZE_MAX);
 
-	if (log->fd >= 0) {
+	if (log->file.wanted) {
 		if (log->format == LOG_JSON)
 			buf_addc(&line, '{');
 		add_time(log, &line);
-		format_items(log, &line, items, count);
+		format_items(log, &line, items, count, &limits);
 		buf_adds(&line, log->format == LOG_JSON ? "}\n" : "\n");
-		write_file(log, &line);
-		buf_clear(&line);
+		log_file_write(&log->file, &line);
 	}
 	if (log->syslog >= 0) {
-		if (log->format == LOG_JSON)
-			buf_addc(&line, '{');
-		format_items(log, &line, items, count);
-		if (log->format == LOG_JSON)
-			buf_addc(&line, '}');
+		format_within(log, &line, items, count, LOG_SYSLOG_MAX);
 		write_syslog(log, &line, failed ? LOG_ERR : LOG_INFO);
 	}
 	buf_free(&line);

@@ -19,7 +19,9 @@ struct log_params {
 	int syslog_facility;	 /* LOG_MAIL ..., or -1 for none */
 	const char *tag;	 /* syslog ident, or NULL; must stay valid */
 	enum log_format format;
-	bool careful;	/* privileged mode: only a file that root has made */
+	bool careful; /* privileged mode: only a file that root has made */
+	bool for_everybody;   /* a new file is one that all users append to */
+	bool output_is_taken; /* what is for standard output goes to error */
 	bool automatic; /* neither file nor syslog is configured: syslog when
 			   /dev/log is there */
 };
@@ -27,8 +29,9 @@ struct log_params {
 struct log;
 
 /*
- * Opens the sinks early, before anything is restricted.  A sink that cannot
- * be opened is reported once on stderr and left out: never a failure.
+ * Opens the sinks early, before anything is restricted.  Never a failure:
+ * records for a file that cannot be opened go to stderr, the first of them
+ * with the reason.
  */
 struct log *log_open(const struct log_params *params);
 

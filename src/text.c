@@ -403,6 +403,37 @@ text_hex_decode(struct buf *out, const char *string)
 	return true;
 }
 
+/*
+ * Characters that show nothing, end a line or turn the direction of writing,
+ * so that a line is not what it looks like: controls, line and paragraph
+ * separators, and what Unicode calls Default_Ignorable_Code_Point.
+ */
+static bool
+is_deceptive(const unsigned char *p, size_t n)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = { { 0x80, 0x9f }, { 0xad, 0xad }, { 0x34f, 0x34f },
+		{ 0x61c, 0x61c }, { 0x115f, 0x1160 }, { 0x17b4, 0x17b5 },
+		{ 0x180b, 0x180f }, { 0x200b, 0x200f }, { 0x2028, 0x202e },
+		{ 0x2060, 0x206f }, { 0x3164, 0x3164 }, { 0xfe00, 0xfe0f },
+		{ 0xfeff, 0xfeff }, { 0xffa0, 0xffa0 }, { 0xfff0, 0xfffb },
+		{ 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a },
+		{ 0xe0000, 0xe0fff } };
+	uint32_t c;
+	size_t i;
+
+	if (n < 2)
+		return false;
+	c = p[0] & (0xffU >> (n + 1));
+	for (i = 1; i < n; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	for (i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return true;
+	return false;
+}
+
 void
 text_escape(struct buf *out, const void *bytes, size_t len, int quote,
     size_t limit)
@@ -416,8 +447,7 @@ text_escape(struct buf *out, const void *bytes, size_t len, int quote,
 		size_t used, size;
 
 		n = utf8_sequence(p, len);
-		/* C1 controls (U+0080-U+009F) move a terminal too. */
-		if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
+		if (is_deceptive(p, n))
 			n = 0;
 		used = size = n;
 		if (*p == '\n' || *p == '\r') {

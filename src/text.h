@@ -65,8 +65,9 @@ bool text_hex_decode(struct buf *out, const char *string);
 
 /*
  * Appends bytes so that they are harmless on a terminal and in a log line:
- * control bytes, backslashes and whatever is not UTF-8 become \xNN (line ends
- * \n and \r).  quote, if not 0, is escaped as well.  Cut with "..." at limit
+ * control bytes, backslashes, characters that nobody sees or that turn the
+ * direction of writing, and whatever is not UTF-8 become \xNN (line ends \n
+ * and \r).  quote, if not 0, is escaped as well.  Cut with "..." at limit
  * output bytes.
  */
 void text_escape(struct buf *out, const void *bytes, size_t len, int quote,

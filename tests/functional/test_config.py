@@ -9,7 +9,9 @@ import mailbox
 import os
 import re
 import resource
+import socket
 import stat
+import subprocess
 import time
 
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from fake.sasl import plain_blob
 from fake.sink import (CONFIG, HEADER, MESSAGE, Sink, crlf, deliver,
                        delivered, refused)
+from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, binary
 
 TO = "rcpt@example.net"
 AUTH = {"ehlo": ["AUTH PLAIN"], "user": "joe", "password": "S3cret-word"}
@@ -891,14 +894,150 @@ def test_the_log_on_standard_output(onehop):
     assert result.out.count("\n") == 1 and "exitcode=EX_OK" in result.out
 
 
-@pytest.mark.parametrize("name", ["/dev/full", "none/log", "."])
+def only_line(result):
+    """The one line of standard error, which is the record with the reason
+    in front of it."""
+    assert result.err.count("\n") == 1 and result.err.endswith("\n"), result
+    return result.err
+
+
+@pytest.mark.parametrize("name", ["/dev/full", "none/log", ".",
+                                  "/proc/self/mounts/x"])
 def test_a_log_that_cannot_be_written(onehop, tmp_path, name):
-    """Threats row 187: one warning, and the mail goes."""
+    """Threats row 187: one line, which holds the record, and the mail goes."""
     result, sink = deliver(onehop, config=f"logfile {tmp_path / name}\n")
     assert result.status == 0 and len(sink.messages) == 1, result
-    assert result.err.count("\n") <= 1
-    if name != "/dev/full":
-        assert result.err.count("\n") == 1
+    line = only_line(result)
+    assert f"log file '{tmp_path / name}'" in line
+    assert line.endswith(" exitcode=EX_OK account=default "
+                         + line.split(" account=default ")[1])
+
+
+def test_a_log_of_another_process(onehop):
+    """/proc/1/fd/1 names the standard output of a container, which other
+    users cannot open: the record alone, as it would be there."""
+    for name in ("/proc/4194304/fd/1", "/proc/1/fd/4194304"):
+        result, _ = deliver(onehop, config=f"logfile {name}\n"
+                            "log_format json\nlogfile_time_format none\n")
+        assert result.status == 0
+        assert json.loads(only_line(result))["exitcode"] == "EX_OK"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1",
+                                  "/proc/self/fd/1", "/dev/stderr",
+                                  "/dev/fd/2", "link"])
+def test_a_log_that_is_ours(onehop, tmp_path, name):
+    """By whatever name, also where it is a socket, which cannot be opened."""
+    if name == "link":
+        name = tmp_path / "link"
+        name.symlink_to("/dev/stdout")
+    ours, theirs = socket.socketpair()
+    with Sink() as sink, ours, theirs:
+        config = onehop.write_config(
+            f"{sink.config}logfile {name}\n")
+        done = subprocess.run(
+            [str(binary()), "-C", config, "a@example.net"], input=MESSAGE,
+            stdout=ours, stderr=ours, check=False, timeout=20,
+            env={**MINIMAL_ENV, **SANITIZER_ENV})
+        ours.close()
+        text = theirs.recv(65536)
+    assert done.returncode == 0 and text.count(b"\n") == 1
+    assert b"exitcode=EX_OK" in text and b"cannot" not in text
+
+
+def send_limited(onehop, log, limit, config=""):
+    """With a limit on the size of files; what the program said."""
+    result, sink = deliver(
+        onehop, config=f"logfile {log}\n" + config, preexec_fn=lambda:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert result.status == 0 and len(sink.messages) == 1, result
+    return result
+
+
+@pytest.mark.parametrize("before", [b"", b"a record\n", b"half a rec"])
+def test_no_file_may_grow(onehop, tmp_path, before):
+    """Threats row 188: SIGXFSZ kills nobody, and a record that has no room
+    is not begun; it is on standard error."""
+    log = tmp_path / "log"
+    for room in (0, 1, 50):
+        log.write_bytes(before)
+        result = send_limited(onehop, log, len(before) + room)
+        assert log.read_bytes() == before
+        assert "exitcode=EX_OK" in only_line(result)
+        assert f"log file '{log}'" in result.err
+
+
+def test_the_limit_on_standard_output(onehop, tmp_path):
+    config = f"logfile {tmp_path / 'log'}\nlogfile_time_format none\n"
+    length = len(deliver(onehop, config=config)[0].stderr) or \
+        (tmp_path / "log").stat().st_size
+    (tmp_path / "log").write_bytes(b"")
+    with open(tmp_path / "log", "ab") as log, Sink() as sink:
+        done = subprocess.run(
+            [str(binary()), "-C", onehop.write_config(
+                sink.config + "logfile -\n"), "a@example.net"],
+            input=MESSAGE, stdout=log, stderr=subprocess.PIPE, check=False,
+            env={**MINIMAL_ENV, **SANITIZER_ENV}, timeout=20, preexec_fn=lambda:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (length // 2,) * 2))
+    assert done.returncode == 0 and done.stderr.count(b"exitcode=EX_OK") == 1
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_half_a_record_is_ended(onehop, tmp_path, form):
+    """By whoever writes next, once; nothing is taken back."""
+    log = tmp_path / "log"
+    log.write_bytes(b"one\nhalf of tw")
+    config = f"logfile {log}\nlog_format {form}\n"
+    for _ in range(2):
+        assert deliver(onehop, config=config)[0].status == 0
+    lines = log.read_bytes().split(b"\n")
+    assert lines[:2] == [b"one", b"half of tw"] and lines[4:] == [b""]
+    assert all(b"EX_OK" in line for line in lines[2:4])
+
+
+@pytest.mark.parametrize("mode, expected", [
+    (0o755, 0o600), (0o700, 0o600), (0o775, 0o660), (0o2775, 0o660),
+    (0o777, 0o662), (0o703, 0o622), (0o1777, 0o600), (0o1775, 0o600)])
+def test_the_mode_of_a_new_log(onehop, tmp_path, mode, expected):
+    """Who may replace it may append to it."""
+    area = tmp_path / "area"
+    area.mkdir()
+    if os.geteuid() == 0:
+        os.chown(area, 0, 60)
+    area.chmod(mode)
+    deliver(onehop, config=f"logfile {area}/log\n",
+            preexec_fn=lambda: os.umask(0o177))
+    info = (area / "log").stat()
+    assert stat.S_IMODE(info.st_mode) == expected
+    assert expected & 0o040 == 0 or info.st_gid == area.stat().st_gid
+
+
+def test_the_mode_of_an_old_log(onehop, tmp_path):
+    (tmp_path / "log").touch()
+    (tmp_path / "log").chmod(0o666)
+    deliver(onehop, config=f"logfile {tmp_path}/log\n")
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o666
+
+
+DECEPTIVE = "\u2028\u2029\u202e\u2066\u200b\u200d\u2060\ufeff\u061c\u00ad"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_shows_something_else_than_it_is(onehop, tmp_path, form):
+    """Text from the network is escaped, in the log and on standard error."""
+    log = tmp_path / "log"
+    reply = f"550 5.7.1 so{DECEPTIVE}so \u00e9".encode().decode("latin-1")
+    result, _ = deliver(onehop, sink={"ehlo": [], "at": {"MAIL": reply}},
+                        config=f"logfile {log}\nlog_format {form}\n")
+    text = log.read_text(encoding="utf-8")
+    if form == "json":
+        assert "so\\xe2\\x80\\xa8\\xe2\\x80\\xa9" in \
+            json.loads(text)["smtpmsg"]
+    for where in (text, result.err):
+        assert not set(DECEPTIVE) & set(where)
+        assert "\\xe2\\x80\\xae" in where.replace("\\\\", "\\")
+        assert "so \u00e9" in where
 
 
 def test_a_log_that_somebody_has_locked(onehop, tmp_path):

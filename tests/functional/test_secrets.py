@@ -7,6 +7,7 @@ process."""
 import base64
 import ctypes
 import os
+import re
 import resource
 import shutil
 import signal
@@ -497,5 +498,9 @@ def test_the_profile_is_parsed(path):
     assert done.returncode == 0, done.stderr
     text = path.read_text()
     assert "/onehop-secrets.conf r," in text
+    # No socket of other services: each is named, and so is its directory.
+    sockets = re.findall(r"^  (/run/\S+) rw,$", text, re.M)
+    assert "/run/onehop/submit.sock" in sockets
+    assert not any("*" in name for name in sockets), sockets
     if "build" in str(path.parent):
         assert f"{path.parent}/etc/onehop.conf r," in text

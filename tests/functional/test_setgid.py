@@ -572,6 +572,60 @@ def test_161_odd_surroundings(how, box, relay):
     assert os.stat(box.etc / "log").st_mode & 0o777 == 0o660
 
 
+@pytest.mark.parametrize("mode", [0o660, 0o620], ids=oct)
+def test_161_a_log_that_others_write(mode, box, relay):
+    """With a limit on its size, or stopped at any system call, a caller takes
+    no record of others away and joins none to its own."""
+    log = box.etc / "log"
+    whole = b"one record\n"
+    log.write_bytes(whole)
+    log.chmod(mode)
+
+    def send(left):
+        limit = log.stat().st_size + left
+        return clean(box.run(
+            ["a@example.net"], MESSAGE, preexec_fn=lambda:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))))
+
+    for left in (0, 1, 20, 100):
+        result = send(left)
+        assert result.status == 0 and "exitcode=EX_OK" in result.err
+        assert log.read_bytes() == whole
+    log.write_bytes(whole + b"half of")
+    assert clean(box.run(["b@example.net"], MESSAGE)).status == 0
+    lines = log.read_bytes().split(b"\n")
+    assert lines[:2] == [b"one record", b"half of"]
+    assert b"recipients=b@example.net" in lines[2] and lines[3:] == [b""]
+
+
+@pytest.mark.parametrize("first", [0, NOBODY])
+def test_a_log_of_everybody(first, place):
+    """Without setgid: who sends first shuts nobody out of the system's log."""
+    area = place.directory / f"shared-{first}"
+    area.mkdir()
+    os.chown(area, first, first)
+    area.chmod(0o755)
+    program = place.install(0o755, "plain")
+    with Sink() as sink:
+        place.write("onehop.conf", sink.config(f"logfile {area}/log"), 0o644)
+        for uid in (first, NOBODY - first):
+            result = place.run([f"u{uid}@example.net"], MESSAGE, uid=uid,
+                               program=program)
+            assert (result.status, result.err) == (0, ""), result
+    assert (area / "log").stat().st_mode & 0o777 == 0o622
+    assert (area / "log").stat().st_uid == first
+    lines = (area / "log").read_text().splitlines()
+    assert [f"u{uid}@" in line for uid, line in
+            zip((first, NOBODY - first), lines, strict=True)] == [True, True]
+
+
+def test_161_nothing_is_truncated(place):
+    """No such call is in the program, but for temporary files of its own."""
+    names = subprocess.run(["nm", "-u", place.built.parent / "log_file.o"],
+                           check=True, capture_output=True, text=True).stdout
+    assert "truncate" not in names
+
+
 @pytest.mark.parametrize("kind", ["symlink", "symlinked directory", "fifo",
                                   "hard link", "device", "the caller's",
                                   "missing"])

@@ -193,6 +193,20 @@ test_escape(void **unused)
 	check_escape("\xc0\xaf", 2, 0, 100, "\\xc0\\xaf");
 	check_escape("\xed\xa0\x80", 3, 0, 100, "\\xed\\xa0\\x80");
 	check_escape("1234567890", 10, 0, 4, "1234...");
+	/* What is seen is what is there: separators, bidi, zero width. */
+	check_escape("a\xe2\x80\xa8", 4, 0, 100, "a\\xe2\\x80\\xa8");
+	check_escape("a\xe2\x80\xa9", 4, 0, 100, "a\\xe2\\x80\\xa9");
+	check_escape("\xe2\x80\xae", 3, 0, 100, "\\xe2\\x80\\xae");
+	check_escape("\xe2\x81\xa6", 3, 0, 100, "\\xe2\\x81\\xa6");
+	check_escape("\xe2\x80\x8b", 3, 0, 100, "\\xe2\\x80\\x8b");
+	check_escape("\xef\xbb\xbf", 3, 0, 100, "\\xef\\xbb\\xbf");
+	check_escape("\xd8\x9c", 2, 0, 100, "\\xd8\\x9c");
+	check_escape("\xc2\xad", 2, 0, 100, "\\xc2\\xad");
+	check_escape("\xf3\xa0\x81\x81", 4, 0, 100, "\\xf3\\xa0\\x81\\x81");
+	/* Their neighbours are text. */
+	check_escape("\xe2\x80\xa7\xe2\x80\xaf", 6, 0, 100,
+	    "\xe2\x80\xa7\xe2\x80\xaf");
+	check_escape("\xf0\x9f\x98\x80", 4, 0, 100, "\xf0\x9f\x98\x80");
 }
 
 static void
