@@ -6,7 +6,6 @@
 
 #include "buf.h"
 #include "config_impl.h"
-#include "identity.h"
 #include "invocation.h"
 #include "log.h"
 #include "outcome.h"
@@ -193,44 +192,6 @@ check_request(struct config *c, struct failure *f)
 	return true;
 }
 
-static const struct directories *
-find_directories(const struct config *c)
-{
-	struct directories *d = c->directories;
-	const char *xdg = getenv("XDG_CONFIG_HOME");
-
-	if (d->known || c->request.privileged)
-		return d;
-	d->known = true;
-	d->home = identity_home(true);
-	if (xdg != NULL && xdg[0] == '/')
-		d->user = mem_strdup(xdg);
-	else if (d->home != NULL)
-		d->user = mem_printf("%s/.config", d->home);
-	return d;
-}
-
-const char *
-config_home(const struct config *c)
-{
-	return find_directories(c)->home;
-}
-
-const char *
-config_user_directory(const struct config *c)
-{
-	return find_directories(c)->user;
-}
-
-/* "~/x" stays when there is no home: whoever opens it says so. */
-char *
-config_path(const struct config *c, const char *path)
-{
-	if (strncmp(path, "~/", 2) != 0 || config_home(c) == NULL)
-		return mem_strdup(path);
-	return mem_printf("%s%s", config_home(c), path + 1);
-}
-
 struct config *
 config_load(const struct config_request *r, struct failure *f)
 {
@@ -268,9 +229,7 @@ config_free(struct config *c)
 	layer_clear(&c->effective);
 	free(c->accounts);
 	free(c->places);
-	free(c->directories->home);
-	free(c->directories->user);
-	free(c->directories);
+	config_free_directories(c->directories);
 	free(c->name);
 	free(c);
 }

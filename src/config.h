@@ -133,6 +133,12 @@ bool config_is_credential(const struct config *c, const char *path);
 /* The path, with the home directory for "~/" if there is one; free() it. */
 char *config_path(const struct config *c, const char *path);
 
+/*
+ * Whether a file may be read: run by root, none below the home directory that
+ * root does not own.  A warning says so then.
+ */
+bool config_is_own(const struct config *c, const char *path);
+
 /* Wipes every password that was read with the settings: it is elsewhere. */
 void config_forget_secrets(struct config *c);
 

@@ -350,7 +350,8 @@ read_first(struct config *c, const char *const (*files)[2], size_t count,
 		if (files[i][0] == NULL)
 			continue;
 		path = mem_printf("%s/%s", files[i][0], files[i][1]);
-		ok = read_one(c, path, rank, false, &found, f);
+		if (rank != RANK_USER || config_is_own(c, path))
+			ok = read_one(c, path, rank, false, &found, f);
 		/* One that only others may read is there all the same. */
 		if (c->place_count > 0 && c->places[c->place_count - 1].denied)
 			found = true;
@@ -366,7 +367,10 @@ read_user(struct config *c, struct failure *f)
 	const char *const places[][2] = { { user, "onehop/config" },
 		{ home, ".onehoprc" }, { home, ".msmtprc" },
 		{ user, "msmtp/config" } };
+	size_t i;
 
+	for (i = 0; i < 4; i++)
+		config_look_at_strangers(c, i % 3 == 0, places[i][1]);
 	return read_first(c, places, 4, RANK_USER, f);
 }
 

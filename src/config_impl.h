@@ -68,6 +68,10 @@ struct directories {
 	bool known;
 	char *home; /* or NULL */
 	char *user; /* $XDG_CONFIG_HOME or ~/.config, or NULL */
+	/* What the environment of root named, but belongs to others. */
+	char *strange_home, *strange_user;
+	char **refused; /* files that were said not to be read */
+	size_t refused_count;
 };
 
 struct config {
@@ -92,11 +96,17 @@ struct config {
 	bool withheld;	 /* a password that is not for this host */
 };
 
-/* config.c */
+/* config_home.c */
 
 /* NULL when there is none, and always in privileged mode. */
 const char *config_home(const struct config *c);
 const char *config_user_directory(const struct config *c);
+void config_free_directories(struct directories *d);
+
+/* Warns of a file in the home or user directory that is not root's, if it is
+   there. */
+void config_look_at_strangers(const struct config *c, bool user,
+    const char *name);
 
 /* config_file.c */
 

@@ -122,6 +122,10 @@ from_secrets_file(struct search *s, const char *path, bool group_ok)
 	const struct config *c = s->config;
 	enum secret_result result;
 
+	if (!config_is_own(c, path)) {
+		note(s, path, "does not belong to root");
+		return SECRET_ABSENT;
+	}
 	result = secret_from_secrets_file(path, s->host, s->user, group_ok,
 	    s->out, s->failure);
 	if (result == SECRET_ABSENT && !s->proxy && is_configured_host(c) &&
@@ -155,6 +159,7 @@ from_secrets_files(struct search *s)
 
 	if (chosen != NULL)
 		return from_secrets_file(s, chosen, belongs_to_root(chosen));
+	config_look_at_strangers(c, true, "onehop/secrets");
 	user = config_user_directory(c);
 	if (user != NULL) {
 		path = mem_printf("%s/onehop/secrets", user);
@@ -239,6 +244,8 @@ from_netrc_at(struct search *s, const char *directory, const char *name)
 	path = mem_printf("%s/%s", directory, name);
 	if (is_denied(path))
 		note(s, path, "exists but cannot be read");
+	else if (!config_is_own(s->config, path))
+		note(s, path, "does not belong to root");
 	else {
 		result = found(s,
 		    secret_from_netrc(path, s->host, s->user, s->out,
@@ -260,6 +267,7 @@ from_netrc(struct search *s)
 
 	if (s->config->request.privileged)
 		return SECRET_ABSENT;
+	config_look_at_strangers(s->config, false, ".netrc");
 	result = from_netrc_at(s, config_home(s->config), ".netrc");
 	if (result == SECRET_ABSENT)
 		result = from_netrc_at(s, s->config->directory, "netrc");

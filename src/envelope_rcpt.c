@@ -264,7 +264,7 @@ expand(struct envelope_job *j, const char *spec, char ***out)
 	char *name;
 
 	*out = NULL;
-	if (path == NULL)
+	if (path == NULL || !config_is_own(j->c, path))
 		return true;
 	if (j->aliases == NULL && !j->aliases_failed)
 		j->aliases = aliases_load(path, j->f);

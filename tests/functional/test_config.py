@@ -7,6 +7,7 @@ import fcntl
 import json
 import mailbox
 import os
+import pwd
 import re
 import resource
 import socket
@@ -325,6 +326,130 @@ def test_files_of_the_user(onehop, tmp_path, place):
         result = onehop.run([TO], stdin=MESSAGE, env=env)
     assert result.status == 0, result
     assert len(sink.messages) == 1
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone")
+STRANGER = 12345
+PLACES = ["home/.onehoprc", "home/.msmtprc", "home/.config/onehop/config",
+          "home/.config/msmtp/config", "xdg/onehop/config",
+          "xdg/msmtp/config"]
+
+
+def give_away(top, path, what):
+    """To somebody who is not root: the file, a directory on the way, or all
+    of it."""
+    way = [path, *(one for one in path.parents if one.is_relative_to(top))]
+    for one in {"file": way[:1], "top": way[-1:], "parent": way[1:2],
+                "all": way}[what]:
+        os.chown(one, STRANGER, STRANGER)
+
+
+def strange_home(tmp_path, place, text, what):
+    """The environment, and the file that is not root's."""
+    top = tmp_path / place.split("/", maxsplit=1)[0]
+    path = write(tmp_path / place, text)
+    give_away(top, path, what)
+    env = {"HOME": str(tmp_path / "home")}
+    (tmp_path / "home").mkdir(exist_ok=True)
+    if place.startswith("xdg"):
+        env["XDG_CONFIG_HOME"] = str(top)
+    return env, path
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["file", "top", "parent", "all"])
+@pytest.mark.parametrize("place", PLACES)
+def test_root_follows_nobodys_home(onehop, tmp_path, place, what):
+    """Threats: a log of a stranger's choice, which root would make."""
+    made = tmp_path / "made"
+    with Sink() as sink:
+        env, path = strange_home(
+            tmp_path, place, CONFIG.replace("{port}", str(sink.port))
+            + f"logfile {made}\nlogfile_time_format root::0:0\n", what)
+        result = onehop.run([TO], stdin=MESSAGE, env=env)
+    assert result.status == 78 and not sink.messages, result
+    assert not made.exists()
+    assert result.err.count(f"'{path}' is not read") == 1
+    assert str(STRANGER) in result.err
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_root_follows_no_link_of_others(onehop, tmp_path, kind):
+    """A file of root's, but the name is a stranger's."""
+    with Sink() as sink:
+        target = write(tmp_path / "own/.onehoprc",
+                       CONFIG.replace("{port}", str(sink.port)))
+        home = tmp_path / "home"
+        if kind == "link":
+            home.mkdir()
+            name = home / ".onehoprc"
+            name.symlink_to(target)
+        else:
+            name = home
+            home.symlink_to(tmp_path / "own")
+        env = {"HOME": str(home)}
+        assert onehop.run([TO], stdin=MESSAGE, env=env).status == 0
+        os.lchown(name, STRANGER, STRANGER)
+        result = onehop.run([TO], stdin=MESSAGE, env=env)
+    assert result.status == 78 and "is not read" in result.err, result
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["file", "top", "all"])
+@pytest.mark.parametrize("place, text", [
+    (".config/onehop/secrets", "127.0.0.1 joe = S3cret-word\n"),
+    (".netrc", "machine 127.0.0.1 login joe password S3cret-word\n"),
+    ("secrets", "127.0.0.1 joe = S3cret-word\n")])
+def test_root_takes_nobodys_password(onehop, tmp_path, place, text, what):
+    env, path = strange_home(tmp_path, f"home/{place}", text, what)
+    config = "user joe\nauth plain\nauth_cleartext on\n"
+    if place == "secrets":
+        config += f"secrets_file {path}\n"
+    result, sink = deliver(onehop, config=config, env=env, sink=AUTH)
+    assert result.status == 78 and not sink.messages, result
+    assert result.err.count(f"'{path}' is not read") == 1
+    os.chown(tmp_path / "home", 0, 0)
+    os.chown(path, 0, 0)
+    for one in path.parents:
+        os.chown(one, 0, 0) if one.is_relative_to(tmp_path) else None
+    result, sink = deliver(onehop, config=config, env=env, sink=AUTH)
+    assert (result.status, result.err) == (0, ""), result
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["file", "top", "all"])
+def test_root_takes_nobodys_aliases(onehop, tmp_path, what):
+    env, path = strange_home(tmp_path, "home/.aliases",
+                             "default: victim@example.net\n", what)
+    result, sink = deliver(
+        onehop, ["root"], env=env,
+        config=f"aliases {path}\ndefault_domain own.example\n")
+    assert result.status == 0 and sink.recipients == ["root@own.example"]
+    assert result.err.count(f"'{path}' is not read") == 1
+
+
+@needs_root
+def test_what_root_writes_and_runs_is_at_home(onehop, tmp_path):
+    """`~/` is root's own, and so is a command's HOME."""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, STRANGER, STRANGER)
+    own = pwd.getpwuid(0).pw_dir
+    name = f"onehop-test-{os.getpid()}.log"
+    config = "user joe\nauth plain\nauth_cleartext on\n" \
+        'passwordeval echo "$HOME-${XDG_CONFIG_HOME-none}"\n' \
+        f"logfile ~/{name}\n"
+    try:
+        result, _ = deliver(
+            onehop, config=config, env={"HOME": str(home),
+                                        "XDG_CONFIG_HOME": str(home)},
+            sink=AUTH | {"password": f"{own}-none"})
+        assert (result.status, result.err) == (0, ""), result
+        assert os.path.exists(f"{own}/{name}") and not os.listdir(home)
+    finally:
+        if os.path.exists(f"{own}/{name}"):
+            os.unlink(f"{own}/{name}")
 
 
 def test_the_environment_sets_any_keyword(onehop):
