@@ -25,6 +25,7 @@
 
 /* A text of ours or the relay's in a reply line (RFC 5321 4.5.3.1.5). */
 #define SERVE_TEXT_MAX 480
+#define BLANKS " \t"
 
 /* ---- replies ---- */
 
@@ -112,7 +113,7 @@ command_patience(const struct server *s)
 
 /* ---- commands ---- */
 
-enum verdict { GO_ON, SESSION_OVER, INPUT_BROKEN };
+enum verdict { GO_ON, SESSION_OVER, SENT_AWAY, INPUT_BROKEN };
 
 void
 serve_reset(struct server *s)
@@ -164,7 +165,8 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 	serve_reset(s);
 	s->lmtp = verb[0] == 'L';
 	s->extended = verb[0] != 'H';
-	if (*arguments == '\0') {
+	/* Devices that know nothing better say HELO alone. */
+	if (*arguments == '\0' && (s->extended || !s->may_relay)) {
 		serve_reply(s, 501, "5.5.4", "%s needs a name", verb);
 		return GO_ON;
 	}
@@ -479,7 +481,7 @@ do_starttls(struct server *s, const char *arguments)
 	return serve_starttls(s) ? GO_ON : SESSION_OVER;
 }
 
-static const struct {
+static const struct command {
 	const char *verb;
 	enum verdict (*run)(struct server *s, const char *arguments);
 	bool idle; /* leads to no message */
@@ -500,62 +502,39 @@ static const struct {
 	{ "STARTTLS", do_starttls, false },
 	{ "AUTH", do_refused, false },
 	{ "ETRN", do_refused, false },
+	{ "ATRN", do_refused, false },
+	{ "TURN", do_refused, false },
+	{ "BURL", do_refused, false },
+	{ "SEND", do_refused, false },
+	{ "SOML", do_refused, false },
+	{ "SAML", do_refused, false },
 };
 
-static enum verdict
-run_command(struct server *s, const char *line)
+/* The command of a line, or NULL when it is none of SMTP. */
+static const struct command *
+find_command(const char *line)
 {
-	size_t len = strcspn(line, " \t"), i;
-	const char *arguments = line + len + strspn(line + len, " \t");
+	size_t len = strcspn(line, BLANKS), i;
 
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (text_case_equal(line, len, commands[i].verb)) {
-			s->idle += commands[i].idle;
-			return commands[i].run(s, arguments);
-		}
-	serve_reply(s, 500, "5.5.1", "unknown command");
-	/* A browser sends for whoever has written the page: the lines of a form
-	   would be commands of a client that may relay. */
-	return strstr(arguments, " HTTP/") != NULL ? SESSION_OVER : GO_ON;
+		if (text_case_equal(line, len, commands[i].verb))
+			return &commands[i];
+	return NULL;
+}
+
+static enum verdict
+run_command(struct server *s, const struct command *c, const char *line)
+{
+	if (c == NULL) {
+		serve_reply(s, 500, "5.5.1", "unknown command");
+		return GO_ON;
+	}
+	line += strcspn(line, BLANKS);
+	s->idle += c->idle;
+	return c->run(s, line + strspn(line, BLANKS));
 }
 
 /* ---- the session ---- */
-
-/*
- * One command line without its end.  A line that is too long is read to its
- * end, so that the session stays in step.
- */
-static enum stream_result
-read_command(struct server *s, struct buf *line, bool *too_long)
-{
-	const unsigned char *p, *lf;
-	enum stream_result r;
-	size_t len;
-
-	buf_clear(line);
-	*too_long = false;
-	do {
-		r = stream_peek(s->in, &p, &len);
-		if (r != STREAM_OK)
-			return r;
-		lf = memchr(p, '\n', len);
-		if (lf != NULL)
-			len = (size_t)(lf - p);
-		if (!buf_add(line, p, len))
-			*too_long = true;
-		stream_skip(s->in, len + (lf != NULL));
-	} while (lf == NULL);
-	s->line_lf = line->len == 0 || line->data[line->len - 1] != '\r';
-	if (!s->line_lf) {
-		line->len--;
-		buf_terminate(line);
-	}
-	while (line->len > 0 && text_is_space(line->data[line->len - 1])) {
-		line->len--;
-		buf_terminate(line);
-	}
-	return STREAM_OK;
-}
 
 /* Replies wait as long as the client has sent more already. */
 static bool
@@ -580,7 +559,7 @@ is_stopped(const struct server *s)
 }
 
 static enum stream_result
-next_command(struct server *s, struct buf *line, bool *too_long)
+next_command(struct server *s, struct serve_line *line)
 {
 	enum stream_result r;
 
@@ -589,39 +568,55 @@ next_command(struct server *s, struct buf *line, bool *too_long)
 	if (s->client != NULL && !s->in_bdat)
 		stream_set_stop(s->in, s->client->stop);
 	stream_begin(s->in, command_patience(s));
-	r = read_command(s, line, too_long);
+	r = serve_read_line(s, line);
 	stream_set_stop(s->in, -1);
 	return r;
 }
 
-static enum verdict
-serve_command(struct server *s, struct buf *line)
+/*
+ * Whoever does not speak SMTP speaks for somebody else: a browser for the page
+ * that it shows, whose form would be commands of a client that may relay.
+ * Pipes are opened by whoever runs us, for this.
+ */
+static bool
+is_foreign(const struct server *s, const struct serve_line *line, bool is_known)
 {
-	enum stream_result r;
-	bool too_long;
+	return serve_is_foreign(line, is_known, s->hello != NULL) ||
+	    (line->has_control && s->caller.is_socket);
+}
 
-	r = next_command(s, line, &too_long);
+static enum verdict
+serve_command(struct server *s, struct serve_line *line)
+{
+	enum stream_result r = next_command(s, line);
+	const struct command *c;
+
 	if (r == STREAM_TIMEOUT)
 		serve_reply(s, 421, "4.4.2", "%s idle for too long", s->name);
 	if (r == STREAM_STOPPED)
 		serve_reply(s, 421, "4.3.2", "%s is going down", s->name);
 	if (r != STREAM_OK)
 		return s->in_bdat ? INPUT_BROKEN : SESSION_OVER;
-	if (too_long) {
+	c = find_command(buf_str(&line->text));
+	if (is_foreign(s, line, c != NULL)) {
+		serve_reply(s, 500, "5.5.2", "%s speaks SMTP only", s->name);
+		return SENT_AWAY;
+	}
+	if (line->too_long) {
 		serve_reply(s, 500, "5.5.2", "line too long");
 		return GO_ON;
 	}
-	if (text_has_control(buf_str(line), line->len)) {
+	if (line->has_control) {
 		serve_reply(s, 500, "5.5.2", "control byte in a command");
 		return GO_ON;
 	}
-	return run_command(s, buf_str(line));
+	return run_command(s, c, buf_str(&line->text));
 }
 
 static enum verdict
 run_session(struct server *s)
 {
-	struct buf line = BUF_INIT(SERVE_LINE_MAX);
+	struct serve_line line = { .text = BUF_INIT(SERVE_LINE_MAX) };
 	enum verdict v = GO_ON;
 
 	serve_reply(s, 220, NULL, "%s ESMTP onehop", s->name);
@@ -640,7 +635,9 @@ run_session(struct server *s)
 	}
 	stream_begin(s->out, serve_patience(s));
 	stream_flush(s->out, false);
-	buf_free(&line);
+	if (v == SENT_AWAY)
+		serve_linger(s);
+	buf_free(&line.text);
 	return v;
 }
 

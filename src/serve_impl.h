@@ -1,8 +1,8 @@
 /*
  * Shared between the parts of serve: the session and its commands (serve.c),
- * their syntax (serve_parse.c), STARTTLS (serve_tls.c), the message
- * (serve_data.c), where it goes (serve_route.c), and the way to the relay
- * (serve_relay.c).
+ * their lines (serve_line.c) and syntax (serve_parse.c), STARTTLS
+ * (serve_tls.c), the message (serve_data.c), where it goes (serve_route.c),
+ * and the way to the relay (serve_relay.c).
  */
 #ifndef SERVE_IMPL_H
 #define SERVE_IMPL_H
@@ -19,6 +19,7 @@
 #include "sandbox.h"
 #include "secret.h"
 #include "smtp.h"
+#include "stream.h"
 
 /* RFC 5321 section 4.5.3.1.4 gives 512; parameters add to it. */
 #define SERVE_LINE_MAX 4096
@@ -40,6 +41,9 @@
 #define SERVE_IDLE_MAX 100
 /* More than can be removed from a message on its way, in bytes. */
 #define SERVE_SIZE_SLACK (1U << 20)
+/* For what a client that is sent away still sends. */
+#define SERVE_LINGER_MS 1000
+#define SERVE_LINGER_MAX (1U << 22)
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000
 
@@ -48,7 +52,6 @@ struct log;
 struct message;
 struct route;
 struct serve_client;
-struct stream;
 struct tls;
 
 /* A recipient as the client named it: a run of the recipients it maps to. */
@@ -143,7 +146,35 @@ void serve_reset(struct server *s);
 /* False when the session is over. */
 bool serve_starttls(struct server *s);
 
+/* ---- a command line ---- */
+
+struct serve_line {
+	struct buf text; /* without its end; of a long one the beginning */
+	bool too_long;
+	bool has_control;
+};
+
+/*
+ * Reads a line.  One that is too long is read to its end, so that the session
+ * stays in step, unless the session ends with it: then it is not waited for.
+ */
+enum stream_result serve_read_line(struct server *s, struct serve_line *line);
+
+/* Takes what a client that is sent away goes on to send: closing a connection
+   with unread input would take our reply away from it (RFC 1122 section
+   4.2.2.13). */
+void serve_linger(struct server *s);
+
 /* ---- syntax: pure ---- */
+
+/*
+ * Whether a line is of another protocol than SMTP: a request of HTTP at any
+ * time; before a greeting also what is too long, has a control byte or a byte
+ * above 127 (but for a name in UTF-8), is no command, or has the form of a
+ * header field.
+ */
+bool serve_is_foreign(const struct serve_line *line, bool is_command,
+    bool greeted);
 
 struct serve_param {
 	char *key;   /* upper case */

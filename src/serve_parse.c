@@ -5,6 +5,89 @@
 #include "serve_impl.h"
 #include "text.h"
 
+/* The next word of *text, and behind it; NULL at the end. */
+static const char *
+next_word(const char **text, size_t *len)
+{
+	const char *word = *text + strspn(*text, " \t");
+
+	*len = strcspn(word, " \t");
+	*text = word + *len;
+	return *len > 0 ? word : NULL;
+}
+
+/* RFC 9110 section 9, RFC 5789, RFC 9113 section 3.4. */
+static bool
+is_http_method(const char *word, size_t len)
+{
+	static const char *const methods[] = { "GET", "HEAD", "POST", "PUT",
+		"DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI" };
+	size_t i;
+
+	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (text_case_equal(word, len, methods[i]))
+			return true;
+	return false;
+}
+
+/* Whatever its method is: clients can be made to send any, EHLO too. */
+static bool
+is_http_request(const char *text)
+{
+	const char *word;
+	size_t len;
+
+	word = next_word(&text, &len);
+	if (word == NULL)
+		return false;
+	if (is_http_method(word, len))
+		return true;
+	while ((word = next_word(&text, &len)) != NULL)
+		if (text_case_prefix(word, "HTTP/"))
+			return true;
+	return false;
+}
+
+/* The paths of MAIL and RCPT may have a blank behind their colon. */
+static bool
+has_field_name(const char *text)
+{
+	const char *word = next_word(&text, &(size_t){ 0 });
+	size_t len;
+
+	if (word == NULL || text_case_prefix(word, "MAIL") ||
+	    text_case_prefix(word, "RCPT"))
+		return false;
+	while ((word = next_word(&text, &len)) != NULL)
+		if (word[len - 1] == ':')
+			return true;
+	return false;
+}
+
+/* Windows puts the name of the machine into EHLO, whatever its letters. */
+static bool
+has_odd_bytes(const struct buf *text)
+{
+	const char *p = buf_str(text);
+	bool is_hello = text_case_prefix(p, "EHLO ") ||
+	    text_case_prefix(p, "HELO ") || text_case_prefix(p, "LHLO ");
+
+	return text_has_8bit(p, text->len) &&
+	    !(is_hello && text_is_utf8(p, text->len));
+}
+
+bool
+serve_is_foreign(const struct serve_line *line, bool is_command, bool greeted)
+{
+	const char *text = buf_str(&line->text);
+
+	if (is_http_request(text))
+		return true;
+	return !greeted &&
+	    (!is_command || line->too_long || line->has_control ||
+		has_odd_bytes(&line->text) || has_field_name(text));
+}
+
 /* End of the path that starts at p, behind its '<': the '>' outside quotes. */
 static const char *
 find_close(const char *p)

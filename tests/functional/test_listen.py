@@ -339,15 +339,102 @@ def test_everybody_only_if_it_is_written(tmp_path, sink):
         assert "listen_networks '0.0.0.0/0'" in listener.err
 
 
+FORM = (f"\r\nEHLO x\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{TO}>\r\n"
+        "DATA\r\n\r\nx\r\n.\r\nQUIT\r\n").encode()
+LONG = b"a" * 5000
+CLIENT_HELLO = (b"\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03" + b"\x5a" * 32
+                + b"\x20\x20\x00\x3e\x13\x02")
+FOREIGN = [
+    b"POST / HTTP/1.1\r\nHost: x\r\n", b"POST /" + LONG + b" HTTP/1.1\r\n",
+    b"POST /" + LONG * 200 + b" HTTP/1.1\r\n", b"get / http/1.0\n",
+    b"PROPFIND / HTTP/1.1\r\n", b"EHLO / HTTP/1.1\r\n", b"HELO /x HTTP/1.0\r\n",
+    b"NOOP /x HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n", b"Host: x\r\n",
+    b"EHLO: x\r\n", b"HELP Host: x\r\n", b"\r\n", b"   \r\n", b" EHLO x\r\n",
+    b"*1\r\n$4\r\nPING\r\n", b"SSH-2.0-x\r\n", CLIENT_HELLO,
+    CLIENT_HELLO + b"\r\n", b"PROXY TCP4 127.0.0.1 127.0.0.1 1 25\r\n",
+    b"EHLO a\0b\r\n", b"EHLO a\x1b[2J\r\n", b"EHLO a\rb\r\n", b"NO\x7fOP\r\n",
+    b"EHLO b\xfcro\r\n", b"NOOP b\xc3\xbcro\r\n", b"\xef\xbb\xbfEHLO x\r\n",
+    b"EHLO " + LONG + b"\r\n", LONG, b"NOOP\r\nuser-agent: x\r\n",
+    b"HELP\r\nFOO\r\n", b"EHLO\r\nHost: x\r\n", b"JOIN #x\r\n",
+]
+
+
+def test_a_first_line_that_is_no_smtp(tmp_path, sink):
+    """One reply, and the commands that follow are nobody's."""
+    with Listener(tmp_path, sink.config()) as listener:
+        for first in FOREIGN:
+            with Talk(listener.place) as client:
+                assert client.reply().startswith("220 ")
+                client.send(first + (FORM if b"\n" in first else b""))
+                lines = client.file.readlines()
+            assert lines[-1].startswith(b"500 5.5.2 "), (first, lines)
+            known = first[:4] in (b"NOOP", b"HELP", b"EHLO")
+            assert len(lines) <= 1 + known, (first, lines)
+        # Who comes later is served.
+        send(listener.place)
+    assert len(sink.messages) == len(sink.sessions) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_no_smtp_behind_ehlo(begun, tmp_path, sink):
+    with Listener(tmp_path, sink.config()) as listener:
+        for line in (b"POST / HTTP/1.1", b"POST /" + LONG + b" HTTP/1.1",
+                     b"GET /", b"options *", b"NOOP / HTTP/1.1", b"NO\0OP",
+                     b"MKCOL / HTTP/1.1", b"NOOP \x1b[2J", b"NOOP \x7f",
+                     b"NOOP\r", b"MAIL FROM:<a\rb@x.example>"):
+            with Talk(listener.place) as client:
+                client.reply()
+                client.say("EHLO x")
+                if begun:
+                    client.say(f"MAIL FROM:<{SENDER}>")
+                    client.say(f"RCPT TO:<{TO}>")
+                client.send(line + b"\r\n" + FORM)
+                lines = client.file.readlines()
+            assert len(lines) == 1 and lines[0].startswith(b"500 5.5.2 "), (
+                line, lines)
+    assert not sink.messages
+
+
+def test_what_is_smtp_behind_ehlo(tmp_path, sink):
+    """A client may err in its commands."""
+    with Listener(tmp_path, sink.config()) as listener, \
+            Talk(listener.place) as client:
+        client.reply()
+        client.say("EHLO b\u00fcro-pc")
+        for line in ("FOO", "Host: x", "", "x" * 5000, "b\u00fcro",
+                     "EHLO", "PROXY TCP4 127.0.0.1 127.0.0.1 1 25"):
+            assert client.say(line).startswith("50"), line
+        assert client.say("NOOP\t ").startswith("250 ")
+        assert client.say(f"MAIL FROM: <{SENDER}>").startswith("250 ")
+
+
+def test_helo_without_a_name(tmp_path, sink):
+    """Of those who may relay; others have to know who they are."""
+    with Listener(tmp_path, sink.config("listen_networks 127.0.0.1")) \
+            as listener:
+        for source, codes in (("127.0.0.1", "250 501"),
+                              ("127.0.0.2", "501 501")):
+            with Talk(listener.place, source) as client:
+                client.reply()
+                assert [client.say(line)[:3] for line in ("HELO ", "EHLO")] \
+                    == codes.split()
+        with Talk(listener.place) as client:
+            client.reply()
+            for line, code in (("HELO", "250"), (f"MAIL FROM:<{SENDER}>", "250"),
+                               (f"RCPT TO:<{TO}>", "250"), ("DATA", "354"),
+                               ("Subject: x\r\n\r\nx\r\n.", "250")):
+                assert client.say(line).startswith(code), line
+    assert unfolded(sink.messages[0]).startswith(
+        "Received: from unknown ([127.0.0.1]) by ")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_form_of_a_page(method, tmp_path, sink):
     """What a browser on this machine is made to send is no mail."""
-    form = (f"\r\nEHLO x\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{TO}>\r\n"
-            "DATA\r\n\r\nx\r\n.\r\nQUIT\r\n").encode()
     with Listener(tmp_path, sink.config()) as listener:
         client = http.client.HTTPConnection(*listener.place, timeout=20)
         with contextlib.suppress(http.client.HTTPException, OSError):
-            client.request(method, "/", form, {"Content-Type": "text/plain"})
+            client.request(method, "/", FORM, {"Content-Type": "text/plain"})
             client.getresponse().read()
         client.close()
         # Who comes later is served.
