@@ -146,7 +146,7 @@ count_of(const struct listener *l, const struct network_address *a)
 	size_t i, n = 0;
 
 	for (i = 0; i < l->count; i++)
-		if (network_equal(&l->children[i].address, a))
+		if (network_is_same_client(&l->children[i].address, a))
 			n++;
 	return n;
 }

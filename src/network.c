@@ -13,6 +13,9 @@
 
 /* What is in front of the IPv4 address in a mapped one. */
 #define MAPPED_BITS 96
+/* What one customer has of IPv6 at least (RFC 6177): every machine may take
+   any address of its /64 (RFC 4291 section 2.5.4). */
+#define SITE_BYTES 8
 
 static void
 set_address(struct network_address *out, int family, const void *bytes,
@@ -50,10 +53,12 @@ network_from_peer(struct network_address *out, const struct sockaddr *sa)
 }
 
 bool
-network_equal(const struct network_address *a, const struct network_address *b)
+network_is_same_client(const struct network_address *a,
+    const struct network_address *b)
 {
-	return a->family == b->family &&
-	    memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+	size_t len = a->family == AF_INET6 ? SITE_BYTES : sizeof(a->bytes);
+
+	return a->family == b->family && memcmp(a->bytes, b->bytes, len) == 0;
 }
 
 /* "[2001:db8::1]" and "2001:db8::1" of len bytes as a string; free() it. */

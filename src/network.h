@@ -27,7 +27,9 @@ struct network {
 /* The address of a peer. */
 void network_from_peer(struct network_address *out, const struct sockaddr *sa);
 
-bool network_equal(const struct network_address *a,
+/* Whether two addresses count as one client: the same address, or the same
+   /64 of IPv6. */
+bool network_is_same_client(const struct network_address *a,
     const struct network_address *b);
 
 /* "192.0.2.1", "10.0.0.0/8", "2001:db8::/32", "[2001:db8::]/32"; bits behind

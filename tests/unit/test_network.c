@@ -90,17 +90,38 @@ test_open(void **state)
 	assert_false(network_list_is_open(""));
 }
 
+static const struct {
+	const char *a, *b;
+	int same;
+} clients[] = {
+	{ "192.0.2.1", "192.0.2.1", 1 },
+	{ "192.0.2.1", "192.0.2.2", 0 },
+	{ "192.0.2.1", "::ffff:192.0.2.1", 1 },
+	{ "::ffff:192.0.2.1", "::ffff:192.0.2.1", 1 },
+	/* Mapped addresses have one /64, and are of many clients. */
+	{ "::ffff:192.0.2.1", "::ffff:192.0.2.2", 0 },
+	{ "::ffff:192.0.2.1", "::1", 0 },
+	{ "2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", 1 },
+	{ "2001:db8:1:2::1", "2001:db8:1:3::1", 0 },
+	{ "2001:db8:1:2::1", "2001:db9:1:2::1", 0 },
+	{ "::1", "127.0.0.1", 0 },
+	{ "unix", "::1", 0 },
+};
+
 static void
-test_equal(void **state)
+test_same_client(void **state)
 {
 	struct network_address a, b;
+	size_t i;
 
 	(void)state;
-	peer(&a, "192.0.2.1");
-	peer(&b, "::ffff:192.0.2.1");
-	assert_true(network_equal(&a, &b));
-	peer(&b, "192.0.2.2");
-	assert_false(network_equal(&a, &b));
+	for (i = 0; i < sizeof(clients) / sizeof(clients[0]); i++) {
+		peer(&a, clients[i].a);
+		peer(&b, clients[i].b);
+		if (network_is_same_client(&a, &b) != clients[i].same ||
+		    network_is_same_client(&b, &a) != clients[i].same)
+			fail_msg("%s, %s", clients[i].a, clients[i].b);
+	}
 }
 
 static const struct {
@@ -151,7 +172,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_open),
-		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_same_client),
 		cmocka_unit_test(test_places),
 	};
 
