@@ -71,6 +71,12 @@ local_len(const char *spec)
 }
 
 bool
+address_is_postmaster(const char *spec)
+{
+	return text_case_equal(spec, local_len(spec), "postmaster");
+}
+
+bool
 address_local_is_8bit(const char *spec)
 {
 	return text_has_8bit(spec, local_len(spec));

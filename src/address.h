@@ -62,6 +62,10 @@ bool address_check(const char *spec, struct failure *f);
 /* The part after the last '@' outside quotes, or NULL. */
 const char *address_domain(const char *spec);
 
+/* Whether it is the mailbox that every domain has (RFC 5321 section 4.5.1),
+   with or without one. */
+bool address_is_postmaster(const char *spec);
+
 /* Whether the local part (not the domain) needs SMTPUTF8. */
 bool address_local_is_8bit(const char *spec);
 

@@ -229,24 +229,67 @@ unmapped(struct envelope_job *j, const char *name)
 	return false;
 }
 
+/*
+ * A server takes mail for <postmaster>, and the relay does (RFC 5321 section
+ * 4.5.1).
+ */
+static bool
+is_bare_postmaster(const struct envelope_job *j, const char *spec)
+{
+	return (j->inv->mode == MODE_SERVE || j->inv->mode == MODE_LISTEN) &&
+	    address_domain(spec) == NULL && address_is_postmaster(spec);
+}
+
+/* The first domain of a list, to be freed; patterns are none. */
+static char *
+first_domain(const char *list)
+{
+	const char *word;
+	size_t len;
+
+	while (list != NULL && (word = text_next_word(&list, &len)) != NULL)
+		if (*word != '*')
+			return mem_strndup(word, len);
+	return NULL;
+}
+
+/* That of one of the domains that we are responsible for, or as it is. */
+static char *
+complete_postmaster(const struct envelope_job *j, const char *spec)
+{
+	char *domain = first_domain(config_string(j->c, KW_LOCAL_DOMAINS)),
+	     *full;
+
+	if (domain == NULL)
+		domain = first_domain(config_string(j->c, KW_RELAY_DOMAINS));
+	if (domain == NULL)
+		return config_is_mx(j->c) ? NULL : mem_strdup(spec);
+	full = mem_printf("%s@%s", spec, domain);
+	free(domain);
+	return full;
+}
+
 /* The address that a recipient comes to in the end, or NULL. */
 static char *
 complete(struct envelope_job *j, const char *spec, bool local)
 {
 	const char *at = address_domain(spec), *domain = NULL;
 	int len = (int)(at == NULL ? strlen(spec) : (size_t)(at - spec) - 1);
-	char *full, *ascii;
+	char *full = NULL, *ascii;
 
 	local = local || envelope_is_unqualified(spec);
 	if (local)
 		domain = recipient_domain(j);
-	if (domain == NULL && envelope_is_unqualified(spec) &&
-	    !destination_is_local(j->c)) {
+	if (domain != NULL)
+		full = mem_printf("%.*s@%s", len, spec, domain);
+	else if (!envelope_is_unqualified(spec) || destination_is_local(j->c))
+		full = mem_strdup(spec);
+	else if (is_bare_postmaster(j, spec))
+		full = complete_postmaster(j, spec);
+	if (full == NULL) {
 		unmapped(j, spec);
 		return NULL;
 	}
-	full = domain == NULL ? mem_strdup(spec) :
-				mem_printf("%.*s@%s", len, spec, domain);
 	ascii = address_to_ascii(full, j->f);
 	free(full);
 	if (ascii != NULL && address_check(ascii, j->f))

@@ -417,7 +417,7 @@ route_find(const struct route_params *p, const char *address)
 	r->kind = ROUTE_CONFIGURED;
 	if (local && route_keeps_local(c)) {
 		r->kind = ROUTE_FILES;
-	} else if (local && p->session) {
+	} else if (local && p->session && !address_is_postmaster(address)) {
 		failure_set(&r->failure, FAIL_NOUSER,
 		    "nobody here is called '%s'", address);
 		refuse(r, 550, "5.1.1");

@@ -327,39 +327,47 @@ rcpt_params_known(const struct serve_path *path)
 	return true;
 }
 
-/* An open relay is what nobody asked for. */
+/* An open relay is what nobody asked for, be it by way of our next hop. */
 static bool
 may_go(struct server *s, const char *address)
 {
-	if (s->may_relay || serve_is_ours(s, address))
+	bool routed = serve_is_routed(address);
+
+	if (s->may_relay || (!routed && serve_is_ours(s, address)))
 		return true;
 	log_warn("client [%s] may not send to '%s' (listen_networks)",
 	    s->caller.address, address);
-	serve_reply(s, 550, "5.7.1",
-	    "relaying is not allowed for you (listen_networks)");
+	serve_reply(s, 550, "5.7.1", "%s not allowed for you (listen_networks)",
+	    routed ? "routed addresses are" : "relaying is");
 	return false;
+}
+
+static bool
+is_recipient(struct server *s, const char *address)
+{
+	struct failure f = FAILURE_INIT;
+	bool ok = *address != '\0' && address_check(address, &f);
+
+	if (!ok)
+		serve_reply(s, 553, "5.1.3", "%s",
+		    f.class != FAIL_NONE ? buf_str(&f.text) :
+					   "address is empty");
+	failure_free(&f);
+	return ok;
 }
 
 /* RCPT: the relay's own answer goes back. */
 static void
 add_rcpt(struct server *s, const struct serve_path *path)
 {
-	struct failure f = FAILURE_INIT;
 	bool fine = rcpt_params_known(path);
 	const char *notify = rcpt_param(path, "NOTIFY", serve_is_notify, &fine);
 	const char *orcpt = rcpt_param(path, "ORCPT", serve_is_orcpt, &fine);
 
-	if (!fine) {
+	if (!fine)
 		serve_reply(s, 555, "5.5.4", "parameter not understood");
-	} else if (path->address[0] == '\0' ||
-	    !address_check(path->address, &f)) {
-		serve_reply(s, 553, "5.1.3", "%s",
-		    f.class != FAIL_NONE ? buf_str(&f.text) :
-					   "address is empty");
-	} else if (may_go(s, path->address)) {
+	else if (may_go(s, path->address) && is_recipient(s, path->address))
 		serve_add_rcpt(s, path->address, notify, orcpt);
-	}
-	failure_free(&f);
 }
 
 static enum verdict

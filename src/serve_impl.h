@@ -191,6 +191,12 @@ bool serve_parse_path(const char *text, const char *word,
     struct serve_path *out);
 void serve_free_path(struct serve_path *p);
 
+/*
+ * Whether the local part of an address may mean another address, a path or a
+ * command to a server behind us, which trusts us: also within quotes.
+ */
+bool serve_is_routed(const char *address);
+
 /* Values of ENVID, NOTIFY and ORCPT (RFC 3461 sections 4 and 5). */
 bool serve_is_xtext(const char *value);
 bool serve_is_notify(const char *value);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "serve_impl.h"
 #include "text.h"
 
@@ -172,6 +173,19 @@ serve_parse_path(const char *text, const char *word, struct serve_path *out)
 		text += len;
 	}
 	return true;
+}
+
+bool
+serve_is_routed(const char *address)
+{
+	const char *domain = address_domain(address);
+	size_t len = domain == NULL ? strlen(address) :
+				      (size_t)(domain - address) - 1;
+
+	if (strcspn(address, "%!@/|") < len)
+		return true;
+	address += strspn(address, "\"\\");
+	return *address == '.';
 }
 
 void

@@ -202,8 +202,8 @@ may_send(struct server *s, struct failure *f)
 	return false;
 }
 
-/* A name without a domain is one of default_domain: <postmaster> has none, and
-   @localhost is what the client takes for its own. */
+/* A name without a domain is one of default_domain, and @localhost is what the
+   client takes for its own; <postmaster> is there wherever a domain is ours. */
 bool
 serve_is_ours(const struct server *s, const char *address)
 {
@@ -214,6 +214,9 @@ serve_is_ours(const struct server *s, const char *address)
 	char *full, *ascii;
 	bool ours;
 
+	if (at == NULL && address_is_postmaster(address))
+		return config_string(s->config, KW_LOCAL_DOMAINS) != NULL ||
+		    config_string(s->config, KW_RELAY_DOMAINS) != NULL;
 	if (!envelope_is_unqualified(address))
 		full = mem_strdup(address);
 	else if (domain != NULL)

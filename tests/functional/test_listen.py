@@ -288,7 +288,7 @@ def test_domains_that_are_ours(tmp_path, sink):
     lines = ["listen_networks 192.0.2.0/24", f"aliases {aliases}",
              "local_domains local.example", "relay_domains relayed.example"]
     with Listener(tmp_path, sink.config(*lines)) as listener:
-        for to in [*others, "postmaster"]:
+        for to in others:
             with pytest.raises(smtplib.SMTPRecipientsRefused) as error:
                 send(listener.place, to=to)
             assert error.value.recipients[to][0] == 550
@@ -298,6 +298,80 @@ def test_domains_that_are_ours(tmp_path, sink):
         for to, _ in ours:
             send(listener.place, to=to)
     assert [m.recipients for m in sink.messages] == [[to] for _, to in ours]
+
+
+ROUTED = [
+    "victim%remote.example", "remote.example!victim", '"victim@remote.example"',
+    '"victim%remote.example"', '"remote.example!victim"', "a/b", '"a/b"',
+    "/etc/passwd", "|sh", '"|sh"', '"| sh"', ".a", '".a"', '"\\.a"',
+    '"victim\\@remote.example"', '"victim\\%remote.example"', "%", "!", '"@"',
+    "a%b%c", "victim@remote.example", '"a b@remote.example"', "..",
+    "@remote.example:victim%remote.example", "a%", "!a",
+]
+
+
+def test_addresses_that_name_a_route(tmp_path, sink):
+    """A next hop that trusts us would follow it, whatever it makes of the
+    quotes: nothing of the kind comes from strangers."""
+    lines = ["listen_networks 127.0.0.1", "relay_domains ours.example",
+             "local_domains local.example", "default_domain local.example"]
+    aliases = tmp_path / "aliases"
+    aliases.write_text("default: all@inside.example\n")
+    plain = ["a.b@local.example", "a+b=c@local.example", '"a.b"@local.example',
+             "postmaster@local.example", "a-b@local.example"]
+
+    def begin(client):
+        client.reply()
+        client.say("EHLO x")
+        client.say(f"MAIL FROM:<{SENDER}>")
+
+    with Listener(tmp_path, sink.config(*lines, f"aliases {aliases}")) \
+            as listener:
+        for local in ROUTED:
+            with Talk(listener.place, "127.0.0.2") as client:
+                begin(client)
+                for domain in ("@ours.example", "@LOCAL.example",
+                               "@localhost", ""):
+                    reply = client.say(f"RCPT TO:<{local}{domain}>")
+                    assert reply.startswith("550 5.7.1 "), (local, domain,
+                                                            reply)
+        with Talk(listener.place, "127.0.0.2") as client:
+            begin(client)
+            for to in plain:
+                assert client.say(f"RCPT TO:<{to}>").startswith("250 "), to
+        # Those who may relay know what they do.
+        send(listener.place, to="a%b@example.net")
+    assert [m.recipients for m in sink.messages] == [["a%b@example.net"]]
+
+
+@pytest.mark.parametrize("lines,to", [
+    ([], "{}"), (["local_domains local.example"], "{}@local.example"),
+    (["relay_domains *.any.example,ours.example"], None),
+    (["local_domains local.example", "aliases {0}/aliases"],
+     "root@i.example"),
+    (["local_domains local.example", "default_domain far.example"],
+     "{}@far.example")])
+def test_postmaster(lines, to, tmp_path, sink):
+    """RFC 5321 section 4.5.1: without a domain, for everybody where mail of
+    a domain is taken."""
+    (tmp_path / "aliases").write_text("postmaster: root@i.example\n")
+    config = sink.config("listen_networks 127.0.0.1",
+                         *(line.format(tmp_path) for line in lines))
+    with Listener(tmp_path, config) as listener:
+        for source, name in (("127.0.0.1", "postmaster"),
+                             ("127.0.0.1", "PostMaster"),
+                             ("127.0.0.2", "Postmaster")):
+            with Talk(listener.place, source) as client:
+                reply = client.begin(name)
+                if to is None:
+                    # There is no such domain in the tests' DNS.
+                    assert "ours.example" in reply, reply
+                elif source == "127.0.0.2" and not lines:
+                    assert reply.startswith("550 5.7.1 "), reply
+                else:
+                    assert reply.startswith("250 "), reply
+                    assert sink.sessions[-1].commands[-1].startswith(
+                        f"RCPT TO:<{to.format(name)}>".encode())
 
 
 def test_what_default_domain_makes_of_a_name(tmp_path, sink):
@@ -486,6 +560,37 @@ def test_connections(tmp_path, sink):
         clients[0][0].say("QUIT")
         wait_for(lambda: talk("127.0.0.3")[1].startswith("220 "), "room")
         assert "turned away" in listener.err
+
+
+NETWORK = """
+ip link set lo up && for a in 2::1 2::2 3::1; do
+ip -6 address add 2001:db8:1:$a/64 dev lo nodad || exit; done && exec "$@"
+"""
+KNOCK = """
+import socket
+clients = []
+for source in ("2::1", "2::1", "2::2", "3::1"):
+    client = socket.create_connection(("2001:db8:1:3::1", 2525), 20,
+                                      ("2001:db8:1:" + source, 0))
+    clients.append(client)
+    print(client.makefile().readline()[:3])
+"""
+
+
+def test_connections_of_a_network(tmp_path):
+    """Whoever has an address of IPv6 has 2^64 of them."""
+    if not has_ipv6():
+        pytest.skip("no IPv6 here")
+    listener = Listener(
+        tmp_path, "host 127.0.0.1\nlisten_per_client 2\n",
+        places="[2001:db8:1:3::1]:2525",
+        prefix=["unshare", "--net", "sh", "-c", NETWORK, "sh"])
+    with listener:
+        knock = subprocess.run(
+            ["nsenter", "--net", f"--target={listener.process.pid}",
+             "python3", "-c", KNOCK], capture_output=True, text=True,
+            timeout=30, check=True)
+    assert knock.stdout.split() == ["220", "220", "421", "220"]
 
 
 def test_messages_of_a_connection(tmp_path, sink):
