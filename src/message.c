@@ -62,6 +62,12 @@ message_keep_in(struct message *m, int fd)
 	m->store.lent = fd;
 }
 
+void
+message_limit_memory(struct message *m, uint64_t max)
+{
+	m->store.max_memory = max;
+}
+
 bool
 message_add(struct message *m, const void *bytes, size_t len, struct failure *f)
 {

@@ -44,6 +44,10 @@ bool message_read(struct message *m, int fd, uint64_t max_size,
 int message_temporary(void);
 void message_keep_in(struct message *m, int fd);
 
+/* Where no directory can be written memory stands in for a file: how much of
+   it a message may take, 0: any. */
+void message_limit_memory(struct message *m, uint64_t max);
+
 /* The same in pieces, for a server: bytes with any line ends. */
 bool message_add(struct message *m, const void *bytes, size_t len,
     struct failure *f);

@@ -30,6 +30,8 @@ struct message_store {
 	uint64_t begin; /* in place: offset of the first byte */
 	uint64_t size;	/* of the input */
 	uint64_t max;	/* 0: none */
+	uint64_t max_memory; /* if fd is memory; 0: none */
+	bool is_memory;	     /* fd is */
 	unsigned char *window;
 };
 

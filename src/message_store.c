@@ -104,6 +104,18 @@ write_all(int fd, const unsigned char *p, size_t len, struct failure *f)
 	return true;
 }
 
+/* Of memfd_create(2), and of a file system in memory: only these have seals. */
+static bool
+is_memory(int fd)
+{
+#ifdef F_GET_SEALS
+	return fcntl(fd, F_GET_SEALS) >= 0;
+#else
+	(void)fd;
+	return false;
+#endif
+}
+
 /* Moves what is in memory to a file. */
 static bool
 spill(struct message_store *s, struct failure *f)
@@ -113,6 +125,7 @@ spill(struct message_store *s, struct failure *f)
 		return failure_set(f, FAIL_TEMP,
 		    "cannot store the message in a temporary file: %s",
 		    strerror(errno));
+	s->is_memory = is_memory(s->fd);
 	if (!write_all(s->fd, s->memory.data, s->memory.len, f))
 		return false;
 	buf_free(&s->memory);
@@ -130,6 +143,20 @@ check_max(const struct message_store *s, uint64_t more, struct failure *f)
 	    s->max);
 }
 
+static bool
+fits_memory(const struct message_store *s, uint64_t more, struct failure *f)
+{
+	if (!s->is_memory || s->max_memory == 0 ||
+	    (s->size <= s->max_memory && more <= s->max_memory - s->size))
+		return true;
+	failure_set(f, FAIL_TEMP,
+	    "no disk for the message, and more than %" PRIu64
+	    " bytes are too many for memory",
+	    s->max_memory);
+	failure_hint(f, "set TMPDIR to a directory that can be written");
+	return false;
+}
+
 bool
 message_store_add(struct message_store *s, const void *bytes, size_t len,
     struct failure *f)
@@ -138,6 +165,8 @@ message_store_add(struct message_store *s, const void *bytes, size_t len,
 		return false;
 	if (s->fd < 0 && len > MESSAGE_MEMORY_MAX - s->memory.len &&
 	    !spill(s, f))
+		return false;
+	if (!fits_memory(s, len, f))
 		return false;
 	if (s->fd < 0)
 		buf_add(&s->memory, bytes, len);

@@ -94,6 +94,14 @@ serve_failure(struct server *s, const struct failure *f)
 		    enhanced, "%s", buf_str(&f->text));
 }
 
+uint64_t
+serve_max_size(const struct server *s)
+{
+	if (s->client != NULL && !config_is_set(s->config, KW_MAX_SIZE))
+		return SERVE_SIZE_MAX;
+	return config_number(s->config, KW_MAX_SIZE);
+}
+
 int64_t
 serve_patience(const struct server *s)
 {
@@ -158,7 +166,7 @@ offers_tls(const struct server *s)
 static enum verdict
 do_hello(struct server *s, const char *verb, const char *arguments)
 {
-	uint64_t max = config_number(s->config, KW_MAX_SIZE);
+	uint64_t max = serve_max_size(s);
 	const struct smtp_caps *caps;
 	char size[32];
 
@@ -226,10 +234,20 @@ mail_param(struct server *s, const struct serve_param *p)
 	if (strcmp(p->key, "ENVID") == 0) {
 		free(s->envid);
 		s->envid = mem_strdup(value);
-		return p->value != NULL && serve_is_xtext(value);
+		return p->value != NULL && serve_is_envid(value);
 	}
 	/* Who authenticated to whom is not ours to vouch for: ignored. */
 	return strcmp(p->key, "AUTH") == 0;
+}
+
+/* What the relay would be told by RFC 3461 is a syntax error if it is wrong. */
+static void
+refuse_param(struct server *s, const char *key)
+{
+	bool known = strcmp(key, "ENVID") == 0 || strcmp(key, "ORCPT") == 0;
+
+	serve_reply(s, known ? 501 : 555, "5.5.4",
+	    "parameter '%s' not understood", key);
 }
 
 static bool
@@ -239,9 +257,7 @@ mail_params(struct server *s, const struct serve_path *path)
 
 	for (i = 0; i < path->count; i++)
 		if (!mail_param(s, &path->params[i])) {
-			serve_reply(s, 555, "5.5.4",
-			    "parameter '%s' not understood",
-			    path->params[i].key);
+			refuse_param(s, path->params[i].key);
 			return false;
 		}
 	return true;
@@ -250,7 +266,7 @@ mail_params(struct server *s, const struct serve_path *path)
 static bool
 within_size(struct server *s)
 {
-	uint64_t max = config_number(s->config, KW_MAX_SIZE);
+	uint64_t max = serve_max_size(s);
 
 	if (max == 0 || s->mail.size <= max)
 		return true;
@@ -300,30 +316,31 @@ do_mail(struct server *s, const char *arguments)
 	return GO_ON;
 }
 
-static const char *
-rcpt_param(const struct serve_path *path, const char *key,
-    bool (*is_right)(const char *value), bool *fine)
+/* One parameter of RCPT (RFC 3461). */
+static bool
+rcpt_param(const struct serve_param *p, const char **notify, const char **orcpt)
 {
-	const char *value = NULL;
-	size_t i;
+	bool is_notify = strcmp(p->key, "NOTIFY") == 0;
 
-	for (i = 0; i < path->count; i++)
-		if (strcmp(path->params[i].key, key) == 0) {
-			value = path->params[i].value;
-			*fine = *fine && value != NULL && is_right(value);
-		}
-	return value;
+	if (!is_notify && strcmp(p->key, "ORCPT") != 0)
+		return false;
+	*(is_notify ? notify : orcpt) = p->value;
+	return p->value != NULL &&
+	    (is_notify ? serve_is_notify : serve_is_orcpt)(p->value);
 }
 
 static bool
-rcpt_params_known(const struct serve_path *path)
+rcpt_params(struct server *s, const struct serve_path *path,
+    const char **notify, const char **orcpt)
 {
 	size_t i;
 
+	*notify = *orcpt = NULL;
 	for (i = 0; i < path->count; i++)
-		if (strcmp(path->params[i].key, "NOTIFY") != 0 &&
-		    strcmp(path->params[i].key, "ORCPT") != 0)
+		if (!rcpt_param(&path->params[i], notify, orcpt)) {
+			refuse_param(s, path->params[i].key);
 			return false;
+		}
 	return true;
 }
 
@@ -360,13 +377,10 @@ is_recipient(struct server *s, const char *address)
 static void
 add_rcpt(struct server *s, const struct serve_path *path)
 {
-	bool fine = rcpt_params_known(path);
-	const char *notify = rcpt_param(path, "NOTIFY", serve_is_notify, &fine);
-	const char *orcpt = rcpt_param(path, "ORCPT", serve_is_orcpt, &fine);
+	const char *notify, *orcpt;
 
-	if (!fine)
-		serve_reply(s, 555, "5.5.4", "parameter not understood");
-	else if (may_go(s, path->address) && is_recipient(s, path->address))
+	if (rcpt_params(s, path, &notify, &orcpt) && may_go(s, path->address) &&
+	    is_recipient(s, path->address))
 		serve_add_rcpt(s, path->address, notify, orcpt);
 }
 

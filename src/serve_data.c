@@ -1,7 +1,7 @@
 /* The message as it comes from the client: DATA and BDAT. */
 #include <string.h>
 
-#include "config.h"
+#include "log.h"
 #include "message.h"
 #include "serve_impl.h"
 #include "stream.h"
@@ -14,7 +14,7 @@
 static void
 store(struct server *s, const void *bytes, size_t len, struct failure *f)
 {
-	uint64_t max = config_number(s->config, KW_MAX_SIZE);
+	uint64_t max = serve_max_size(s);
 
 	s->received += len;
 	if ((max > 0 && s->received > max) || serve_is_hopeless(s))
@@ -28,7 +28,9 @@ static bool
 acceptable(struct server *s, const struct failure *f)
 {
 	if (f->class != FAIL_NONE) {
-		serve_failure(s, f);
+		log_failure(f);
+		serve_reply(s, 451, "4.3.1",
+		    "the message cannot be stored: see the log");
 		return false;
 	}
 	if (s->too_large) {
@@ -84,7 +86,12 @@ read_dots(struct server *s, struct serve_dots *dots, struct failure *f)
 static void
 new_message(struct server *s)
 {
+	uint64_t max = serve_max_size(s);
+
 	s->message = message_new();
+	if (s->caller.is_socket)
+		message_limit_memory(s->message,
+		    max > 0 ? max : SERVE_SIZE_MAX);
 	if (s->filled)
 		message_keep_in(s->message, s->spill);
 }

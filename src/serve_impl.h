@@ -39,6 +39,12 @@
 #define SERVE_ERRORS_MAX 50
 /* ... and of a client, commands that lead to no message. */
 #define SERVE_IDLE_MAX 100
+/* A client's message, unless max_size says otherwise: the listener's, and on
+   any socket one for which there is no disk. */
+#define SERVE_SIZE_MAX (50U << 20)
+/* RFC 3461 sections 4.2 and 4.4. */
+#define SERVE_ORCPT_MAX 500
+#define SERVE_ENVID_MAX 100
 /* More than can be removed from a message on its way, in bytes. */
 #define SERVE_SIZE_SLACK (1U << 20)
 /* For what a client that is sent away still sends. */
@@ -122,6 +128,9 @@ struct server {
    when unlimited. */
 int64_t serve_patience(const struct server *s);
 
+/* Bytes of a message, 0 when unlimited. */
+uint64_t serve_max_size(const struct server *s);
+
 /* When all of a message must have come, or have gone; 0: any time. */
 int64_t serve_deadline(const struct server *s);
 
@@ -197,8 +206,8 @@ void serve_free_path(struct serve_path *p);
  */
 bool serve_is_routed(const char *address);
 
-/* Values of ENVID, NOTIFY and ORCPT (RFC 3461 sections 4 and 5). */
-bool serve_is_xtext(const char *value);
+/* Values of ENVID, NOTIFY and ORCPT (RFC 3461 section 4). */
+bool serve_is_envid(const char *value);
 bool serve_is_notify(const char *value);
 bool serve_is_orcpt(const char *value);
 

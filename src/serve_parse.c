@@ -202,13 +202,32 @@ serve_free_path(struct serve_path *p)
 	memset(p, 0, sizeof(*p));
 }
 
-bool
-serve_is_xtext(const char *value)
+static bool
+is_upper_hex(int c)
 {
-	for (; *value != '\0'; value++)
+	return text_is_digit(c) || (c >= 'A' && c <= 'F');
+}
+
+/* RFC 3461 section 4. */
+static bool
+is_xtext(const char *value)
+{
+	for (; *value != '\0'; value++) {
 		if (*value < '!' || *value > '~' || *value == '=')
 			return false;
+		if (*value != '+')
+			continue;
+		if (!is_upper_hex(value[1]) || !is_upper_hex(value[2]))
+			return false;
+		value += 2;
+	}
 	return true;
+}
+
+bool
+serve_is_envid(const char *value)
+{
+	return strlen(value) <= SERVE_ENVID_MAX && is_xtext(value);
 }
 
 bool
@@ -219,6 +238,8 @@ serve_is_notify(const char *value)
 
 	if (text_casecmp(value, "NEVER") == 0)
 		return true;
+	if (strlen(value) > sizeof("SUCCESS,FAILURE,DELAY") - 1)
+		return false;
 	for (;; value += len + 1) {
 		len = strcspn(value, ",");
 		for (i = 0; i < 3; i++)
@@ -237,7 +258,8 @@ serve_is_orcpt(const char *value)
 	const char *semicolon = strchr(value, ';');
 
 	return semicolon != NULL && semicolon != value &&
-	    semicolon[1] != '\0' && serve_is_xtext(value);
+	    semicolon[1] != '\0' && strlen(value) <= SERVE_ORCPT_MAX &&
+	    is_xtext(value);
 }
 
 enum dots_state { LINE_START, IN_LINE, AFTER_CR, AFTER_DOT, AFTER_DOT_CR };

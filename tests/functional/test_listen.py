@@ -619,6 +619,48 @@ def test_size(tmp_path, sink):
     assert not sink.messages
 
 
+@pytest.mark.parametrize("lines,offer", [
+    ((), "SIZE 52428800"), (("max_size",), "SIZE 52428800"),
+    (("max_size 60000000",), "SIZE 60000000"), (("max_size 0",), "SIZE")])
+def test_size_by_default(lines, offer, tmp_path, sink):
+    """Disk and memory are not the strangers'."""
+    with Listener(tmp_path, sink.config(*lines)) as listener, \
+            smtplib.SMTP(*listener.place) as client:
+        _, words = client.ehlo()
+        assert offer in words.decode().split("\n")
+        if offer.endswith("52428800"):
+            assert client.docmd("MAIL", "FROM:<> SIZE=52428801")[0] == 552
+            assert client.docmd("MAIL", "FROM:<> SIZE=52428800")[0] == 250
+
+
+NO_DISK = """
+mount --make-rprivate / && mount -t tmpfs -o ro none /tmp && exec "$@"
+"""
+
+
+def test_a_message_that_finds_no_disk(tmp_path, sink):
+    """It takes so much memory at most, whatever its size may be."""
+    environ = {f"ONEHOP_{line.split()[0].upper()}": line.split(" ", 1)[1]
+               for line in sink.config("max_size 0").splitlines()}
+    listener = Listener(tmp_path, None, env=environ, prefix=[
+        "unshare", "--mount", "sh", "-c", NO_DISK, "sh"])
+    with listener, Talk(listener.place) as client:
+        client.begin()
+        client.say("DATA")
+        block = (b"x" * 1022 + b"\r\n") * 1024
+        for _ in range(51):
+            client.send(block)
+        assert client.say(".").startswith("451 4.3.")
+        assert client.say(f"MAIL FROM:<{SENDER}>").startswith("250 ")
+        assert client.say(f"RCPT TO:<{TO}>").startswith("250 ")
+        client.say("DATA")
+        client.send(block * 3)
+        assert client.say(".").startswith("250 ")
+    assert len(sink.messages) == 1
+    assert len(sink.messages[0].data) > 3 << 20
+    assert "no disk for the message" in listener.err
+
+
 def test_size_of_the_relay(tmp_path):
     """What it would not take is not kept."""
     with Sink(extensions=("SIZE 1000", "8BITMIME")) as sink, \

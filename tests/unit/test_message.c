@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -1145,6 +1146,7 @@ test_read_no_room(void **state)
 	struct failure f = FAILURE_INIT;
 	struct message_wire wire;
 	struct message *m;
+	int fd;
 
 	(void)state;
 	fill_lines(&in, FAR_MORE, "\n");
@@ -1154,6 +1156,16 @@ test_read_no_room(void **state)
 	render(m, &eightbit, &wire, &out);
 	message_free(m);
 	unsetenv("TMPDIR");
+	/* ... which has a limit. */
+	fd = memfd_create("test", MFD_CLOEXEC);
+	m = message_new();
+	message_keep_in(m, fd);
+	message_limit_memory(m, 2 * MESSAGE_MEMORY_MAX);
+	assert_true(message_add(m, in.data, 2 * MESSAGE_MEMORY_MAX, &f));
+	assert_false(message_add(m, in.data, 1, &f));
+	assert_int_equal(f.class, FAIL_TEMP);
+	message_free(m);
+	close(fd);
 	/* No room: the limit on files stands in for a full disk. */
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
 	limit = old;
