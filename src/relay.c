@@ -161,30 +161,55 @@ is_domain(const char *name)
 	return ok;
 }
 
+static bool
+is_host_name(const char *domain)
+{
+	char *host = identity_host(true), *fqdn = identity_fqdn(true);
+	bool same = (host != NULL && text_casecmp(domain, host) == 0) ||
+	    (fqdn != NULL && text_casecmp(domain, fqdn) == 0);
+
+	free(host);
+	free(fqdn);
+	return same;
+}
+
+/* Which may be the host's name, for want of another. */
+static char *
+sender_domain(const struct relay *r, bool hidden)
+{
+	const char *sender = r->params->sender;
+	const char *domain = sender != NULL ? address_domain(sender) : NULL;
+
+	if (domain == NULL || domain[0] == '[' ||
+	    (hidden && is_host_name(domain)))
+		return NULL;
+	return mem_strdup(domain);
+}
+
 /*
  * A name for EHLO that strangers accept: the setting, the host's name where
  * it means something outside, the sender's domain.  The address literal needs
- * the connection and comes later.
+ * the connection and comes later.  A proxy hides who we are: only a setting
+ * tells it then.
  */
 static bool
 set_ehlo_name(struct relay *r, struct failure *f)
 {
 	const struct config *c = r->params->config;
-	const char *domain = NULL, *why;
-	enum keyword_id id = config_string(c, KW_PROXY_HOST) != NULL &&
+	bool hidden = config_string(c, KW_PROXY_HOST) != NULL;
+	enum keyword_id id = hidden &&
 		config_string(c, KW_PROXY_DOMAIN) != NULL ?
 	    KW_PROXY_DOMAIN :
 	    KW_DOMAIN;
 	char *name = config_expand(c, id, NULL, f);
+	const char *why;
 
 	if (name == NULL && f->class != FAIL_NONE)
 		return false;
-	if (name == NULL)
+	if (name == NULL && !hidden)
 		name = identity_fqdn(true);
-	if (name == NULL && r->params->sender != NULL)
-		domain = address_domain(r->params->sender);
-	if (domain != NULL && domain[0] != '[')
-		name = mem_strdup(domain);
+	if (name == NULL)
+		name = sender_domain(r, hidden);
 	if (name == NULL)
 		return true;
 	if (name[0] == '[')
@@ -204,7 +229,8 @@ set_ehlo_literal(struct relay *r)
 {
 	if (r->ehlo_name != NULL)
 		return;
-	if (r->peer.local[0] == '\0')
+	if (r->peer.local[0] == '\0' ||
+	    config_string(r->params->config, KW_PROXY_HOST) != NULL)
 		r->ehlo_name = mem_strdup("[127.0.0.1]");
 	else if (strchr(r->peer.local, ':') != NULL)
 		r->ehlo_name = mem_printf("[IPv6:%s]", r->peer.local);

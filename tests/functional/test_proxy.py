@@ -85,11 +85,28 @@ def test_an_address_instead_of_a_name(proxy, onehop):
 
 @pytest.mark.parametrize("setting, name", [
     ("proxy_domain outside.example.org", b"outside.example.org"),
-    ("", b"client.example.org")])
+    ("domain inside.example.org", b"inside.example.org"),
+    ("domain %H", b"here.example.org"), ("", b"client.example.org")])
 def test_a_name_of_its_own_for_ehlo(microsocks, onehop, setting, name):
     with Sink() as sink:
-        result = send(onehop, sink.config(*microsocks.lines(), setting))
+        result = send(onehop, sink.config(*microsocks.lines(), setting),
+                      env={"HOSTNAME": "here.example.org"})
     assert (result.status, result.err) == (0, "")
+    assert sink.sessions[0].commands[0] == b"EHLO " + name
+
+
+@pytest.mark.parametrize("sender,name", [
+    ("a@sender.example.org", b"sender.example.org"),
+    ("a@here.example.org", b"[127.0.0.1]"),
+    ("a@[192.0.2.1]", b"[127.0.0.1]"), ("<>", b"[127.0.0.1]"),
+    ("a", b"[127.0.0.1]")])
+def test_who_we_are_is_not_said(microsocks, onehop, sender, name):
+    """Neither the host's name nor an address: that is what a proxy is for."""
+    with Sink() as sink:
+        result = send(onehop, sink.config(*microsocks.lines(), "domain"),
+                      ["-f", sender, RCPT],
+                      env={"HOSTNAME": "here.example.org"})
+        assert result.status == 0, result
     assert sink.sessions[0].commands[0] == b"EHLO " + name
 
 
