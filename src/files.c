@@ -180,7 +180,10 @@ static bool
 render(struct file *file, const struct transport_job *job,
     struct transport_result *r)
 {
-	struct message_form form = { true, true, job->envelope->utf8, true };
+	struct message_form form = { .eightbit = true,
+		.utf8 = true,
+		.utf8_addresses = job->envelope->utf8,
+		.verbatim = true };
 	struct message_wire wire;
 
 	if (!message_render(job->message, &form, &wire, &r->failure))

@@ -113,6 +113,7 @@ struct message_form {
 	bool utf8;	     /* SMTPUTF8 */
 	bool utf8_addresses; /* envelope already needs SMTPUTF8 */
 	bool verbatim;	     /* files backend: no re-encoding at all */
+	bool utf8_not_asked; /* why not utf8: our client did not ask for it */
 };
 
 /* What came out. */

@@ -133,8 +133,11 @@ decide_utf8(struct render *r, struct failure *f)
 		if (!r->form->utf8)
 			return failure_set(f, FAIL_DATA,
 			    "an address in the field '%.*s' is not ASCII, and "
-			    "the relay does not offer SMTPUTF8",
-			    (int)field->name_len, field->name);
+			    "%s SMTPUTF8",
+			    (int)field->name_len, field->name,
+			    r->form->utf8_not_asked ?
+				"MAIL did not ask for" :
+				"the relay does not offer");
 		r->utf8 = true;
 	}
 	return true;

@@ -86,6 +86,8 @@ serve_failure(struct server *s, const struct failure *f)
 {
 	const char *enhanced = fail_enhanced(f->class);
 
+	if (f->class == FAIL_NONE)
+		return;
 	log_failure(f);
 	if (f->class == FAIL_NOPERM)
 		serve_reply(s, 550, "5.7.1", "%s", buf_str(&f->text));
@@ -152,6 +154,7 @@ serve_reset(struct server *s)
 	s->rcpt_count = s->named_count = 0;
 	s->received = 0;
 	memset(&s->mail, 0, sizeof(s->mail));
+	s->utf8_asked = false;
 	s->in_mail = s->in_bdat = s->too_large = s->malformed = false;
 	stream_set_deadline(s->in, 0);
 }
@@ -217,7 +220,7 @@ mail_param(struct server *s, const struct serve_param *p)
 		return text_casecmp(value, "7BIT") == 0 ||
 		    text_casecmp(value, "8BITMIME") == 0;
 	if (strcmp(p->key, "SMTPUTF8") == 0) {
-		s->mail.utf8 = true;
+		s->utf8_asked = true;
 		return p->value == NULL;
 	}
 	if (strcmp(p->key, "REQUIRETLS") == 0) {
@@ -281,6 +284,7 @@ do_mail(struct server *s, const char *arguments)
 	const struct smtp_reply *reply = NULL;
 	struct failure f = FAILURE_INIT;
 	struct serve_path path = { 0 };
+	bool ok;
 
 	if (s->in_mail) {
 		serve_reply(s, 503, "5.5.1", "MAIL was given already");
@@ -300,14 +304,14 @@ do_mail(struct server *s, const char *arguments)
 	} else if (!address_check(path.address, &f)) {
 		serve_reply(s, 553, "5.1.7", "%s", buf_str(&f.text));
 	} else if (mail_params(s, &path) && within_size(s)) {
-		if (!serve_begin(s, path.address, &f, &reply))
+		ok = serve_begin(s, path.address, &f, &reply);
+		if (!ok)
 			serve_failure(s, &f);
 		else if (reply != NULL)
 			serve_pass(s, reply);
 		else
 			serve_reply(s, 250, "2.1.0", "ok");
-		s->in_mail = f.class == FAIL_NONE &&
-		    (reply == NULL || reply->code / 100 == 2);
+		s->in_mail = ok && (reply == NULL || reply->code / 100 == 2);
 	}
 	if (!s->in_mail)
 		serve_reset(s);

@@ -85,6 +85,7 @@ struct server {
 
 	/* The transaction. */
 	bool in_mail;
+	bool utf8_asked; /* SMTPUTF8 stood in MAIL */
 	struct smtp_mail mail;
 	char *ret, *envid;
 	struct envelope envelope;
@@ -147,7 +148,8 @@ int serve_usual_code(int code);
 /* A reply of the relay's, as it came but for an unusual code. */
 void serve_pass(struct server *s, const struct smtp_reply *r);
 
-/* A failure of ours as a reply: 4xx when trying again may help. */
+/* A failure of ours as a reply: 4xx when trying again may help.  Without one
+   the client has been answered already. */
 void serve_failure(struct server *s, const struct failure *f);
 
 void serve_reset(struct server *s);
@@ -236,7 +238,7 @@ bool serve_bdat(struct server *s, const char *arguments);
 
 /* Account for this sender, and, where all mail goes to one relay, a connection
    to it: the transaction is begun there.  Otherwise the first recipient
-   decides, and the reply is NULL. */
+   decides, and the reply is NULL.  False: for serve_failure(). */
 bool serve_begin(struct server *s, const char *sender, struct failure *f,
     const struct smtp_reply **reply);
 /* Answers the client as well. */

@@ -271,6 +271,22 @@ serve_is_hopeless(const struct server *s)
 	    s->received - SERVE_SIZE_SLACK > caps->size_max;
 }
 
+/*
+ * Whether an address can be said there (RFC 6531 section 3.2); if not, the
+ * client has been answered.  Domains are in A-labels by now.
+ */
+static bool
+can_be_said(struct server *s, const char *address)
+{
+	if (s->mail.utf8 || serve_uses_files(s) ||
+	    !address_local_is_8bit(address))
+		return true;
+	serve_reply(s, 553, "5.6.7", "'%s' is not ASCII, and %s", address,
+	    s->utf8_asked ? "the relay does not offer SMTPUTF8" :
+			    "MAIL did not ask for SMTPUTF8");
+	return false;
+}
+
 /* Parameters of MAIL as far as the relay goes along. */
 static bool
 set_mail(struct server *s, struct failure *f)
@@ -283,11 +299,12 @@ set_mail(struct server *s, struct failure *f)
 	s->mail.envid = s->envid;
 	/* What comes is not known yet, and whatever it is may then go. */
 	s->mail.eightbit = true;
-	s->mail.utf8 = s->mail.utf8 || s->envelope.utf8;
+	/* Where it is not offered, text of the header is encoded. */
+	s->mail.utf8 = s->utf8_asked &&
+	    (caps->extensions & SMTP_EXT_SMTPUTF8) != 0;
 	s->envelope.utf8 = s->mail.utf8;
-	if (s->mail.utf8 && (caps->extensions & SMTP_EXT_SMTPUTF8) == 0)
-		return failure_set(f, FAIL_DATA,
-		    "the relay does not offer SMTPUTF8");
+	if (!can_be_said(s, s->envelope.sender))
+		return false;
 	if (s->mail.requiretls &&
 	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL ||
 		!info->verified))
@@ -317,6 +334,8 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 		return false;
 	if (!s->filled)
 		fill_box(s, sender, f);
+	if (!s->utf8_asked && !can_be_said(s, s->envelope.sender))
+		return false;
 	if (serve_uses_files(s) || serve_is_late(s))
 		return true;
 	return serve_begin_there(s, f, reply);
@@ -439,6 +458,15 @@ name_there(struct server *s, char **list, const struct smtp_rcpt *how,
 	return reply;
 }
 
+static bool
+can_all_be_said(struct server *s, char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (!can_be_said(s, *list))
+			return false;
+	return true;
+}
+
 void
 serve_add_rcpt(struct server *s, const char *address, const char *notify,
     const char *orcpt)
@@ -451,7 +479,8 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 
 	if (list == NULL) {
 		serve_failure(s, &f);
-	} else if (serve_choose_route(s, address, list)) {
+	} else if (serve_choose_route(s, address, list) &&
+	    can_all_be_said(s, list)) {
 		reply = name_there(s, list, &how, &f);
 		if (reply != NULL)
 			serve_pass(s, reply);
@@ -479,6 +508,7 @@ send_to_relay(struct server *s, struct transport_result *r)
 		.eightbit = (caps->extensions & SMTP_EXT_8BITMIME) != 0,
 		.utf8 = s->mail.utf8,
 		.utf8_addresses = s->mail.utf8,
+		.utf8_not_asked = !s->utf8_asked,
 	};
 	struct message_wire wire;
 	const struct smtp_reply *final;

@@ -954,6 +954,104 @@ def test_parameters_reach_the_relay(onehop):
     sink.check()
 
 
+ASCII = ["PIPELINING", "8BITMIME"]
+UTF8 = [*ASCII, "SMTPUTF8"]
+NOT_ASKED = "MAIL did not ask for SMTPUTF8"
+NOT_OFFERED = "the relay does not offer SMTPUTF8"
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("ehlo,mail,rcpt,why", [
+    (ASCII, "\u00e9@b.example", None, NOT_ASKED),
+    (UTF8, "\u00e9@b.example", None, NOT_ASKED),
+    (ASCII, "a@b.example", "\u00e9@d.example", NOT_ASKED),
+    (UTF8, "a@b.example", "\u00e9@d.example", NOT_ASKED),
+    (UTF8, "a@b.example", '"\u00e9"@d.example', NOT_ASKED),
+    (UTF8, "a@b.example", "\u00e9@d\u00e9.example", NOT_ASKED),
+    (UTF8, "", "\u00e9@d.example", NOT_ASKED),
+    (UTF8, "a@b.example", "alias", NOT_ASKED),
+    (UTF8, "a@b.example", "\u00e9", NOT_ASKED),
+    (ASCII, "\u00e9@b.example SMTPUTF8", None, NOT_OFFERED),
+    (ASCII, "a@b.example SMTPUTF8", "\u00e9@d.example", NOT_OFFERED),
+    (ASCII, "a@b.example SMTPUTF8", "alias", NOT_OFFERED)])
+def test_utf8_that_cannot_be_said(onehop, tmp_path, late, ehlo, mail, rcpt,
+                                  why):
+    """RFC 6531 section 3.2: with SMTPUTF8 at both ends, and the reason that
+    is given is the true one."""
+    aliases = tmp_path / "aliases"
+    aliases.write_text("alias: \u00e9@x.example\n", encoding="utf-8")
+    config = f"aliases {aliases}\ndefault_domain here.example\n"
+    if late:
+        config += "relay_domains elsewhere.example\n"
+    sender, _, parameter = mail.partition(" ")
+    with Sink(ehlo=ehlo) as sink:
+        client = Client(onehop, sink.config + config)
+        client.greet()
+        code, lines = client.say(f"MAIL FROM:<{sender}> {parameter}")
+        if rcpt or (late and parameter):
+            assert code == 250
+            code, lines = client.say(f"RCPT TO:<{rcpt or 'c@d.example'}>")
+        assert code == 553 and lines[0].startswith("5.6.7 "), lines
+        assert lines[0].endswith(f" is not ASCII, and {why}"), lines
+        # What goes as it is goes in the same session.
+        if rcpt:
+            assert client.code("RCPT TO:<c@d.example>") == 250
+        else:
+            client.code("RSET")
+            client.begin()
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+        client.quit()
+    assert all(c.isascii() for c in sink.commands), sink.commands
+    assert len(sink.messages) == 1
+
+
+@pytest.mark.parametrize("ehlo,parameter", [(ASCII, ""), (ASCII, " SMTPUTF8"),
+                                            (UTF8, ""), (UTF8, " SMTPUTF8")])
+def test_a_domain_in_utf8(onehop, ehlo, parameter):
+    """It has A-labels; text of the header is encoded where it must be."""
+    with Sink(ehlo=ehlo) as sink:
+        client = session(onehop, sink)
+        assert client.code(f"MAIL FROM:<a@b\u00fccher.example>{parameter}") \
+            == 250
+        assert client.code("RCPT TO:<c@d\u00e9.example>") == 250
+        assert client.data(HEADER + "Subject: \u00fc\r\n\r\nx\r\n.\r\n"
+                           .encode())[0] == 250
+        client.quit()
+    mail, rcpt = [c for c in sink.commands if c[:4] in ("MAIL", "RCPT")]
+    assert mail.startswith("MAIL FROM:<a@xn--bcher-kva.example>")
+    assert rcpt.startswith("RCPT TO:<c@xn--d-bga.example>")
+    both = ehlo is UTF8 and parameter != ""
+    assert ("SMTPUTF8" in mail) == both
+    assert ("\u00fc".encode() in sink.message) == both
+
+
+@pytest.mark.parametrize("ehlo,parameter,why", [
+    (ASCII, "", NOT_ASKED), (UTF8, "", NOT_ASKED),
+    (ASCII, " SMTPUTF8", NOT_OFFERED), (UTF8, " SMTPUTF8", None)])
+def test_a_from_field_in_utf8(onehop, ehlo, parameter, why):
+    with Sink(ehlo=ehlo) as sink:
+        client = session(onehop, sink)
+        assert client.code(f"MAIL FROM:<a@b.example>{parameter}") == 250
+        assert client.code("RCPT TO:<c@d.example>") == 250
+        code, lines = client.data(
+            "From: \u00e9@b.example\r\n\r\nx\r\n.\r\n".encode())
+        assert code == (554 if why else 250)
+        assert not why or lines[0].endswith(why), lines
+        client.quit()
+    assert len(sink.messages) == (why is None)
+
+
+def test_utf8_into_files(onehop, tmp_path):
+    """Nobody has to be asked."""
+    client = Client(onehop, f"backend files\nfiles_path {tmp_path}/out\n")
+    client.greet()
+    client.begin("\u00e9@d.example", sender="\u00e9@b.example")
+    assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+    client.quit()
+    (stored,) = (tmp_path / "out").glob("*.eml")
+    assert "X-Envelope-To: \u00e9@d.example\n".encode() in stored.read_bytes()
+
+
 def test_a_relay_that_can_do_nothing(onehop):
     """DSN is left out, UTF-8 in an address is refused, 8-bit is encoded."""
     with Sink(ehlo=["SIZE"]) as sink:
