@@ -1,6 +1,5 @@
 #include "await.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -87,12 +86,12 @@ is_back(struct task *t, pthread_t thread, int64_t end)
 {
 	struct timespec until = { (time_t)(end / 1000),
 		(long)(end % 1000) * 1000000L };
+	int error = 0;
 	bool done;
 
 	pthread_mutex_lock(&t->lock);
-	while (!t->done &&
-	    pthread_cond_timedwait(&t->ended, &t->lock, &until) != ETIMEDOUT)
-		;
+	while (!t->done && error == 0)
+		error = pthread_cond_timedwait(&t->ended, &t->lock, &until);
 	done = t->done;
 	t->abandoned = !done;
 	pthread_mutex_unlock(&t->lock);

@@ -562,14 +562,21 @@ run_command(struct server *s, const struct command *c, const char *line)
 
 /* ---- the session ---- */
 
+bool
+serve_flush(struct server *s)
+{
+	stream_set_deadline(s->out, 0);
+	stream_begin(s->out, serve_patience(s));
+	return stream_flush(s->out, false) == STREAM_OK;
+}
+
 /* Replies wait as long as the client has sent more already. */
 static bool
 flush_replies(struct server *s)
 {
 	if (stream_buffered(s->in) > 0 && stream_queued(s->out) < 4096)
 		return true;
-	stream_begin(s->out, serve_patience(s));
-	return stream_flush(s->out, false) == STREAM_OK;
+	return serve_flush(s);
 }
 
 /* The listener is to end, and no message is under way. */
@@ -659,8 +666,7 @@ run_session(struct server *s)
 			v = SESSION_OVER;
 		}
 	}
-	stream_begin(s->out, serve_patience(s));
-	stream_flush(s->out, false);
+	serve_flush(s);
 	if (v == SENT_AWAY)
 		serve_linger(s);
 	buf_free(&line.text);
@@ -696,6 +702,10 @@ run_on(struct server *s, int in, int out)
 
 	s->in = stream_new(in);
 	s->out = stream_new(out);
+	if (s->client != NULL) {
+		stream_set_stop(s->out, s->client->stop);
+		stream_set_grace(s->out, SERVE_STOP_MS);
+	}
 	v = run_session(s);
 	serve_reset(s);
 	serve_close_relay(s);

@@ -104,8 +104,7 @@ serve_data(struct server *s)
 	bool whole;
 
 	serve_reply(s, 354, NULL, "end with <CRLF>.<CRLF>");
-	stream_begin(s->out, serve_patience(s));
-	stream_flush(s->out, false);
+	serve_flush(s);
 	limit_message(s);
 	new_message(s);
 	serve_dots_init(&dots, s->line_lf);

@@ -50,6 +50,8 @@
 /* For what a client that is sent away still sends. */
 #define SERVE_LINGER_MS 1000
 #define SERVE_LINGER_MAX (1U << 22)
+/* What a client has for taking a reply when the listener is to end. */
+#define SERVE_STOP_MS 2000
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000
 
@@ -138,6 +140,9 @@ int64_t serve_deadline(const struct server *s);
 /* One reply line, flushed when the client has nothing more to say. */
 void serve_reply(struct server *s, int code, const char *enhanced,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Sends the replies so far; false when the client does not take them. */
+bool serve_flush(struct server *s);
 
 /*
  * A relay's code as the one of its class that clients expect of MAIL, RCPT and

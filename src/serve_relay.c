@@ -722,8 +722,7 @@ serve_send(struct server *s)
 	answer_client(s, &r);
 	/* A client gets its answer also where the log's reader does not keep
 	   up, and whatever comes of the commands behind the message. */
-	stream_begin(s->out, serve_patience(s));
-	stream_flush(s->out, false);
+	serve_flush(s);
 	record(s, &r);
 	transport_result_free(&r);
 }

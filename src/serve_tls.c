@@ -24,8 +24,12 @@ static bool
 handshake(struct server *s)
 {
 	struct failure f = FAILURE_INIT;
-	bool ok = tls_server_start(s->tls, s->in, s->out, SERVE_TLS_MS, &f);
+	bool ok;
 
+	if (s->client != NULL)
+		stream_set_stop(s->in, s->client->stop);
+	ok = tls_server_start(s->tls, s->in, s->out, SERVE_TLS_MS, &f);
+	stream_set_stop(s->in, -1);
 	if (!ok) {
 		failure_prefix(&f, "client [%s]: ", s->caller.address);
 		log_failure(&f);
@@ -53,6 +57,5 @@ serve_starttls(struct server *s)
 	s->hello = NULL;
 	s->lmtp = s->extended = false;
 	serve_reply(s, 220, "2.0.0", "ready for TLS");
-	stream_begin(s->out, serve_patience(s));
-	return stream_flush(s->out, false) == STREAM_OK && handshake(s);
+	return serve_flush(s) && handshake(s);
 }

@@ -134,6 +134,7 @@ broken(struct smtp *smtp, enum smtp_phase phase, enum stream_result result,
 	const char *name = phase_names[phase];
 
 	smtp->broken = true;
+	smtp->lost = result != STREAM_TOO_LONG;
 	switch (result) {
 	case STREAM_EOF:
 		return failure_set(f, FAIL_TEMP,
@@ -149,8 +150,9 @@ broken(struct smtp *smtp, enum smtp_phase phase, enum stream_result result,
 		return failure_set(f, FAIL_PROTOCOL,
 		    "%s: reply line over %d bytes", name, SMTP_LINE_MAX);
 	default:
-		return failure_set(f, FAIL_TEMP, "%s: %s", name,
-		    stream_error(smtp->stream));
+		return failure_set(f,
+		    result == STREAM_PROTOCOL ? FAIL_PROTOCOL : FAIL_TEMP,
+		    "%s: %s", name, stream_words(smtp->stream, result));
 	}
 }
 
@@ -206,7 +208,7 @@ smtp_read(struct smtp *smtp, enum smtp_phase phase, int64_t ms,
 
 	stream_begin(smtp->stream, ms);
 	flushed = stream_flush(smtp->stream, false);
-	if (flushed == STREAM_TIMEOUT)
+	if (flushed == STREAM_TIMEOUT || flushed == STREAM_STOPPED)
 		return broken(smtp, phase, flushed, f);
 	/* After a failed write the server's last words may still be there. */
 	do {

@@ -23,6 +23,7 @@ struct smtp {
 	bool reply_done;	       /* the next line begins a new reply */
 	bool tls;		       /* active */
 	bool broken;		       /* no further command makes sense */
+	bool lost;		       /* ... nor does a reply come any more */
 	bool quit_sent;
 	bool complete; /* the last message's final byte went out */
 };

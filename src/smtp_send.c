@@ -287,7 +287,7 @@ flush(struct transaction *t)
 		return premature(t);
 	smtp->broken = true;
 	return failure_set(t->f, FAIL_TEMP, "sending the message: %s",
-	    r == STREAM_TIMEOUT ? "timed out" : stream_error(smtp->stream));
+	    stream_words(smtp->stream, r));
 }
 
 /* ---- the message ---- */
@@ -543,7 +543,7 @@ settle(struct transaction *t, enum fail_class class, int code,
 static void
 unknown_status(struct transaction *t)
 {
-	if (t->f->class != FAIL_TEMP)
+	if (t->f->class != FAIL_TEMP && !t->smtp->lost)
 		return;
 	t->f->class = FAIL_UNKNOWN;
 	failure_prefix(t->f,

@@ -17,7 +17,9 @@
 
 struct stream {
 	int fd;
-	int stop; /* or -1 */
+	int stop;      /* or -1 */
+	int64_t grace; /* what a request to stop leaves */
+	bool stopping; /* it has come; the deadline says how long */
 	const struct stream_ops *ops;
 	void *ctx;
 	stream_tap *tap;
@@ -26,8 +28,9 @@ struct stream {
 	struct buf out;
 	size_t sent; /* bytes of out that are gone */
 	bool eof;
-	bool in_broken, out_broken;
-	size_t begin, end; /* unread bytes of in */
+	enum stream_result in_failed, out_failed; /* STREAM_OK: not yet */
+	bool in_late, out_late;			  /* see check_time() */
+	size_t begin, end;			  /* unread bytes of in */
 	char error[160];
 	unsigned char in[STREAM_IN_MAX];
 };
@@ -95,9 +98,16 @@ stream_set_stop(struct stream *s, int fd)
 }
 
 void
+stream_set_grace(struct stream *s, int64_t ms)
+{
+	s->grace = ms;
+}
+
+void
 stream_set_deadline(struct stream *s, int64_t deadline)
 {
 	s->deadline = deadline;
+	s->stopping = false;
 }
 
 void
@@ -120,9 +130,20 @@ stream_left(const struct stream *s)
 }
 
 const char *
-stream_error(const struct stream *s)
+stream_words(const struct stream *s, enum stream_result r)
 {
-	return s->error;
+	switch (r) {
+	case STREAM_EOF:
+		return "connection closed";
+	case STREAM_TIMEOUT:
+		return "timed out";
+	case STREAM_STOPPED:
+		return "stopped by a signal";
+	case STREAM_TOO_LONG:
+		return "line too long";
+	default:
+		return s->error;
+	}
 }
 
 /*
@@ -130,7 +151,7 @@ stream_error(const struct stream *s)
  * direction: what a server said before it closed can still be read.
  */
 static enum stream_result
-set_broken(struct stream *s, bool *direction)
+set_failed(struct stream *s, enum stream_result *direction)
 {
 	const char *words = NULL;
 	int error = errno;
@@ -139,8 +160,52 @@ set_broken(struct stream *s, bool *direction)
 		words = s->ops->error(s->ctx);
 	snprintf(s->error, sizeof(s->error), "%s",
 	    words != NULL ? words : strerror(error));
-	*direction = true;
-	return STREAM_ERROR;
+	*direction = s->ops != NULL && error == EPROTO ? STREAM_PROTOCOL :
+							 STREAM_ERROR;
+	return *direction;
+}
+
+/* A request to stop has come; false when it leaves no time. */
+static bool
+begin_grace(struct stream *s)
+{
+	int64_t end = stream_now() + s->grace;
+
+	if (s->grace == 0)
+		return false;
+	if (s->deadline == 0 || end < s->deadline)
+		s->deadline = end;
+	s->stopping = true;
+	return true;
+}
+
+/* OK while there is time. */
+static enum stream_result
+look_at_time(struct stream *s)
+{
+	struct pollfd p = { .fd = s->stop, .events = POLLIN };
+
+	if (s->stop >= 0 && !s->stopping && poll(&p, 1, 0) > 0 &&
+	    !begin_grace(s))
+		return STREAM_STOPPED;
+	if (stream_left(s) != 0)
+		return STREAM_OK;
+	return s->stopping ? STREAM_STOPPED : STREAM_TIMEOUT;
+}
+
+/*
+ * What has arrived by the end of the time is still read, and what goes at once
+ * is still sent, but only once: a peer that is ready whenever we are would
+ * hold us for ever.
+ */
+static enum stream_result
+check_time(struct stream *s, bool *late)
+{
+	enum stream_result r = look_at_time(s);
+	bool before = *late;
+
+	*late = r != STREAM_OK;
+	return before ? r : STREAM_OK;
 }
 
 /* Waits for events within the phase; *got says which came. */
@@ -148,20 +213,31 @@ static enum stream_result
 wait_for(struct stream *s, short events, short *got)
 {
 	struct pollfd p[] = { { .fd = s->fd, .events = events },
-		{ .fd = s->stop, .events = POLLIN } };
+		{ .events = POLLIN } };
+	enum stream_result r;
 	int64_t left;
 	int n;
 
 	do {
+		r = look_at_time(s);
+		if (r != STREAM_OK)
+			return r;
 		left = stream_left(s);
-		if (left == 0)
-			return STREAM_TIMEOUT;
+		p[1].fd = s->stopping ? -1 : s->stop;
 		n = poll(p, 2, left > INT32_MAX ? INT32_MAX : (int)left);
-	} while (n == 0 || (n < 0 && errno == EINTR));
-	if (n < 0)
-		return set_broken(s, &s->in_broken);
+		if (n < 0 && errno != EINTR)
+			return set_failed(s, &s->in_failed);
+	} while (n <= 0 || p[0].revents == 0);
 	*got = p[0].revents;
-	return p[1].revents != 0 ? STREAM_STOPPED : STREAM_OK;
+	return STREAM_OK;
+}
+
+enum stream_result
+stream_wait(struct stream *s, short events)
+{
+	short got;
+
+	return wait_for(s, events, &got);
 }
 
 static bool
@@ -179,8 +255,8 @@ fill(struct stream *s)
 {
 	ssize_t n;
 
-	if (s->in_broken)
-		return STREAM_ERROR;
+	if (s->in_failed != STREAM_OK)
+		return s->in_failed;
 	if (s->eof)
 		return STREAM_EOF;
 	if (s->begin == s->end)
@@ -199,7 +275,7 @@ fill(struct stream *s)
 		n = read(s->fd, s->in + s->end, sizeof(s->in) - s->end);
 	if (n < 0)
 		return would_block() ? STREAM_READABLE :
-				       set_broken(s, &s->in_broken);
+				       set_failed(s, &s->in_failed);
 	if (n == 0) {
 		s->eof = true;
 		return STREAM_EOF;
@@ -212,9 +288,11 @@ fill(struct stream *s)
 static enum stream_result
 fill_wait(struct stream *s)
 {
-	enum stream_result r;
+	enum stream_result r = check_time(s, &s->in_late);
 	short got, events;
 
+	if (r != STREAM_OK)
+		return r;
 	while ((r = fill(s)) == STREAM_READABLE) {
 		events = s->ops != NULL ? s->ops->wants(s->ctx) : POLLIN;
 		r = wait_for(s, events, &got);
@@ -331,7 +409,7 @@ write_some(struct stream *s, bool watch)
 		return STREAM_OK;
 	}
 	if (!would_block())
-		return set_broken(s, &s->out_broken);
+		return set_failed(s, &s->out_failed);
 	events = s->ops != NULL ? s->ops->wants(s->ctx) : POLLOUT;
 	if (watch && s->end - s->begin < sizeof(s->in) && !s->eof)
 		events |= POLLIN;
@@ -348,9 +426,11 @@ stream_flush(struct stream *s, bool watch)
 	enum stream_result r;
 
 	while (s->sent < s->out.len) {
-		if (s->out_broken)
-			return STREAM_ERROR;
-		r = write_some(s, watch);
+		if (s->out_failed != STREAM_OK)
+			return s->out_failed;
+		r = check_time(s, &s->out_late);
+		if (r == STREAM_OK)
+			r = write_some(s, watch);
 		if (r != STREAM_OK)
 			return r;
 	}

@@ -19,7 +19,8 @@ enum stream_result {
 	STREAM_OK,
 	STREAM_EOF,
 	STREAM_TIMEOUT,
-	STREAM_ERROR,	 /* stream_error() says what */
+	STREAM_ERROR,	 /* stream_words() says what */
+	STREAM_PROTOCOL, /* the same: the peer breaks the layer's protocol */
 	STREAM_TOO_LONG, /* a line over the buffer's maximum, still unread */
 	STREAM_READABLE, /* stream_flush(): input waits, output not done */
 	STREAM_STOPPED	 /* stream_set_stop(): told not to wait any longer */
@@ -28,7 +29,8 @@ enum stream_result {
 /*
  * Operations of a layer such as TLS over the non-blocking descriptor.  read
  * and write return a count, 0 for an orderly end (read only), or -1 with
- * errno; with EAGAIN, wants tells what to poll for.
+ * errno; with EAGAIN, wants tells what to poll for; EPROTO: STREAM_PROTOCOL.
+ * They return without having waited, and after a bounded number of calls.
  */
 struct stream_ops {
 	ssize_t (*read)(void *ctx, void *bytes, size_t len);
@@ -57,7 +59,13 @@ void stream_set_tap(struct stream *s, stream_tap *tap, void *ctx);
 /* No call waits for input once fd is readable or at its end; -1: none. */
 void stream_set_stop(struct stream *s, int fd);
 
-/* No call passes this point in time (stream_now() scale); 0: none. */
+/* From when that is so, calls may still wait for ms; 0: no longer. */
+void stream_set_grace(struct stream *s, int64_t ms);
+
+/*
+ * No call passes this point in time (stream_now() scale); 0: none.  Also where
+ * the peer is always ready, so that nothing is ever waited for.
+ */
 void stream_set_deadline(struct stream *s, int64_t deadline);
 
 /* Starts a phase that may take ms in all (0: only the deadline counts). */
@@ -65,6 +73,9 @@ void stream_begin(struct stream *s, int64_t ms);
 
 /* Milliseconds left for the present phase, -1 when unlimited. */
 int64_t stream_left(const struct stream *s);
+
+/* Waits for events of poll(2): OK, TIMEOUT, STOPPED, ERROR. */
+enum stream_result stream_wait(struct stream *s, short events);
 
 /*
  * Reads one line, appended to line without its LF or CRLF.  TOO_LONG when it
@@ -109,7 +120,7 @@ bool stream_has_input(struct stream *s);
 /* Bytes read already and not consumed. */
 size_t stream_buffered(const struct stream *s);
 
-/* Words for the last STREAM_ERROR. */
-const char *stream_error(const struct stream *s);
+/* Words for a result other than OK; of the last one where it is an error. */
+const char *stream_words(const struct stream *s, enum stream_result r);
 
 #endif

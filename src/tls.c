@@ -114,6 +114,8 @@ tls_name_error(const struct tls *tls, int r)
 		return "connection cut without the TLS close_notify";
 	case GNUTLS_E_REHANDSHAKE:
 		return "the other end asked for a TLS renegotiation";
+	case GNUTLS_E_WARNING_ALERT_RECEIVED:
+		return "protocol error: too many TLS warning alerts";
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
 		name = gnutls_alert_get_name(gnutls_alert_get(tls->session));
 		return name != NULL ? name : "unknown TLS alert";
@@ -136,8 +138,16 @@ give_error(struct tls *tls, ssize_t r)
 	}
 	tls->error = tls_name_error(tls, (int)r);
 	tls->up = false;
-	errno = EPROTO;
+	errno = r == GNUTLS_E_WARNING_ALERT_RECEIVED ? EPROTO : EIO;
 	return -1;
+}
+
+/* Whether r is a warning that can be passed over. */
+static bool
+is_passed_over(struct tls *tls, ssize_t r)
+{
+	return r == GNUTLS_E_WARNING_ALERT_RECEIVED &&
+	    ++tls->warnings <= TLS_WARNINGS_MAX;
 }
 
 static ssize_t
@@ -149,8 +159,7 @@ layer_read(void *ctx, void *bytes, size_t len)
 	tls->write_blocked = false;
 	do {
 		n = gnutls_record_recv(tls->session, bytes, len);
-	} while (
-	    n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_WARNING_ALERT_RECEIVED);
+	} while (is_passed_over(tls, n));
 	return n >= 0 ? n : give_error(tls, n);
 }
 
@@ -166,10 +175,9 @@ seal(struct tls *tls, const unsigned char *bytes, size_t len)
 	tls->gathering = true;
 	while (done < len) {
 		n = gnutls_record_send(tls->session, bytes + done, len - done);
-		if (n > 0)
-			done += (size_t)n;
-		else if (n != GNUTLS_E_INTERRUPTED)
+		if (n <= 0)
 			break;
+		done += (size_t)n;
 	}
 	tls->gathering = false;
 	return done > 0 ? (ssize_t)done : n;
@@ -639,48 +647,46 @@ fail_handshake(struct tls *tls, int r, struct failure *f)
 }
 
 static bool
-fail_timeout(struct tls *tls, struct failure *f)
+fail_wait(struct tls *tls, const char *words, struct failure *f)
 {
-	failure_set(f, FAIL_TEMP, "TLS handshake with '%s' timed out%s",
-	    tls->id.name,
-	    tls->first_len == 0 ? ": the server said nothing" : "");
+	failure_set(f, FAIL_TEMP, "TLS handshake with '%s' %s%s", tls->id.name,
+	    words, tls->first_len == 0 ? ": the server said nothing" : "");
 	if (tls->first_len == 0)
 		failure_hint(f,
 		    "if the port speaks SMTP before TLS, set 'tls starttls'");
 	return false;
 }
 
-bool
-tls_wait(struct tls *tls, struct stream *s)
+int
+tls_shake(struct tls *tls, struct stream *s, enum stream_result *waited)
 {
-	struct pollfd p = { .fd = tls->fd, .events = layer_wants(tls) };
-	int64_t left = stream_left(s);
+	int r;
 
-	if (left == 0)
-		return false;
-	poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
-	return stream_left(s) != 0;
+	*waited = STREAM_OK;
+	do {
+		r = gnutls_handshake(tls->session);
+		if (r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED)
+			*waited = stream_wait(s, layer_wants(tls));
+		else if (!is_passed_over(tls, r))
+			break;
+	} while (*waited == STREAM_OK);
+	/* GnuTLS counts them, too, and then has another error for it. */
+	if (r == GNUTLS_E_INTERNAL_ERROR && tls->warnings >= TLS_WARNINGS_MAX)
+		r = GNUTLS_E_WARNING_ALERT_RECEIVED;
+	if (r < 0 && *waited == STREAM_OK)
+		gnutls_alert_send_appropriate(tls->session, r);
+	return r;
 }
 
 static bool
 handshake(struct tls *tls, struct stream *s, struct failure *f)
 {
-	int r;
+	enum stream_result waited;
+	int r = tls_shake(tls, s, &waited);
 
-	for (;;) {
-		r = gnutls_handshake(tls->session);
-		if (r >= 0)
-			return true;
-		if (r == GNUTLS_E_AGAIN) {
-			if (!tls_wait(tls, s))
-				return fail_timeout(tls, f);
-		} else if (gnutls_error_is_fatal(r) != 0)
-			break;
-		else if (stream_left(s) == 0)
-			return fail_timeout(tls, f);
-	}
-	gnutls_alert_send_appropriate(tls->session, r);
-	return fail_handshake(tls, r, f);
+	if (waited != STREAM_OK)
+		return fail_wait(tls, stream_words(s, waited), f);
+	return r >= 0 || fail_handshake(tls, r, f);
 }
 
 int

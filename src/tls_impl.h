@@ -26,6 +26,10 @@ struct trust;
 
 #define TLS_HASH_MAX 32
 
+/* Warning alerts of one session: a peer that has more of them to send has
+   nothing else to say. */
+#define TLS_WARNINGS_MAX 16
+
 struct tls {
 	const struct tls_policy *policy;
 	struct tls_identity id;
@@ -46,6 +50,7 @@ struct tls {
 	struct gnutls_session_int *session;
 	int fd;
 	bool up;		 /* handshake done, nothing fatal since */
+	unsigned int warnings;	 /* alerts that came */
 	struct failure *failure; /* while tls_start() runs */
 	unsigned char first[TLS_FIRST_MAX];
 	size_t first_len;
@@ -69,8 +74,9 @@ extern const struct stream_ops tls_layer;
 /* A session of GnuTLS that reads and writes tls->fd; its result. */
 int tls_open_session(struct tls *tls, unsigned int flags);
 
-/* Waits for what the handshake needs; false when time is up. */
-bool tls_wait(struct tls *tls, struct stream *s);
+/* The handshake, within the time of s: GnuTLS's result, and STREAM_OK unless
+   waiting has ended it. */
+int tls_shake(struct tls *tls, struct stream *s, enum stream_result *waited);
 
 /* What a fatal error of GnuTLS is called. */
 const char *tls_name_error(const struct tls *tls, int error);

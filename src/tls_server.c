@@ -48,22 +48,15 @@ open_session(struct tls *tls, struct failure *f)
 static bool
 handshake(struct tls *tls, struct stream *s, struct failure *f)
 {
-	int r;
+	enum stream_result waited;
+	int r = tls_shake(tls, s, &waited);
 
-	for (;;) {
-		r = gnutls_handshake(tls->session);
-		if (r >= 0)
-			return true;
-		if (r != GNUTLS_E_AGAIN && gnutls_error_is_fatal(r) != 0)
-			break;
-		if (r == GNUTLS_E_AGAIN ? !tls_wait(tls, s) :
-					  stream_left(s) == 0)
-			return failure_set(f, FAIL_TEMP,
-			    "TLS handshake timed out");
-	}
-	gnutls_alert_send_appropriate(tls->session, r);
-	return failure_set(f, FAIL_TEMP, "TLS handshake failed: %s",
-	    tls_name_error(tls, r));
+	if (waited != STREAM_OK)
+		return failure_set(f, FAIL_TEMP, "TLS handshake %s",
+		    stream_words(s, waited));
+	return r >= 0 ||
+	    failure_set(f, FAIL_TEMP, "TLS handshake failed: %s",
+		tls_name_error(tls, r));
 }
 
 bool

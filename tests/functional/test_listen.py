@@ -19,6 +19,7 @@ import time
 
 import pytest
 
+from lib.gnutls import Peer, at_once
 from lib.listener import Listener
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
 from lib.server import UNPACKED, free_ports, has_ipv6, wait_for
@@ -786,12 +787,13 @@ def test_the_parent_does_not_grow(tmp_path, sink):
 class Secured:
     """A listener with certificates that can be replaced."""
 
-    def __init__(self, tmp_path, pki, sink):
+    def __init__(self, tmp_path, pki, sink, *lines):
         self.pki = pki
         self.chain, self.key = tmp_path / "chain.pem", tmp_path / "key.pem"
         self.put("good")
         self.listener = Listener(tmp_path, sink.config(
-            f"listen_cert_file {self.chain}", f"listen_key_file {self.key}"))
+            f"listen_cert_file {self.chain}", f"listen_key_file {self.key}",
+            *lines))
 
     def put(self, name):
         cert = self.pki.cert(name)
@@ -920,6 +922,94 @@ def test_a_handshake_that_never_ends(tmp_path, pki, sink):
         client.say("EHLO x")
         assert client.say("STARTTLS").startswith("220 ")
         secured.shown()
+
+
+# --- clients that are always ready ---------------------------------------------
+
+# More than there are processors: whoever gets one is never waited for.
+MANY = 3 * os.cpu_count() + 2
+WARNING = b"\x15\x03\x03\x00\x02\x01\x5a"
+
+
+def ready_for_tls(client):
+    client.reply()
+    client.say("EHLO x")
+    assert client.say("STARTTLS").startswith("220 ")
+
+
+def warn_in_tls(client, pour):
+    ready_for_tls(client)
+    with Peer(client.socket) as peer:
+        peer.send(b"EHLO again\r\n")
+        while peer.line()[3:4] == b"-":
+            pass
+        peer.warn(16)
+        peer.send(b"NOOP\r\n")
+        assert peer.line().startswith(b"250 ")
+        peer.flood()
+
+
+def warn_before_tls(client, pour):
+    ready_for_tls(client)
+    pour(WARNING * 500)
+
+
+def endless_line(client, pour):
+    client.reply()
+    pour(b"x" * 60000)
+
+
+def endless_message(client, pour):
+    client.begin()
+    assert client.say("DATA").startswith("354 ")
+    pour(b"x" * 60000)
+
+
+def endless_chunk(client, pour):
+    client.begin()
+    client.send(b"BDAT 4000000000000000000 LAST\r\n")
+    pour(b"x" * 60000)
+
+
+# A message under way is waited for when the listener is to end.
+@pytest.mark.parametrize("attack, stopped", [
+    (warn_in_tls, False), (warn_before_tls, False), (warn_before_tls, True),
+    (endless_line, False), (endless_line, True), (endless_message, False),
+    (endless_chunk, False)])
+def test_clients_that_never_make_it_wait(attack, stopped, tmp_path, pki,
+                                         sink):
+    """Nobody holds a session past its time, nor past the listener's end,
+    by giving it always something to read."""
+    timeout = 60 if stopped else 1
+    with Secured(tmp_path, pki, sink, f"listen_timeout {timeout}",
+                 f"deadline {timeout}", f"listen_per_client {MANY}",
+                 f"listen_connections {MANY}") as secured:
+        under_way = threading.Semaphore(0)
+
+        def client(_):
+            with Talk(secured.listener.place) as talk:
+                def pour(block):
+                    under_way.release()
+                    with contextlib.suppress(OSError):
+                        while True:
+                            talk.send(block)
+                attack(talk, pour)
+
+        def stop():
+            for _ in range(MANY):
+                assert under_way.acquire(timeout=20)
+            secured.listener.signal()
+        if stopped:
+            threading.Thread(target=stop, daemon=True).start()
+        start = time.monotonic()
+        results = at_once(MANY, client)
+        assert results == [None] * MANY
+        assert time.monotonic() - start < 20
+        if not stopped:
+            # The place is free again.
+            wait_for(lambda: not children(secured.listener.process.pid),
+                     "the end of the sessions")
+            send(secured.listener.place)
 
 
 # --- its end ------------------------------------------------------------------

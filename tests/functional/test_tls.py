@@ -3,6 +3,7 @@ verified, and where it cannot be nothing is sent."""
 
 import os
 import re
+import socket
 import ssl
 import subprocess
 import threading
@@ -12,6 +13,8 @@ import warnings
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from lib.gnutls import Peer, at_once
+from lib.onehop import Onehop
 from lib.pki import BAD_CERTS, GOOD_CERTS, NAME
 from lib.server import has_ipv6
 from lib.sink import Sink
@@ -631,6 +634,80 @@ def test_keys_are_updated(chunking, pki, onehop):
     got = re.sub(rb"SSL_do_handshake -> \d+\n|Read BLOCK\n", b"",
                  server.seen)
     assert lines in got
+
+
+# -- Relays that are always ready ----------------------------------------------
+
+class Warner:
+    """A relay over TLS that answers so many commands, with some warnings,
+    and then has nothing but warnings."""
+
+    def __init__(self, pki, answers):
+        self.cert, self.answers = pki.cert("good"), answers
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.seen = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        connection, _ = self.socket.accept()
+        with connection, Peer(connection, self.cert) as peer:
+            peer.send(b"220 x\r\n")
+            for answer in [*self.answers, None]:
+                self.seen.append(peer.line())
+                while len(self.seen) > 4 and self.seen[-1] not in (
+                        b".\r\n", b"QUIT\r\n", b""):
+                    self.seen.append(peer.line())
+                if answer is None:
+                    break
+                peer.warn(2)
+                peer.send(answer)
+            peer.flood()
+
+    def config(self, pki):
+        return (f"host 127.0.0.1\nport {self.port}\ntls implicit\n"
+                f"tls_trust_file {pki.ca}\nfrom sender@example.org\n"
+                "deadline 20\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(20)
+        self.socket.close()
+
+
+ANSWERS = [b"250-x\r\n250 8BITMIME\r\n", b"250 ok\r\n", b"250 ok\r\n",
+           b"354 go\r\n", b"250 taken\r\n"]
+
+
+@pytest.mark.parametrize("answered, status, words", [
+    (0, 76, "EHLO: protocol error: too many TLS warning alerts"),
+    (2, 76, "RCPT: protocol error: too many TLS warning alerts"),
+    (4, 75, "status unknown, the relay may have taken the message: "
+            "end of data: protocol error: too many TLS warning alerts"),
+    (5, 0, "")])
+def test_warnings_without_end(answered, status, words, pki, onehop):
+    with Warner(pki, ANSWERS[:answered]) as relay:
+        start = time.monotonic()
+        result = onehop.run(["a@example.org"], stdin=MESSAGE,
+                            config=relay.config(pki))
+        assert time.monotonic() - start < 15
+    assert result.status == status and words in result.err, result
+
+
+def test_warnings_for_more_than_the_processors(pki, tmp_path):
+    """Nobody holds us by having always something to read."""
+    def run(number):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        with Warner(pki, []) as relay:
+            return Onehop(directory).run(["a@example.org"], stdin=MESSAGE,
+                                         config=relay.config(pki)).status
+    start = time.monotonic()
+    assert set(at_once(3 * os.cpu_count(), run)) == {76}
+    assert time.monotonic() - start < 19
 
 
 # -- Versions and modes -------------------------------------------------------

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,7 @@ test_last_words(void **state)
 	stream_put(p->s, "QUIT\r\n", 6);
 	r = stream_flush(p->s, false);
 	assert_int_equal(r, STREAM_ERROR);
-	assert_string_not_equal(stream_error(p->s), "");
+	assert_string_not_equal(stream_words(p->s, STREAM_ERROR), "");
 	assert_int_equal(get_line(p), STREAM_OK);
 	assert_string_equal(buf_str(&p->line), "421 bye");
 }
@@ -245,6 +246,114 @@ test_stop(void **state)
 	close(stop[0]);
 }
 
+/* A request to stop leaves what is under way a limited time. */
+static void
+test_stop_with_grace(void **state)
+{
+	struct pair *p = *state;
+	int64_t start = stream_now();
+	int stop[2];
+
+	assert_int_equal(pipe(stop), 0);
+	stream_set_stop(p->s, stop[0]);
+	stream_set_grace(p->s, 100);
+	stream_begin(p->s, 20000);
+	close(stop[1]);
+	say(p, "250 ok\r\n");
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_OK);
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_STOPPED);
+	assert_in_range(stream_now() - start, 90, 5000);
+	/* Another step, which begins with a deadline of its own. */
+	stream_set_deadline(p->s, 0);
+	say(p, "451 no\r\n");
+	assert_int_equal(stream_get_line(p->s, &p->line), STREAM_OK);
+	close(stop[0]);
+}
+
+/* A layer that has always more to give, and takes whatever it gets. */
+static ssize_t
+give_always(void *ctx, void *bytes, size_t len)
+{
+	(void)ctx;
+	memset(bytes, 'x', len);
+	return (ssize_t)len;
+}
+
+static ssize_t
+take_a_byte(void *ctx, const void *bytes, size_t len)
+{
+	(void)ctx;
+	(void)bytes;
+	(void)len;
+	return 1;
+}
+
+static short
+want_input(void *ctx)
+{
+	(void)ctx;
+	return POLLIN;
+}
+
+static const char *
+no_words(void *ctx)
+{
+	(void)ctx;
+	return NULL;
+}
+
+static void
+close_nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+static const struct stream_ops eager = { .read = give_always,
+	.write = take_a_byte,
+	.wants = want_input,
+	.error = no_words,
+	.close = close_nothing };
+
+/* Who never makes us wait is no way around the time. */
+static enum stream_result
+read_for_ever(struct stream *s)
+{
+	const unsigned char *bytes;
+	enum stream_result r;
+	size_t len;
+
+	while ((r = stream_peek(s, &bytes, &len)) == STREAM_OK)
+		stream_skip(s, len);
+	return r;
+}
+
+static void
+test_always_ready(void **state)
+{
+	struct pair *p = *state;
+	char block[65536];
+	enum stream_result r;
+	int stop[2];
+
+	memset(block, 'x', sizeof(block));
+	stream_set_ops(p->s, &eager, NULL);
+	stream_begin(p->s, 50);
+	assert_int_equal(read_for_ever(p->s), STREAM_TIMEOUT);
+	stream_set_deadline(p->s, stream_now() + 50);
+	do {
+		stream_begin(p->s, 10000);
+		stream_put(p->s, block, sizeof(block));
+		r = stream_flush(p->s, false);
+	} while (r == STREAM_OK);
+	assert_int_equal(r, STREAM_TIMEOUT);
+	stream_set_deadline(p->s, 0);
+	assert_int_equal(pipe(stop), 0);
+	stream_set_stop(p->s, stop[0]);
+	close(stop[1]);
+	assert_int_equal(read_for_ever(p->s), STREAM_STOPPED);
+	close(stop[0]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -259,6 +368,8 @@ main(void)
 		TEST(test_last_words),
 		TEST(test_peek),
 		TEST(test_stop),
+		TEST(test_stop_with_grace),
+		TEST(test_always_ready),
 		TEST(test_tap_hides_secrets),
 	};
 

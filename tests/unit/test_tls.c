@@ -59,7 +59,8 @@ struct server {
 	char binding[64];
 	size_t binding_len;
 	bool renegotiate, update_key;
-	bool small_group; /* of Diffie and Hellman */
+	unsigned int warnings; /* alerts between the lines */
+	bool small_group;      /* of Diffie and Hellman */
 	pthread_t thread;
 };
 
@@ -133,6 +134,9 @@ serve_session(struct server *v, gnutls_session_t session)
 	if (v->got_len <= 0)
 		return;
 	gnutls_record_send(session, "first\r\nsec", 10);
+	for (n = 0; n < v->warnings; n++)
+		gnutls_alert_send(session, GNUTLS_AL_WARNING,
+		    GNUTLS_A_USER_CANCELED);
 	if (v->renegotiate)
 		gnutls_rehandshake(session);
 	if (v->update_key)
@@ -1696,9 +1700,49 @@ test_renegotiation(void **state)
 	assert_int_equal(stream_get_line(s->stream, &line), STREAM_OK);
 	buf_clear(&line);
 	assert_int_equal(stream_get_line(s->stream, &line), STREAM_ERROR);
-	assert_non_null(strstr(stream_error(s->stream), "renegotiation"));
+	assert_non_null(
+	    strstr(stream_words(s->stream, STREAM_ERROR), "renegotiation"));
 	buf_free(&line);
 	free_scene(s);
+}
+
+/* What comes of the line behind so many warnings. */
+static enum stream_result
+read_behind(const char *priority, unsigned int warnings)
+{
+	struct scene *s = new_scene();
+	struct buf line = BUF_INIT(100);
+	enum stream_result r;
+
+	s->server.priority = priority;
+	s->server.warnings = warnings;
+	play(s);
+	assert_true(s->ok);
+	stream_begin(s->stream, PATIENCE);
+	stream_put(s->stream, "hello\r\n", 7);
+	assert_int_equal(stream_flush(s->stream, false), STREAM_OK);
+	assert_int_equal(stream_get_line(s->stream, &line), STREAM_OK);
+	assert_string_equal(buf_str(&line), "first");
+	buf_clear(&line);
+	r = stream_get_line(s->stream, &line);
+	if (r == STREAM_PROTOCOL)
+		assert_non_null(strstr(stream_words(s->stream, r),
+		    "too many TLS warning alerts"));
+	else if (r == STREAM_OK)
+		assert_string_equal(buf_str(&line), "second");
+	buf_free(&line);
+	free_scene(s);
+	return r;
+}
+
+static void
+test_warnings(void **state)
+{
+	(void)state;
+	assert_int_equal(read_behind(TLS12, 16), STREAM_OK);
+	assert_int_equal(read_behind(TLS12, 17), STREAM_PROTOCOL);
+	/* In TLS 1.3 the first one ends the session. */
+	assert_int_equal(read_behind(TLS13, 1), STREAM_ERROR);
 }
 
 /* A peer that is no server at all: bytes in, nothing understood. */
@@ -1827,6 +1871,66 @@ test_drip(void **state)
 	pthread_join(thread, NULL);
 	close(peer);
 	free_scene(s);
+}
+
+/* The same record, as fast as it is taken. */
+struct flood {
+	int fd;
+	const char *record;
+	size_t len;
+};
+
+static void *
+flood(void *ctx)
+{
+	const struct flood *f = ctx;
+	char block[4096];
+	size_t len = 0;
+
+	for (; len + f->len <= sizeof(block); len += f->len)
+		memcpy(block + len, f->record, f->len);
+	while (send(f->fd, block, len, MSG_NOSIGNAL) > 0)
+		continue;
+	return NULL;
+}
+
+static void
+drown(const char *record, size_t len, const char *words)
+{
+	struct scene *s = new_scene();
+	struct flood f = { .record = record, .len = len };
+	int64_t start = stream_now();
+	pthread_t thread;
+
+	open_raw(s, &f.fd);
+	pthread_create(&thread, NULL, flood, &f);
+	s->tls = tls_new(&s->policy, &s->failure);
+	assert_false(tls_start(s->tls, s->stream, 300, &s->failure));
+	assert_true(stream_now() - start < 3000);
+	assert_int_equal(s->failure.class, FAIL_TEMP);
+	show(s);
+	assert_words(&s->failure.text, words);
+	stream_free(s->stream);
+	s->stream = NULL;
+	pthread_join(thread, NULL);
+	close(f.fd);
+	free_scene(s);
+}
+
+static void
+test_floods_before_tls(void **state)
+{
+	(void)state;
+	/* user_canceled, then records without content of each type */
+	drown(RAW("\x15\x03\x03\x00\x02\x01\x5a"),
+	    "too many TLS warning alerts");
+	drown(RAW("\x14\x03\x03\x00\x00"), "does not speak TLS");
+	drown(RAW("\x15\x03\x03\x00\x00"), "TLS handshake");
+	drown(RAW("\x16\x03\x03\x00\x00"), "TLS handshake");
+	drown(RAW("\x17\x03\x03\x00\x00"), "does not speak TLS");
+	/* ChangeCipherSpec, and HelloRequest */
+	drown(RAW("\x14\x03\x03\x00\x01\x01"), "does not speak TLS");
+	drown(RAW("\x16\x03\x03\x00\x04\x00\x00\x00\x00"), "TLS handshake");
 }
 
 static void
@@ -2245,6 +2349,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_old_versions),
 		cmocka_unit_test(test_old_ciphers),
 		cmocka_unit_test(test_renegotiation),
+		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_floods_before_tls),
 		cmocka_unit_test(test_no_tls),
 		cmocka_unit_test(test_buffered),
 		cmocka_unit_test(test_silence),
