@@ -21,8 +21,9 @@
 #define DAYS_LEFT_MIN 14
 #define DAY 86400
 
-char *
-check_reply_words(const struct smtp_reply *reply)
+/* "250 2.1.0 fine"; free() it. */
+static char *
+reply_words(const struct smtp_reply *reply)
 {
 	char *words = mem_printf("%d %s", reply->code, buf_str(&reply->text));
 	char *p;
@@ -224,7 +225,7 @@ judge_reply(struct check *k, const char *name, const char *what,
 		check_fail(&s, &k->failure);
 		return check_end(&k->report, &s);
 	}
-	words = check_reply_words(reply);
+	words = reply_words(reply);
 	class = smtp_reply_class(phase, reply);
 	if (class == FAIL_NONE)
 		check_text(&s, "%s%s", what, words);

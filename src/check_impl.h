@@ -39,7 +39,6 @@ bool check_keys(struct check *k);
 bool check_files(struct check *k);
 
 /* Whether the host's addresses are for us to look up and to connect to. */
-bool check_is_direct(const struct check *k);
 bool check_addresses(struct check *k);
 /* What the host's usual ports speak, when the configured one does not do. */
 void check_ports(struct check *k);
@@ -53,9 +52,5 @@ void check_resolver(struct check *k);
 
 /* Two messages to the address; the relay's final replies. */
 void check_send(struct check *k, const char *address);
-
-/* "250 2.1.0 fine"; free() it. */
-struct smtp_reply;
-char *check_reply_words(const struct smtp_reply *reply);
 
 #endif

@@ -13,8 +13,8 @@ static const unsigned usual_ports[] = { 465, 587, 2525, 2587, 2465, 25 };
 /* A port that says nothing in this time is filtered, for our purpose. */
 #define PORTS_MS 3000
 
-bool
-check_is_direct(const struct check *k)
+static bool
+is_direct(const struct check *k)
 {
 	return k->host != NULL &&
 	    config_string(k->config, KW_PROXY_HOST) == NULL;
@@ -122,7 +122,7 @@ check_addresses(struct check *k)
 {
 	size_t count = 1;
 
-	if (!check_is_direct(k))
+	if (!is_direct(k))
 		return true;
 	if (!net_is_literal(k->host) && !look_up(k, &count))
 		return false;
@@ -182,7 +182,7 @@ check_ports(struct check *k)
 	struct net_params p;
 	struct check_step s;
 
-	if (!check_is_direct(k))
+	if (!is_direct(k))
 		return;
 	ports[count++] = own;
 	for (i = 0; i < USUAL_PORTS; i++)

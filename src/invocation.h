@@ -72,10 +72,10 @@ struct invocation {
 	const char *ret;       /* -R: "FULL" or "HDRS", or NULL */
 	const char *envid;     /* -V, xtext, or NULL */
 	const char *log_tag;   /* -L */
-	bool requiretls, smtputf8; /* -O requiretls=yes, smtputf8=yes */
-	bool verbose;		   /* -v, -d, --debug: dialogue on stderr */
-	bool json;		   /* --json */
-	bool container;		   /* --from-container-environment */
+	bool requiretls;       /* -O requiretls=yes */
+	bool verbose;	       /* -v, -d, --debug: dialogue on stderr */
+	bool json;	       /* --json */
+	bool container;	       /* --from-container-environment */
 	struct invocation_setting *settings;
 	size_t setting_count;
 	const char **recipients; /* words of argv, lists not yet split */

@@ -300,8 +300,6 @@ apply_long_option(struct parse *p, const struct found *found)
 	len = (size_t)(value - found->argument);
 	if (text_case_equal(found->argument, len, "requiretls"))
 		p->out->requiretls = is_yes(value + 1);
-	else if (text_case_equal(found->argument, len, "smtputf8"))
-		p->out->smtputf8 = is_yes(value + 1);
 	return true;
 }
 

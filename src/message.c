@@ -202,13 +202,12 @@ read_header(struct message *m, struct failure *f)
 
 /* Length of the field at text: its line and those that continue it. */
 static size_t
-field_length(const char *text, size_t len, bool *over)
+field_length(const char *text, size_t len)
 {
 	const char *at = text, *end = text + len, *lf;
 
 	do {
 		lf = memchr(at, '\n', (size_t)(end - at));
-		*over |= lf - at - 1 > MESSAGE_LINE_MAX;
 		at = lf + 1;
 	} while (at < end && text_is_space(*at));
 	return (size_t)(at - text);
@@ -256,7 +255,7 @@ index_header(struct message *m, struct failure *f)
 			return failure_set(f, FAIL_DATA,
 			    "the header of the message has over %d fields",
 			    MESSAGE_FIELDS_MAX);
-		len = field_length(at, left, &m->facts.header_long);
+		len = field_length(at, left);
 		index_field(m, at, len);
 	}
 	return true;

@@ -101,7 +101,6 @@ const char *message_changes(const struct message *m);
 struct message_facts {
 	uint64_t input_size;
 	bool header_8bit, header_utf8; /* 8-bit; all of it valid UTF-8 */
-	bool header_long;	       /* a line over 998 bytes */
 	bool body_8bit, body_nul, body_long;
 	bool is_signed; /* DKIM-Signature, or multipart/signed, or S/MIME */
 };

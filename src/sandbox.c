@@ -44,7 +44,7 @@ sandbox_enter(struct sandbox *s)
 		return s->entered;
 	/* The log still wants to know what time it is. */
 	tzset();
-	files = sandbox_landlock(s) || sandbox_pledge(s);
+	files = sandbox_landlock(s);
 	calls = sandbox_seccomp(s);
 	s->entered = files || calls;
 	return s->entered;
@@ -63,8 +63,6 @@ sandbox_describe(struct buf *out)
 	if (sandbox_seccomp_there())
 		buf_addf(out, "%sseccomp (system calls)",
 		    out->len > start ? ", " : "");
-	if (sandbox_pledge_there())
-		buf_adds(out, "pledge, unveil");
 	if (out->len == start)
 		buf_adds(out, "none (this system has nothing for it)");
 }

@@ -15,8 +15,4 @@ bool sandbox_landlock(const struct sandbox *s);
 bool sandbox_seccomp_there(void);
 bool sandbox_seccomp(const struct sandbox *s);
 
-/* pledge(2), unveil(2) */
-bool sandbox_pledge_there(void);
-bool sandbox_pledge(const struct sandbox *s);
-
 #endif

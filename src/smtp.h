@@ -93,7 +93,6 @@ struct smtp_params {
 
 	int64_t reply_timeout; /* ms for each reply */
 	int64_t data_timeout;  /* ms for each block and for the final reply */
-	bool no_chunking;      /* DATA even where CHUNKING is offered */
 };
 
 struct smtp_mail {

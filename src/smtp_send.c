@@ -741,8 +741,7 @@ start_transaction(struct transaction *t, int code)
 		t->rcpts[i].surplus = false;
 	}
 	t->pipelining = (ext & SMTP_EXT_PIPELINING) != 0;
-	t->chunking = (ext & SMTP_EXT_CHUNKING) != 0 &&
-	    !smtp->params->no_chunking && !smtp->params->lmtp &&
+	t->chunking = (ext & SMTP_EXT_CHUNKING) != 0 && !smtp->params->lmtp &&
 	    t->mail->size > 0;
 	smtp->complete = false;
 	smtp_reply_clear(&smtp->final);

@@ -145,8 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.named = (how & 16) != 0,
 		.auth_cleartext = (how & 32) != 0 || tls_works,
 		.reply_timeout = 1,
-		.data_timeout = 1,
-		.no_chunking = (how & 128) != 0 };
+		.data_timeout = 1 };
 	struct stream *s;
 	struct wire w;
 

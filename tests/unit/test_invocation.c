@@ -48,9 +48,9 @@ describe(const struct invocation *inv)
 		inv->sender_given ? inv->sender : NULL, inv->full_name,
 		inv->body, inv->notify, inv->ret, inv->envid, inv->log_tag };
 	static const char *const names[] = { "t", "read-from", "requiretls",
-		"smtputf8", "verbose", "json" };
+		"verbose", "json" };
 	const bool flags[] = { inv->read_recipients, inv->read_envelope_from,
-		inv->requiretls, inv->smtputf8, inv->verbose, inv->json };
+		inv->requiretls, inv->verbose, inv->json };
 	struct buf b = BUF_INIT(65536);
 	char *text;
 	size_t i;
@@ -186,7 +186,7 @@ static const struct row honoured[] = {
 	{ { "sendmail", "-Ltag" }, "deliver tag=tag", 0, NULL },
 	{ { "sendmail", "-O", "RequireTLS=yes" }, "deliver requiretls", 0,
 	    NULL },
-	{ { "sendmail", "-Osmtputf8=yes" }, "deliver smtputf8", 0, NULL },
+	{ { "sendmail", "-Osmtputf8=yes" }, "deliver", 0, NULL },
 	{ { "sendmail", "-O", "smtputf8=no" }, "deliver", 0, NULL },
 	{ { "sendmail", "-v" }, "deliver verbose", 0, NULL },
 	{ { "sendmail", "-d" }, "deliver verbose", 0, NULL },
