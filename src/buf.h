@@ -21,10 +21,9 @@ struct buf {
 	size_t max; /* len never exceeds it */
 };
 
-#define BUF_INIT(maximum) \
-	{ \
-		NULL, 0, 0, (maximum) \
-	}
+/* clang-format off */
+#define BUF_INIT(maximum) { NULL, 0, 0, (maximum) }
+/* clang-format on */
 
 /* Starts an empty buffer that never holds more than max bytes. */
 void buf_init(struct buf *b, size_t max);

@@ -51,10 +51,9 @@ list_files(const struct check *k, struct check_step *s)
 {
 	const char *path;
 	bool was_read;
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; (path = config_place(k->config, i, &was_read)) != NULL;
-	     i++) {
+	while ((path = config_place(k->config, i++, &was_read)) != NULL) {
 		char *words = was_read ? describe_file(path) : NULL;
 
 		if (was_read)

@@ -619,8 +619,8 @@ config_lay_container(const struct config *c, struct layer *to,
 	size_t i;
 
 	layer_lay(to, &c->container, false);
-	for (i = 0;
-	     !whole && i < sizeof(relay_keywords) / sizeof(*relay_keywords);
-	     i++)
+	if (whole)
+		return;
+	for (i = 0; i < sizeof(relay_keywords) / sizeof(*relay_keywords); i++)
 		drop(&to->values[relay_keywords[i]]);
 }

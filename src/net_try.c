@@ -112,8 +112,9 @@ net_try_all(const struct net_params *p, const unsigned *ports, size_t count,
 	out->resolve_ms = stream_now() - begin;
 	out->list = mem_alloc(TRY_MAX * sizeof(*out->list));
 	begin = stream_now();
-	for (ai = list; ai != NULL && addresses < TRY_ADDRESSES_MAX;
-	     ai = ai->ai_next, addresses++) {
+	for (ai = list; ai != NULL; ai = ai->ai_next) {
+		if (addresses++ == TRY_ADDRESSES_MAX)
+			break;
 		if (count == 0)
 			add(out, ai, p->port);
 		for (i = 0; i < count && out->count < TRY_MAX; i++)

@@ -44,11 +44,10 @@ struct failure {
 };
 
 #define FAILURE_MAX 65536
-#define FAILURE_INIT \
-	{ \
-		FAIL_NONE, BUF_INIT(FAILURE_MAX), BUF_INIT(FAILURE_MAX), \
-		    BUF_INIT(FAILURE_MAX) \
-	}
+/* clang-format off */
+#define FAILURE_INIT { FAIL_NONE, BUF_INIT(FAILURE_MAX), \
+	BUF_INIT(FAILURE_MAX), BUF_INIT(FAILURE_MAX) }
+/* clang-format on */
 
 void failure_init(struct failure *f);
 void failure_free(struct failure *f);

@@ -560,9 +560,9 @@ fail_plain(struct tls *tls, struct failure *f)
 	size_t i, len;
 
 	read_rest(tls);
-	for (len = 0; len < tls->first_len && tls->first[len] != '\n' &&
-	     tls->first[len] != '\r';)
-		len++;
+	for (len = 0; len < tls->first_len; len++)
+		if (tls->first[len] == '\n' || tls->first[len] == '\r')
+			break;
 	buf_add(&said, tls->first, len);
 	for (i = 0; i < PLAIN_PROTOCOLS; i++) {
 		if (strncmp(buf_str(&said), plain_protocols[i].start,

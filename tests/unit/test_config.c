@@ -1715,6 +1715,8 @@ static const struct {
 	{ "PORT_FILE=/nonexistent/port", "PORT_FILE: no such file" },
 };
 
+#define FAULTS (sizeof(container_faults) / sizeof(*container_faults))
+
 static void
 test_container_faults(void **state)
 {
@@ -1724,8 +1726,7 @@ test_container_faults(void **state)
 
 	(void)state;
 	put("rc", 0600, "host h\n");
-	for (i = 0; i < sizeof(container_faults) / sizeof(*container_faults);
-	     i++) {
+	for (i = 0; i < FAULTS; i++) {
 		set_variables(container_faults[i].variables);
 		must_fail(&ask, FAIL_CONFIG, container_faults[i].words);
 		/* They mean nothing when they are not asked for. */

@@ -512,9 +512,11 @@ the_field(void **state)
 	assert_non_null(strstr(buf_str(&out), " a=rsa-sha256; "));
 	assert_non_null(strstr(buf_str(&out), " c=simple/relaxed; "));
 	assert_non_null(strstr(buf_str(&out), " h=From:From:X-0:X-1:X-8:"));
-	for (line = (char *)out.data; (next = strstr(line, "\r\n")) != NULL;
-	     line = next + 2)
+	line = (char *)out.data;
+	while ((next = strstr(line, "\r\n")) != NULL) {
 		assert_true(next - line < 78);
+		line = next + 2;
+	}
 	dkim_free(d);
 	buf_free(&names);
 	buf_free(&signers);

@@ -127,8 +127,7 @@ split_settings(char *text, struct invocation_setting *settings)
 	char *line, *value, *rest;
 	size_t n = 0;
 
-	for (line = strtok_r(text, "\n", &rest); line != NULL;
-	     line = strtok_r(NULL, "\n", &rest)) {
+	for (; (line = strtok_r(text, "\n", &rest)) != NULL; text = NULL) {
 		assert_true(n < SETTINGS_MAX);
 		value = strchr(line, ' ');
 		if (value != NULL)
@@ -1200,8 +1199,8 @@ test_long_name(void **state)
 	g.full_name = name;
 	run(&r, &g);
 	must_be_ok(&r);
-	for (word = strtok_r(r.header, " \n", &rest); word != NULL;
-	     word = strtok_r(NULL, " \n", &rest))
+	word = strtok_r(r.header, " \n", &rest);
+	for (; word != NULL; word = strtok_r(NULL, " \n", &rest))
 		assert_true(strlen(word) <= 75);
 	finish(&r);
 	free(name);
