@@ -991,14 +991,15 @@ static void
 test_many_names(void **state)
 {
 	struct scene *s = name_scene(HOST, NULL);
-	int64_t start;
+	clock_t begin;
 
 	(void)state;
 	s->leaf.many_names = 2000;
 	make_chain(s);
-	start = stream_now();
+	begin = clock();
 	play(s);
-	assert_true(stream_now() - start < PATIENCE);
+	/* Of the processor: others may be at work beside this test. */
+	assert_true((clock() - begin) / CLOCKS_PER_SEC < PATIENCE / 1000);
 	assert_refused(s, "is not for");
 	assert_words(&s->failure.detail, "more");
 	free_scene(s);
