@@ -186,11 +186,10 @@ open_existing(const struct log_params *p, int flags)
 static int
 open_or_create(const struct log_params *p)
 {
-	int fd = open_existing(p, O_WRONLY), tries;
+	int fd = open_existing(p, O_WRONLY), tries = 0;
 
 	/* Others may create and remove it meanwhile. */
-	for (tries = 0; fd < 0 && errno == ENOENT && !p->careful && tries < 3;
-	     tries++) {
+	while (fd < 0 && errno == ENOENT && !p->careful && tries++ < 3) {
 		fd = create_file(p->file, p->for_everybody);
 		if (fd < 0 && errno == EEXIST)
 			fd = open_existing(p, O_WRONLY);
