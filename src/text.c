@@ -163,9 +163,8 @@ text_is_utf8(const void *bytes, size_t len)
 	return true;
 }
 
-/* The character of a sequence that utf8_sequence() has measured. */
-static uint32_t
-utf8_character(const char *p, size_t n)
+uint32_t
+text_character(const char *p, size_t n)
 {
 	static const unsigned char lead[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
 	uint32_t c = (unsigned char)p[0] & lead[n];
@@ -186,7 +185,7 @@ text_blank(const char *bytes, size_t len)
 		{ 0x2800, 0x2800 }, { 0x3000, 0x3000 }, { 0x3164, 0x3164 },
 		{ 0xfeff, 0xfeff } };
 	size_t n = len > 0 ? utf8_sequence((const void *)bytes, len) : 0, i;
-	uint32_t c = n > 0 ? utf8_character(bytes, n) : 0;
+	uint32_t c = n > 0 ? text_character(bytes, n) : 0;
 
 	for (i = 0; i < sizeof(ranges) / sizeof(*ranges); i++)
 		if (c >= ranges[i][0] && c <= ranges[i][1])

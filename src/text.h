@@ -21,6 +21,9 @@ bool text_is_space(int c); /* blank or tab */
 size_t text_blank(const char *bytes, size_t len);
 size_t text_blank_at_end(const char *bytes, size_t len);
 
+/* The character of a UTF-8 sequence of n bytes, such as text_blank() finds. */
+uint32_t text_character(const char *p, size_t n);
+
 /* Takes such blanks, CR and LF off both ends. */
 void text_strip(const char **bytes, size_t *len);
 
