@@ -82,19 +82,60 @@ address_local_is_8bit(const char *spec)
 	return text_has_8bit(spec, local_len(spec));
 }
 
-/* RFC 5321 Quoted-string without quoted-pairs and white space. */
+const char address_unseen[] = "a character that cannot be seen";
+
+/* The first of Unicode's blanks in the bytes, or 0. */
+static uint32_t
+find_unseen(const unsigned char *p, size_t len)
+{
+	const char *text = (const char *)p;
+	size_t i, n;
+
+	for (i = 0; i < len; i++) {
+		n = p[i] < 0x80 ? 0 : text_blank(text + i, len - i);
+		if (n > 0)
+			return text_character(text + i, n);
+	}
+	return 0;
+}
+
+/* Whether the byte at i cannot stand there without quotes; a dot only between
+   others, and what may be an encoded word not at all. */
+static bool
+needs_quotes(const unsigned char *text, size_t len, size_t i)
+{
+	int next = i + 1 < len ? text[i + 1] : '.';
+
+	if (text[i] == '.')
+		return i == 0 || next == '.';
+	return !address_is_atext(text[i]) || (text[i] == '=' && next == '?');
+}
+
+bool
+address_is_dot_string(const unsigned char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (needs_quotes(text, len, i))
+			return false;
+	return len > 0 && find_unseen(text, len) == 0;
+}
+
+/* RFC 5321 section 4.1.2 Quoted-string.  Rule R5: what reads the address after
+   us may take '<' and '>' for the end of the path. */
 static const char *
 check_quoted(const unsigned char *p, size_t len)
 {
 	size_t i;
 
-	if (len < 3 || p[len - 1] != '"')
-		return "quotes do not enclose the local part";
-	for (i = 1; i < len - 1; i++)
-		if (p[i] == '"' || p[i] == '\\' || p[i] == ' ')
-			return "quote, backslash or blank in a quoted local "
-			       "part";
-	return NULL;
+	for (i = 1; i < len && p[i] != '"'; i++) {
+		if (p[i] == '\\')
+			i++;
+		if (i < len && (p[i] == '<' || p[i] == '>'))
+			return "'<' or '>' in a quoted local part";
+	}
+	return i + 1 == len ? NULL : "quotes do not enclose the local part";
 }
 
 /* Why the local part is none, or NULL. */
@@ -112,7 +153,7 @@ check_local(const unsigned char *p, size_t len)
 	for (i = 0; i < len; i++)
 		if (p[i] != '.' && !address_is_atext(p[i]))
 			return "a character that a local part cannot have";
-	return NULL;
+	return find_unseen(p, len) != 0 ? address_unseen : NULL;
 }
 
 static const char *
@@ -159,13 +200,21 @@ static char *
 convert_domain(const char *domain, const char **why)
 {
 	char *ascii, *p;
+	size_t len;
 
+	*why = address_unseen;
+	if (find_unseen((const void *)domain, strlen(domain)) != 0)
+		return NULL;
 	if (*domain == '[')
 		ascii = mem_strdup(domain);
 	else
 		ascii = idn_to_ascii(domain, why);
 	if (ascii == NULL)
 		return NULL;
+	/* The dot of the root. */
+	len = strlen(ascii);
+	if (len > 1 && ascii[len - 1] == '.' && ascii[len - 2] != ']')
+		ascii[len - 1] = '\0';
 	/* IDNA maps look-alikes of '@' and '>' to them: checked afterwards. */
 	*why = check_domain(ascii);
 	if (*why != NULL) {
@@ -203,15 +252,24 @@ check_spec(const char *spec)
 	return len > ADDRESS_PATH_MAX ? "it is longer than 254 bytes" : NULL;
 }
 
+static bool
+refuse(const char *spec, const char *why, struct failure *f)
+{
+	uint32_t unseen = find_unseen((const void *)spec, strlen(spec));
+
+	if (why == address_unseen)
+		return failure_set(f, FAIL_DATA,
+		    "address '%s' refused: %s, U+%04X", spec, why,
+		    (unsigned)unseen);
+	return failure_set(f, FAIL_DATA, "address '%s' refused: %s", spec, why);
+}
+
 bool
 address_check(const char *spec, struct failure *f)
 {
 	const char *why = *spec == '\0' ? NULL : check_spec(spec);
 
-	if (why != NULL)
-		return failure_set(f, FAIL_DATA, "address '%s' refused: %s",
-		    spec, why);
-	return true;
+	return why == NULL || refuse(spec, why, f);
 }
 
 char *
@@ -224,8 +282,7 @@ address_to_ascii(const char *spec, struct failure *f)
 		return mem_strdup(spec);
 	ascii = convert_domain(domain, &why);
 	if (ascii == NULL) {
-		failure_set(f, FAIL_DATA, "address '%s' refused: %s", spec,
-		    why);
+		refuse(spec, why, f);
 		return NULL;
 	}
 	out = mem_printf("%.*s%s", (int)(domain - spec), spec, ascii);
@@ -256,20 +313,30 @@ is_plain_name(const char *name)
 	return p != (const unsigned char *)name;
 }
 
+void
+address_add_quoted(struct buf *out, const char *text, size_t len)
+{
+	size_t i;
+
+	buf_addc(out, '"');
+	for (i = 0; i < len; i++) {
+		if (text[i] == '"' || text[i] == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, text[i]);
+	}
+	buf_addc(out, '"');
+}
+
 char *
 address_quote_name(const char *name)
 {
-	char *out, *to;
+	struct buf quoted = BUF_INIT(2 * strlen(name) + 2);
+	char *out;
 
 	if (is_plain_name(name))
 		return mem_strdup(name);
-	to = out = mem_alloc(2 * strlen(name) + 3);
-	*to++ = '"';
-	for (; *name != '\0'; name++) {
-		if (*name == '"' || *name == '\\')
-			*to++ = '\\';
-		*to++ = *name;
-	}
-	*to = '"';
+	address_add_quoted(&quoted, name, strlen(name));
+	out = mem_strdup(buf_str(&quoted));
+	buf_free(&quoted);
 	return out;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "address.h"
 #include "check_impl.h"
 #include "config.h"
 #include "dkim.h"
@@ -286,10 +287,20 @@ name_recipients(struct check *k, char **list)
 static char **
 map_address(struct check *k)
 {
-	char **list = envelope_map(k->inv, k->config, k->inv->mode_argument,
-	    &k->failure);
+	const char *text = k->inv->mode_argument;
+	struct address_list l = { .v = NULL };
+	char **list = NULL;
 	struct check_step s;
 
+	if (address_parse_list(text, strlen(text), &l, &k->failure)) {
+		if (l.n == 1)
+			list = envelope_map(k->inv, k->config, l.v[0].spec,
+			    &k->failure);
+		else
+			failure_set(&k->failure, FAIL_DATA,
+			    "'%s' is not one address", text);
+		address_list_free(&l);
+	}
 	if (list == NULL) {
 		check_begin(&s, "addresses");
 		check_fail(&s, &k->failure);

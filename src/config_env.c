@@ -321,7 +321,7 @@ django_from(const struct config *c, struct layer *l, const char *variable,
     struct failure *f)
 {
 	const char *raw = config_env(c, variable);
-	struct address_list list = { NULL, 0 };
+	struct address_list list = { .v = NULL };
 	char *value;
 	bool ok;
 

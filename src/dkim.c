@@ -282,7 +282,7 @@ static char *
 from_domain(const struct message *m)
 {
 	ssize_t i = message_find(m, "From", 0);
-	struct address_list list = { NULL, 0 };
+	struct address_list list = { .v = NULL };
 	struct failure ignored = FAILURE_INIT;
 	char *value, *spec = NULL, *result = NULL;
 	const char *domain;
@@ -290,7 +290,7 @@ from_domain(const struct message *m)
 	if (i < 0)
 		return NULL;
 	value = message_value(m, (size_t)i);
-	if (address_parse_list(value, strlen(value), &list, &ignored) &&
+	if (address_parse_senders(value, strlen(value), &list, &ignored) &&
 	    list.n > 0)
 		spec = address_to_ascii(list.v[0].spec, &ignored);
 	domain = spec != NULL ? address_domain(spec) : NULL;

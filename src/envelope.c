@@ -18,11 +18,11 @@ char *
 envelope_hint(const struct invocation *inv, const struct message *m)
 {
 	struct failure ignored = FAILURE_INIT;
-	struct address_list l = { NULL, 0 };
+	struct address_list l = { .v = NULL };
 	char *spec = NULL;
 
 	if (inv->sender_given &&
-	    address_parse_list(inv->sender, strlen(inv->sender), &l,
+	    address_parse_senders(inv->sender, strlen(inv->sender), &l,
 		&ignored) &&
 	    l.n == 1)
 		spec = mem_strdup(l.v[0].spec);

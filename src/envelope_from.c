@@ -20,7 +20,7 @@
 struct from_field {
 	size_t index;
 	char *value;
-	bool parsed; /* list is what it holds; at least one address */
+	bool parsed; /* list holds at least one address */
 	struct address_list list;
 };
 
@@ -38,7 +38,7 @@ from_field_read(struct from_field *from, const struct message *m, size_t i)
 
 	*from = (struct from_field){ .index = i };
 	from->value = message_value(m, i);
-	from->parsed = address_parse_list(from->value, strlen(from->value),
+	from->parsed = address_parse_senders(from->value, strlen(from->value),
 			   &from->list, &ignored) &&
 	    from->list.n > 0;
 	failure_free(&ignored);
@@ -192,7 +192,7 @@ with_address(const struct from_field *from, const char *spec)
 {
 	const struct address *a = &from->list.v[0];
 
-	if (from->list.n == 1 && a->angle)
+	if (from->list.n == 1 && from->list.skipped == 0 && a->angle)
 		return mem_printf("%.*s%s%s", (int)a->begin, from->value, spec,
 		    from->value + a->end);
 	return make_mailbox(a->name, spec);
@@ -207,7 +207,7 @@ complete_mailbox(struct envelope_job *j, const struct from_field *from,
 	char *spec = NULL, *value;
 	bool ok = true;
 
-	if (from->parsed && from->list.n == 1)
+	if (from->parsed && from->list.n == 1 && from->list.skipped == 0)
 		spec = envelope_complete(j, from->list.v[0].spec);
 	if (spec != NULL && address_check(spec, &ignored)) {
 		value = with_address(from, spec);
@@ -242,22 +242,52 @@ complete_others(struct envelope_job *j)
 	return ok;
 }
 
+/* The value if all of it is addresses, else only what is. */
+static char *
+addresses_of(const struct from_field *from)
+{
+	struct buf out = BUF_INIT(2 * MESSAGE_HEADER_MAX);
+	bool as_it_is = from->list.skipped == 0;
+	char *value;
+	size_t i;
+
+	for (i = 0; i < from->list.n; i++) {
+		const struct address *a = &from->list.v[i];
+		char *mailbox = make_mailbox(a->name, a->spec);
+
+		buf_addf(&out, "%s%s", i > 0 ? ", " : "", mailbox);
+		free(mailbox);
+		as_it_is = as_it_is && !a->unwrapped;
+	}
+	value = mem_strdup(as_it_is ? from->value : buf_str(&out));
+	buf_free(&out);
+	return value;
+}
+
 /* Where answers went before stays known, if that is a place. */
 static bool
 keep_as_reply_to(struct envelope_job *j, const struct from_field *from,
     const char *spec)
 {
+	char *value;
 	size_t i;
+	bool ok;
 
-	if (!from->parsed || message_find(j->m, "Reply-To", 0) >= 0 ||
+	if (!from->parsed ||
 	    (from->list.n == 1 && address_equal(from->list.v[0].spec, spec)))
 		return true;
 	for (i = 0; i < from->list.n; i++)
 		if (envelope_is_unqualified(from->list.v[i].spec))
 			return true;
-	return envelope_edited(j,
-	    message_add_field(j->m, "Reply-To", from->value, false,
-		"reply-to"));
+	if (!envelope_drop_empty(j, "Reply-To", "reply-to"))
+		return false;
+	if (message_find(j->m, "Reply-To", 0) >= 0)
+		return true;
+	value = addresses_of(from);
+	ok = envelope_edited(j,
+	    message_add_field(j->m, "Reply-To", value, false, "reply-to"));
+	free(value);
+	return ok;
 }
 
 /* force: From becomes the configured address. */
@@ -316,6 +346,24 @@ replace_from(struct envelope_job *j)
 	return add_from(j);
 }
 
+/* "Name <>" gets an address. */
+static bool
+add_address(struct envelope_job *j, const struct from_field *from,
+    const char *forced)
+{
+	char *spec = forced != NULL ? mem_strdup(forced) : sender_or_own(j);
+	char *value;
+	bool ok;
+
+	if (spec == NULL)
+		return false;
+	value = make_mailbox(from->list.phrase, spec);
+	ok = replace(j, from->index, value, "from");
+	free(value);
+	free(spec);
+	return ok;
+}
+
 /* What from_policy wants of a From field that is there. */
 static bool
 apply_policy(struct envelope_job *j, size_t i, const char *forced)
@@ -324,7 +372,9 @@ apply_policy(struct envelope_job *j, size_t i, const char *forced)
 	bool ok = true;
 
 	from_field_read(&from, j->m, i);
-	if (forced != NULL)
+	if (from.list.n == 0 && from.list.phrase != NULL && !j->has_dkim)
+		ok = add_address(j, &from, forced);
+	else if (forced != NULL)
 		ok = force_from(j, &from, forced);
 	else if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FILL &&
 	    message_find(j->m, "From", i + 1) < 0)
@@ -338,10 +388,13 @@ static bool
 edit_from(struct envelope_job *j, const char *forced)
 {
 	int how = config_choice(j->c, KW_SET_FROM_HEADER);
-	ssize_t i = message_find(j->m, "From", 0);
+	ssize_t i;
 
 	if (how == HEADER_OFF)
 		return true;
+	if (!envelope_drop_empty(j, "From", "from"))
+		return false;
+	i = message_find(j->m, "From", 0);
 	if (i < 0)
 		return add_from(j);
 	if (how == HEADER_ON && forced == NULL)

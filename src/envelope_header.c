@@ -34,6 +34,24 @@ remove_all(struct envelope_job *j, const char *name, const char *reason)
 	return true;
 }
 
+bool
+envelope_drop_empty(struct envelope_job *j, const char *name,
+    const char *reason)
+{
+	const struct field *field;
+	ssize_t i = -1;
+
+	while (!j->has_dkim &&
+	    (i = message_find(j->m, name, (size_t)(i + 1))) >= 0) {
+		field = message_field(j->m, (size_t)i);
+		if (address_names_nobody(field->value, field->value_len) &&
+		    !envelope_edited(j,
+			message_remove(j->m, (size_t)i, reason)))
+			return false;
+	}
+	return true;
+}
+
 /* --- addresses ------------------------------------------------------------ */
 
 /* Fields that hold addresses, and whether names without a domain are those of
@@ -87,6 +105,43 @@ in_ascii(struct envelope_job *j, const char *spec)
 	return list;
 }
 
+/* What stands for an address in the header, or NULL where it stays. */
+static char **
+replacement(struct envelope_job *j, const char *spec, bool recipients)
+{
+	char **list;
+
+	if (recipients && envelope_is_unqualified(spec))
+		list = envelope_resolve(j, spec);
+	else
+		list = in_ascii(j, spec);
+	if (list == NULL || strcmp(list[0], spec) != 0)
+		return list;
+	aliases_free_list(list);
+	return NULL;
+}
+
+/* Bytes of the longest character of UTF-8. */
+#define BLANK_MAX 4
+
+/* Takes in the white space around an address if there is any but ASCII's,
+   which no relay takes for white space. */
+static void
+widen(const char *value, size_t *begin, size_t *end)
+{
+	size_t from = *begin, to = *end, n;
+
+	while ((n = text_blank_at_end(value, from)) > 0)
+		from -= n;
+	while ((n = text_blank(value + to, strnlen(value + to, BLANK_MAX))) > 0)
+		to += n;
+	if (text_has_8bit(value + from, *begin - from) ||
+	    text_has_8bit(value + *end, to - *end)) {
+		*begin = from;
+		*end = to;
+	}
+}
+
 /* Copies the value with addresses replaced; false when there are none, or
    nothing is known about them. */
 static bool
@@ -94,22 +149,24 @@ rewrite_addresses(struct envelope_job *j, const char *value,
     const struct address_list *l, bool recipients, struct buf *out)
 {
 	size_t from = 0, i;
-	char **list;
 
 	for (i = 0; i < l->n; i++) {
 		const struct address *a = &l->v[i];
+		char **list = replacement(j, a->spec, recipients);
+		size_t begin = a->begin, end = a->end;
 
-		if (recipients && envelope_is_unqualified(a->spec))
-			list = envelope_resolve(j, a->spec);
-		else
-			list = in_ascii(j, a->spec);
-		if (list == NULL || strcmp(list[0], a->spec) == 0) {
-			aliases_free_list(list);
+		if (!j->has_dkim)
+			widen(value, &begin, &end);
+		if (list == NULL && begin == a->begin && end == a->end)
 			continue;
-		}
-		buf_add(out, value + from, a->begin - from);
-		put_addresses(out, a, list);
-		from = a->end;
+		buf_add(out, value + from, begin - from);
+		if (begin > 0 && begin < a->begin && value[begin - 1] == ',')
+			buf_addc(out, ' ');
+		if (list != NULL)
+			put_addresses(out, a, list);
+		else
+			buf_add(out, value + a->begin, a->end - a->begin);
+		from = end;
 		aliases_free_list(list);
 	}
 	buf_adds(out, value + from);
@@ -121,7 +178,7 @@ rewrite_field(struct envelope_job *j, size_t i, bool recipients)
 {
 	char *value = message_value(j->m, i);
 	struct buf out = BUF_INIT(VALUE_MAX);
-	struct address_list l = { NULL, 0 };
+	struct address_list l = { .v = NULL };
 	bool ok = true;
 
 	if (address_parse_list(value, strlen(value), &l, j->f) &&
@@ -293,7 +350,7 @@ add_date(struct envelope_job *j)
 }
 
 /* Whether set_X_header wants a field of our own: auto only where there is
-   none; on also in place of what there is. */
+   none, or an empty one; on also in place of what there is. */
 static bool
 wants(struct envelope_job *j, enum keyword_id id, const char *name,
     const char *reason, bool *ok)
@@ -302,6 +359,8 @@ wants(struct envelope_job *j, enum keyword_id id, const char *name,
 
 	if (how == HEADER_ON)
 		*ok = *ok && remove_all(j, name, reason);
+	else if (how == HEADER_AUTO)
+		*ok = *ok && envelope_drop_empty(j, name, reason);
 	return *ok && how != HEADER_OFF && message_find(j->m, name, 0) < 0;
 }
 

@@ -97,6 +97,11 @@ bool envelope_is_this_host(struct envelope_job *j, const char *domain);
 
 bool envelope_edit_header(struct envelope_job *j);
 
+/* Removes the fields of that name that name nobody, unless they are signed:
+   they are as good as missing. */
+bool envelope_drop_empty(struct envelope_job *j, const char *name,
+    const char *reason);
+
 /* For the result of an edit: false is a fault of ours. */
 bool envelope_edited(struct envelope_job *j, bool ok);
 

@@ -412,7 +412,7 @@ static bool
 add_list(struct envelope_job *j, const char *text, size_t len, const char *what,
     size_t what_len)
 {
-	struct address_list l = { NULL, 0 };
+	struct address_list l = { .v = NULL };
 	bool ok = address_parse_list(text, len, &l, j->f);
 	size_t i;
 

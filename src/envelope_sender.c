@@ -24,43 +24,23 @@ envelope_header_address(const struct message *m)
 {
 	size_t count = message_field_count(m), i;
 	struct failure ignored = FAILURE_INIT;
-	struct address_list l = { NULL, 0 };
+	struct address_list l = { .v = NULL };
 	const struct field *field;
 	char *spec = NULL;
 
-	for (i = 0; i < count && !is_from(message_field(m, i)); i++)
-		continue;
-	if (i == count)
-		return NULL;
-	field = message_field(m, i);
-	if (address_parse_list(field->value, field->value_len, &l, &ignored) &&
-	    l.n > 0)
+	for (i = 0; i < count; i++) {
+		field = message_field(m, i);
+		/* One that is empty is none. */
+		if (is_from(field) &&
+		    (!address_parse_senders(field->value, field->value_len, &l,
+			 &ignored) ||
+			l.n > 0))
+			break;
+		address_list_free(&l);
+	}
+	if (l.n > 0)
 		spec = mem_strdup(l.v[0].spec);
 	address_list_free(&l);
-	failure_free(&ignored);
-	return spec;
-}
-
-/*
- * PHP code quotes its -f argument once too often: a quoted string that holds
- * a whole address is that address, as it cannot be a mailbox here.
- */
-static char *
-without_quotes(char *spec)
-{
-	struct failure ignored = FAILURE_INIT;
-	size_t len = strlen(spec);
-	char *inner;
-
-	if (*spec != '"' || len < 3 || address_domain(spec) != NULL)
-		return spec;
-	inner = mem_strndup(spec + 1, len - 2);
-	if (address_domain(inner) != NULL && address_check(inner, &ignored)) {
-		free(spec);
-		spec = inner;
-	} else {
-		free(inner);
-	}
 	failure_free(&ignored);
 	return spec;
 }
@@ -71,24 +51,27 @@ parse_sender(const char *text, struct failure *f)
 {
 	struct address_list l;
 	char *trimmed, *spec = NULL;
+	bool null;
 
 	if (strpbrk(text, "\r\n") != NULL) {
 		failure_set(f, FAIL_DATA, "sender '%s' has a line end", text);
 		return NULL;
 	}
 	trimmed = text_trim(text);
-	if (*trimmed == '\0' || strcmp(trimmed, "<>") == 0 ||
-	    text_casecmp(trimmed, "MAILER-DAEMON") == 0) {
-		*trimmed = '\0';
-		return trimmed;
-	}
+	/* The name under which local programs bounce. */
+	null = text_casecmp(trimmed, "MAILER-DAEMON") == 0;
 	free(trimmed);
-	if (!address_parse_list(text, strlen(text), &l, f)) {
+	if (null)
+		return mem_strdup("");
+	if (!address_parse_senders(text, strlen(text), &l, f)) {
 		failure_prefix(f, "sender: ");
 		return NULL;
 	}
 	if (l.n == 1)
-		spec = without_quotes(mem_strdup(l.v[0].spec));
+		spec = mem_strdup(l.v[0].spec);
+	else if (l.n == 0 && strpbrk(text, ",;") == NULL &&
+	    (l.phrase != NULL || address_names_nobody(text, strlen(text))))
+		spec = mem_strdup("");
 	else
 		failure_set(f, FAIL_DATA, "sender '%s' is not one address",
 		    text);

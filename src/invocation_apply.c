@@ -72,23 +72,6 @@ invalid(struct parse *p, const struct found *found, const char *allowed)
 	return false;
 }
 
-/* Where an address in angle brackets starts, outside quotes; or NULL. */
-static const char *
-find_angle(const char *p)
-{
-	bool quoted = false;
-
-	for (; *p != '\0'; p++) {
-		if (*p == '\\' && p[1] != '\0')
-			p++;
-		else if (*p == '"')
-			quoted = !quoted;
-		else if (*p == '<' && !quoted)
-			return p;
-	}
-	return NULL;
-}
-
 /* One pair of quotes around the whole that a shell should have taken. */
 static bool
 is_wrapped(const char *value)
@@ -109,42 +92,21 @@ unwrap(const char *value)
 	return text;
 }
 
-/*
- * The address alone: callers give "Name <a@b>", <>, and the name under which
- * local programs bounce.  Whether it can be one is decided later.
- */
+/* Callers give "Name <a@b>", <> and more: it is parsed with the envelope. */
 static bool
 apply_sender(struct parse *p, const struct found *found)
 {
 	char *value;
-	const char *angle;
-	size_t len;
 
 	if (!option_clean(p, found, true))
 		return false;
 	value = text_trim(found->argument);
-	if (is_wrapped(value)) {
+	if (*value == '\'' && is_wrapped(value)) {
 		char *inner = unwrap(value);
 
-		option_warn(p,
-		    mem_printf("option %s: quotes around the address are "
-			       "ignored",
-			found->option));
 		free(value);
 		value = inner;
 	}
-	len = strlen(value);
-	angle = find_angle(value);
-	if (angle != NULL && value[len - 1] == '>') {
-		char *inner = mem_strndup(angle + 1,
-		    len - (size_t)(angle - value) - 2);
-
-		free(value);
-		value = text_trim(inner);
-		free(inner);
-	}
-	if (text_casecmp(value, "MAILER-DAEMON") == 0)
-		value[0] = '\0';
 	p->out->sender = option_own(p, value);
 	p->out->sender_given = true;
 	return true;

@@ -377,6 +377,17 @@ def test_an_argument_is_never_an_option(onehop, argv):
     assert sink.recipients[-1] in (TO, argv[-1])
 
 
+def test_a_payload_that_is_an_address(onehop, tmp_path):
+    """Threats row 149: one address, and never an option."""
+    payload = ("\"attacker\\\" -oQ/tmp/ -X/var/www/c.php  some\""
+               "@email.com")
+    for argv in ([payload], ["-f", payload, TO]):
+        result, sink = deliver(onehop, argv)
+        assert (result.status, result.err) == (0, ""), result
+        assert payload in (sink.sender, *sink.recipients)
+    assert {p.suffix for p in tmp_path.iterdir()} == {".conf"}
+
+
 @pytest.mark.parametrize("recipient", [
     "attacker\\\" -oQ/tmp/ -X/var/www/cache/phpcode.php  some\"@email.com",
     "\"attacker\\\" -oQ/tmp/ -X/tmp/c.php  some\"@email.com\n",

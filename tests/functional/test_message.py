@@ -665,7 +665,7 @@ def test_message_ids_differ(onehop):
 
 @pytest.mark.parametrize("fields", [
     b"Date: nonsense\nMessage-ID: nonsense\nFrom: a@example.org\n",
-    b"DATE:\nmessage-id:x\nfrOM: a@example.org\n",
+    b"DATE:x\nmessage-id:x\nfrOM: a@example.org\n",
     b"From: a@example.org\nFrom: b@example.org\nDate: 1\nDate: 2\n"
     b"Message-ID: <1@x>\nMessage-ID: <2@x>\n",
     b"From: Two: a@example.org, b@example.org;\nDate: x\nMessage-Id: <x>\n",
@@ -769,6 +769,23 @@ def recipients(onehop, fields, *argv):
     ("To: a@exämple.example\n".encode(), "a@xn--exmple-cua.example"),
     (b"To: a+detail=x/y@x.example, -dash@x.example, {a}%b@x.example\n",
      "a+detail=x/y@x.example -dash@x.example {a}%b@x.example"),
+    (b"To: a@x.example; B <b@x.example>;\nCc: G: c@x.example;; d@x.example\n",
+     "a@x.example b@x.example c@x.example d@x.example"),
+    (b"To: Undisclosed Recipients <>\nCc: <>, a@x.example\n"
+     b"Bcc: undisclosed-recipients\n", "a@x.example"),
+    ("To: \u00a0a@x.example\u200b, <\ufeffb@x.example\u2060>\n".encode(),
+     "a@x.example b@x.example"),
+    (b"To: A <a@x.example.>\nCc: @r,@s:b@x.example\n",
+     "a@x.example b@x.example"),
+    (b'To: "odd user"@x.example, "o\\\\d \\"u\\ ser"@x.example\n',
+     '"odd user"@x.example "o\\\\d \\"u ser"@x.example'),
+    (b'To: "joe"@x.example, j\r\n (c) . "o.e"@x.example, joe@x.example\n',
+     "joe@x.example j.o.e@x.example"),
+    (b"To: \"~u/list@x.example\", '\"b@x.example\"'\n".replace(b"'", b""),
+     "~u/list@x.example b@x.example"),
+    (b"To: =?UTF-8?B?RmxvcmlhIFMgPGZzQHguZXhhbXBsZT4=?=\n", "fs@x.example"),
+    (b"To: =?UTF-8?Q?F_=C3?=\n =?UTF-8?Q?=A9_<fs@x.example>?=, N\n"
+     b" <=?ISO-8859-1?Q?b=40x=2Eexample?=>\n", "fs@x.example b@x.example"),
 ], ids=repr)
 def test_recipients_from_the_header(onehop, fields, expected):
     """Threats rows 126, 129, 136."""
@@ -820,7 +837,8 @@ def test_local_parts_differ_by_case(onehop):
 @pytest.mark.parametrize("fields", [
     b"", b"To: undisclosed:;\n", b"To:\n",
     b"Cc: empty:;, also-empty:;\n", b"To: (nobody)\n",
-    b"Resent-From: x@x.example\nTo: a@x.example\n"])
+    b"Resent-From: x@x.example\nTo: a@x.example\n",
+    b"To: <>\nCc: Nobody <>\nBcc: undisclosed recipients\n"])
 def test_nobody_to_send_to(onehop, fields):
     """Threats row 130."""
     refused(onehop, 64, ["-t"], stdin=HEADER + fields + b"\nx\n",
@@ -832,12 +850,81 @@ def test_nobody_to_send_to(onehop, fields):
     b"<a@x.example", b"a@b@c", b"@x.example", b"a@", b"a b@c.example",
     b"a@x.example>", b"a@x..example", b"a@.x.example", b"a..b@[", b"a@[1.2.3",
     b"a@" + b"x" * 64 + b".example", b"a@" + b"abcdefgh." * 30 + b"example",
-    b'"q\\"uo te"@x.example', b"a@x_y.ex ample", "a@\u200b.example".encode(), b"a@xn--a\xff.example",
+    b'"q <"@x.example', b'"q\tq"@x.example', b"a@x_y.ex ample",
+    "a\u00a0b@x.example".encode(), b'"Joe Doe"', b"=?UTF-8?Q?Joe?=",
+    b"=?UTF-8?Q?joe?=@x.example", b"=?UTF-8?Q?a=40x=2C_b=40x?=", "a@\u200b.example".encode(), b"a@xn--a\xff.example",
 ], ids=repr)
 def test_addresses_that_are_none(onehop, value):
     """Threats rows 131, 135: refused, and the field is named."""
     refused(onehop, 65, ["-t"], stdin=HEADER + b"To: " + value + b"\n\nx\n",
             words="To")
+
+
+def test_blanks_around_addresses_do_not_ask_for_smtputf8(onehop):
+    fields = ("From: <\u200bb@x.example>\u00a0\nTo: \u00a0a@x.example\u200b,"
+              " J\u00a0D <\ufeffb@x.example \u2060>, (c)\u200bc@x.example\n")
+    message = sent(onehop, fields.encode() + b"\nx\n", ["-t"])
+    assert message.startswith(
+        b"From: <b@x.example>\r\nTo: a@x.example, =?UTF-8?Q?J=C2=A0D?= "
+        b"<b@x.example>, (c)c@x.example\r\n"), message
+
+
+def test_a_character_that_cannot_be_seen_is_named(onehop):
+    for argv in (["a\u200bb@x.example"], ["-f", "a@x\u2060.example", "b@x"]):
+        refused(onehop, 65, argv, words="U+20")
+
+
+DOMAIN = "default_domain d.example\n"
+
+
+@pytest.mark.parametrize("argv", [
+    ["-f", "@a.example,@b.example:me@x.example"],
+    ["-f<@a.example:me@x.example>"], ["-f", '"me@x.example"'],
+    ["-f", "me@x.example."], ["-f", "Foo Bar, Inc. <me@x.example>"],
+    ["-f", "\ufeffme@x.example\u00a0"], ["-f", '"me"@x.example'],
+    ["-f", "=?UTF-8?Q?Me_=3Cme=40x=2Eexample=3E?="]], ids=repr)
+def test_senders_as_they_are_written(onehop, argv):
+    sink = delivered(onehop, [*argv, "a@x.example"], config=DOMAIN)
+    assert sink.sender == "me@x.example"
+
+
+@pytest.mark.parametrize("name", ["From", "Date", "Message-ID"])
+@pytest.mark.parametrize("value", [b"", b" \t", b" <>", b" (none)", b"\n\t",
+                                   " \u200b<\u00a0>".encode()], ids=repr)
+def test_an_empty_field_is_missing(onehop, name, value):
+    fields = name.encode() + b":" + value + b"\nSubject: s\n"
+    message = email.message_from_bytes(sent(onehop, fields + b"\nx\n"))
+    (made,) = message.get_all(name)
+    assert len(made) > 8 and name in ("Date", made.split()[0]) or "@" in made
+    assert message["Subject"] == "s"
+
+
+@pytest.mark.parametrize("fields, expected", [
+    (b"From: Shop <>\n", b"From: Shop <sender@example.org>"),
+    (b"From: Foo, Inc. <info@x.example>\n",
+     b"From: Foo, Inc. <info@x.example>"),
+    (b"From: =?UTF-8?Q?Joe?=\n", b"From: =?UTF-8?Q?Joe?="),
+    (b"From: \"Joe Doe\"\n", b"From: \"Joe Doe\""),
+    (b"From: Foo, Inc. <root>\n", b"From: Foo, Inc. <root>"),
+])
+def test_a_from_field_that_has_only_part_of_an_address(onehop, fields,
+                                                       expected):
+    assert expected + b"\r\n" in sent(onehop, fields + b"\nx\n",
+                                     config=DOMAIN)
+
+
+def test_from_a_list_only_what_has_a_domain_counts(onehop):
+    fields = b"From: Foo Bar, Inc. <info@x.example>\nReply-To: <>\n"
+    sink = delivered(onehop, ["--read-envelope-from", "a@x.example"],
+                     stdin=fields + b"\nx\n", config=DOMAIN)
+    assert sink.sender == "info@x.example"
+    sink = delivered(onehop, ["a@x.example"], stdin=fields + b"\nx\n",
+                     config=DOMAIN + "from_policy force\n")
+    assert sink.message.startswith(
+        b"From: \"Foo Bar, Inc.\" <sender@example.org>\r\n")
+    assert sink.message.count(b"\r\nReply-To:") == 1
+    assert b"\r\nReply-To: \"Foo Bar, Inc.\" <info@x.example>\r\n" \
+        in sink.message
 
 
 def test_comments_to_a_great_depth(onehop):

@@ -284,7 +284,27 @@ test_sender(void **state)
 		{ { .sender = "Name <a@B.C>" }, "a@b.c" },
 		{ { .sender = "\"a@b\"" }, "a@b" },
 		{ { .sender = "a@b (comment)" }, "a@b" },
+		{ { .sender = "\"Joe <a@b>\"" }, "a@b" },
+		{ { .sender = "=?UTF-8?Q?Joe_<a@b>?=" }, "a@b" },
+		{ { .sender = "Foo, Inc. <a@b>" }, "a@b" },
+		{ { .sender = "\xc2\xa0"
+			      "a@b\xe2\x80\x8b" },
+		    "a@b" },
+		{ { .sender = "a@b.c." }, "a@b.c" },
+		{ { .sender = "<@r1,@r2:u@d>" }, "u@d" },
+		{ { .sender = "@r1,@r2:u@d" }, "u@d" },
+		{ { .sender = "\"odd user\"@d" }, "\"odd user\"@d" },
+		{ { .sender = "\"attacker\\\" -oQ/tmp/ -X/var/www/c.php  "
+			      "some\"@email.com" },
+		    "\"attacker\\\" -oQ/tmp/ -X/var/www/c.php  "
+		    "some\"@email.com" },
+		{ { .read_from = true,
+		      .header = "From: <>\nFrom: Foo, Inc. <a@b>\n" },
+		    "a@b" },
 		{ { .sender = "" }, "" },
+		{ { .sender = "< >" }, "" },
+		{ { .sender = "Name <>" }, "" },
+		{ { .sender = "<> (comment)" }, "" },
 		{ { .sender = "<>" }, "" },
 		{ { .sender = " <> " }, "" },
 		{ { .sender = "mailer-daemon" }, "" },
@@ -450,8 +470,17 @@ test_sender_refused(void **state)
 		{ { .sender = "," }, FAIL_DATA, "not one address" },
 		{ { .sender = "g: a@b, c@d;" }, FAIL_DATA, "not one address" },
 		{ { .sender = "\"attacker\\\" -oQ/tmp/ -X/var/www/c.php  "
-			      "some\"@email.com" },
-		    FAIL_DATA, "sender: address" },
+			      "some\"" },
+		    FAIL_DATA, "sender: bad address" },
+		{ { .sender = "\"a <b\"@c" }, FAIL_DATA, "sender: address" },
+		{ { .sender = "undisclosed-recipients" }, FAIL_DATA,
+		    "not one address" },
+		{ { .sender = "a b, c d" }, FAIL_DATA, "sender: bad address" },
+		{ { .sender = "a\xe2\x80\x8b"
+			      "b@c" },
+		    FAIL_DATA, "U+200B" },
+		{ { .sender = "=?UTF-8?Q?Joe?=" }, FAIL_DATA,
+		    "an encoded word" },
 		{ { .sender = "a@b..c" }, FAIL_DATA, "sender: bad address" },
 		{ { .sender = "a@ex\xef\xbc\x9e"
 			      "ample.com" },
@@ -562,8 +591,28 @@ test_recipients(void **state)
 		    "b@y" },
 		{ { .t = true,
 		      .header = "To: undisclosed:;, x@y (c), <@r:u@d>, "
-				"a@[127.0.0.1], \"q<\"@d\n" },
-		    "x@y,u@d,a@[127.0.0.1],\"q<\"@d" },
+				"a@[127.0.0.1], \"q\\\"q\"@d\n" },
+		    "x@y,u@d,a@[127.0.0.1],\"q\\\"q\"@d" },
+		{ { .t = true,
+		      .header = "To: \"odd user\"@d; \"joe\"@x.example., "
+				"joe@X.example;\nCc: Nobody <>\nBcc: <>\n" },
+		    "\"odd user\"@d,joe@x.example" },
+		{ { .t = true,
+		      .words = { "undisclosed-recipients", "a@x" },
+		      .header = "To: Undisclosed Recipients <>\n" },
+		    "a@x" },
+		{ { .t = true,
+		      .header = "To: =?UTF-8?Q?Flo_S_=3Cfs=40x=3E?=\n",
+		      .config = "default_domain d\n" },
+		    "fs@x" },
+		{ { .t = true,
+		      .words = { "\"~u/list@l.example\"", "\"root\"" },
+		      .header = "To: 'a@b'\n",
+		      .config = "default_domain d\n" },
+		    "~u/list@l.example,root@d,a@b" },
+		{ { .words = { "\xc2\xa0"
+			       "a@x\xe2\x81\xa0, b@x" } },
+		    "a@x,b@x" },
 		{ { .t = true,
 		      .header = "Resent-To: a@x\nTo: b@x\nCc: c@x\n"
 				"Bcc: d@x\n" },
@@ -614,8 +663,22 @@ test_recipients_refused(void **state)
 		    FAIL_DATA, "Cc: bad address, a second '@'" },
 		{ { .t = true, .header = "TO : \"a\n" }, FAIL_DATA,
 		    "TO: bad address, unterminated quoted string" },
-		{ { .t = true, .header = "To: \"a b\"@c\n" }, FAIL_DATA,
+		{ { .t = true, .header = "To: \"a <b\"@c\n" }, FAIL_DATA,
 		    "To: address" },
+		{ { .t = true, .header = "To: Undisclosed <>\nCc: <>\n" },
+		    FAIL_USAGE, "no recipients" },
+		{ { .t = true,
+		      .header = "To: \"Joe Doe\", a@b\n",
+		      .config = "default_domain d\n" },
+		    FAIL_DATA, "quotes around what is no address" },
+		{ { .t = true,
+		      .header = "To: a@b, =?UTF-8?B?Sm9l?=\n",
+		      .config = "default_domain d\n" },
+		    FAIL_DATA, "To: bad address, an encoded word" },
+		{ { .t = true,
+		      .header = "To: a\xe2\x80\x8b"
+				"b@c\n" },
+		    FAIL_DATA, "U+200B" },
 		{ { .words = { "a b@c" } }, FAIL_DATA,
 		    "recipient: bad address, two words" },
 		{ { .words = { "a@b>\r\nRCPT TO:<evil@x" } }, FAIL_DATA,
@@ -625,8 +688,8 @@ test_recipients_refused(void **state)
 		{ { .words = { "a@b\177" } }, FAIL_DATA,
 		    "a control character" },
 		{ { .words = { "\"attacker\\\" -oQ/tmp/ -X/var/www/c.php  "
-			       "some\"@email.com" } },
-		    FAIL_DATA, "recipient: address" },
+			       "some\"@email.com>" } },
+		    FAIL_DATA, "recipient: bad address" },
 		{ { .words = { "ok@x",
 			"a@ex\xef\xbc\xa0"
 			"ample.com" } },
@@ -1092,8 +1155,23 @@ test_from_filled(void **state)
 		{ .header = "From: G: root, www;\n", .config = SEND },
 		{ .header = "From: a b@c\n", .config = SEND },
 		{ .header = "From: \"a\n b\" <a@b>\n", .config = SEND },
-		{ .header = "From:\n", .config = SEND },
 		{ .header = "From: \"a b\"\n", .config = SEND },
+		{ .header = "From: Foo, Bar <root>\n", .config = SEND },
+		{ .header = "From: Foo, Inc. <a@b>\n", .config = SEND },
+		{ .header = "From: Foo Bar, Inc.\n", .config = SEND },
+		{ .header = "From: =?UTF-8?Q?Joe?=\n", .config = SEND },
+		{ .header = "From: =?UTF-8?Q?Joe_<a@b>?=\n", .config = SEND },
+		/* What is empty is missing. */
+		{ .header = "From:\n", .config = SEND },
+		{ .header = "From: <>\n", .config = SEND "from_policy keep\n" },
+		{ .header = "From: (none) < > \xc2\xa0\n", .config = SEND },
+		{ .header = "From:\nFrom: a@b\n", .config = SEND },
+		{ .header = "From: A Shop <>\n", .config = SEND },
+		{ .header = "From: =?UTF-8?Q?J=C3=BC?= <>\n", .config = SEND },
+		{ .header = "From: A, Inc. <>\nReply-To: root\n",
+		    .config = SEND },
+		{ .header = "From:\nDKIM-Signature: x\n", .config = SEND },
+		{ .header = "From:\n", .config = SEND "set_from_header off\n" },
 		{ .header = "From: root\n",
 		    .config = SEND "from_policy keep\n" },
 		{ .header = "From: root\n",
@@ -1114,8 +1192,21 @@ test_from_filled(void **state)
 		"From: G: root, www;\n",
 		"From: a b@c\n",
 		"From: \"a b\" <a@b>\n",
-		"From: \n",
 		"From: \"a b\"\n",
+		"From: Foo, Bar <root>\n",
+		"From: Foo, Inc. <a@b>\n",
+		"From: Foo Bar, Inc.\n",
+		"From: =?UTF-8?Q?Joe?=\n",
+		"From: =?UTF-8?Q?Joe_<a@b>?=\n",
+		"From: Joe User <joe@d>\n",
+		"From: Joe User <joe@d>\n",
+		"From: Joe User <joe@d>\n",
+		"From: a@b\n",
+		"From: A Shop <joe@d>\n",
+		"From: =?UTF-8?Q?J=C3=BC?= <joe@d>\n",
+		"From: \"A, Inc.\" <joe@d>\nReply-To: root@d\n",
+		"From: \nDKIM-Signature: x\n",
+		"From: \n",
 		"From: root\n",
 		"From: root\n",
 	};
@@ -1141,6 +1232,19 @@ test_from_forced(void **state)
 		    .config = FORCE },
 		{ .header = "From: A <a@b>, c@d\n", .config = FORCE },
 		{ .header = "From: A <a@b>\nFrom: c@d\n", .config = FORCE },
+		{ .header = "From: Foo, Inc. <a@b>\n", .config = FORCE },
+		{ .header = "From: Foo Bar, Inc. <a@b>, c@d, root\n",
+		    .config = FORCE },
+		{ .header = "From: =?UTF-8?Q?J=C3=BC_<a@b>?=\n",
+		    .config = FORCE },
+		{ .header = "From: A <a@b>\nReply-To: <>\nReply-To:\n",
+		    .config = FORCE },
+		{ .header = "From: A <a@b>\nReply-To: ()\nReply-To: r@x\n",
+		    .config = FORCE },
+		{ .header = "From: A <a@b>\nReply-To: Foo, Inc. <r@x>\n",
+		    .config = FORCE },
+		{ .header = "From: A <>\n", .config = FORCE },
+		{ .header = "From: <>\nSender: <>\n", .config = FORCE },
 		{ .header = "From: a b@c\n", .config = FORCE },
 		{ .header = NOFROM, .config = FORCE, .full_name = "X" },
 		{ .header = "From: a@b\nDKIM-Signature: x\n", .config = FORCE },
@@ -1169,6 +1273,17 @@ test_from_forced(void **state)
 		"From: f@g\nSender: f@g\nReply-To: a@b\n",
 		"From: A <f@g>\nReply-To: A <a@b>, c@d\n",
 		"From: A <f@g>\nReply-To: A <a@b>\n",
+		"From: \"Foo, Inc.\" <f@g>\n"
+		"Reply-To: \"Foo, Inc.\" <a@b>\n",
+		"From: \"Foo Bar, Inc.\" <f@g>\n"
+		"Reply-To: \"Foo Bar, Inc.\" <a@b>, c@d\n",
+		"From: =?UTF-8?B?SsO8?= <f@g>\n"
+		"Reply-To: =?UTF-8?B?SsO8?= <a@b>\n",
+		"From: A <f@g>\nReply-To: A <a@b>\n",
+		"From: A <f@g>\nReply-To: r@x\n",
+		"From: A <f@g>\nReply-To: Foo, Inc. <r@x>\n",
+		"From: A <f@g>\n",
+		"Sender: f@g\nFrom: f@g\n",
 		"From: f@g\n",
 		NOFROM "From: X <f@g>\n",
 		"From: f@g\nDKIM-Signature: x\nReply-To: a@b\n",
@@ -1303,6 +1418,37 @@ test_message_id(void **state)
 	free(before);
 }
 
+/* Fields that are there, but empty. */
+static void
+test_date_and_id_empty(void **state)
+{
+	static const char header[] = "From: a@b\nMessage-ID: <>\nDate:\n"
+				     "Date: (none)\nMessage-ID:  \n";
+	struct given g = { .config = "from a@b\nset_msgid_header auto\n"
+				     "set_date_header auto\n",
+		.words = { "to@x" },
+		.header = header };
+	struct result r;
+	char *value;
+
+	(void)state;
+	run(&r, &g);
+	must_be_ok(&r);
+	value = field_value(r.m, "Date");
+	assert_true(strlen(value) > 20);
+	free(value);
+	value = field_value(r.m, "Message-ID");
+	assert_string_equal(value + 34, "@b>");
+	free(value);
+	finish(&r);
+	g.header = "From: a@b\nDate:\nDKIM-Signature: x\n";
+	g.config = "set_date_header auto\n";
+	run(&r, &g);
+	must_be_ok(&r);
+	assert_string_equal(r.header, "From: a@b\nDate: \nDKIM-Signature: x\n");
+	finish(&r);
+}
+
 static void
 test_date_and_id_kept(void **state)
 {
@@ -1390,6 +1536,12 @@ test_hint(void **state)
 		{ NULL, "Resent-From: r@x\nFrom: c@d\n", "r@x" },
 		{ NULL, "From: a b\n", NULL },
 		{ NULL, "From:\n", NULL },
+		{ NULL, "From: <>\nResent-From: r@x\n", "r@x" },
+		{ NULL, "From: Foo Bar, Inc. <c@d>\n", "c@d" },
+		{ NULL, "From: root, c@d\n", "c@d" },
+		{ NULL, "From: =?UTF-8?Q?c=40d?=\n", "c@d" },
+		{ "Foo, Inc. <a@b>", NULL, "a@b" },
+		{ "@r:a@b", NULL, "a@b" },
 		{ NULL, NOFROM, NULL },
 		{ NULL, NULL, NULL },
 		{ "a@b", NULL, "a@b" },
@@ -1442,6 +1594,7 @@ main(void)
 		cmocka_unit_test(test_date),
 		cmocka_unit_test(test_message_id),
 		cmocka_unit_test(test_date_and_id_kept),
+		cmocka_unit_test(test_date_and_id_empty),
 		cmocka_unit_test(test_dsn),
 		cmocka_unit_test(test_hint),
 	};
