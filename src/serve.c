@@ -301,7 +301,7 @@ do_mail(struct server *s, const char *arguments)
 	}
 	if (!serve_parse_path(arguments, "FROM", &path)) {
 		serve_reply(s, 501, "5.5.4", "MAIL FROM:<address>");
-	} else if (!address_check(path.address, &f)) {
+	} else if (!serve_check_path(&path, &f)) {
 		serve_reply(s, 553, "5.1.7", "%s", buf_str(&f.text));
 	} else if (mail_params(s, &path) && within_size(s)) {
 		ok = serve_begin(s, path.address, &f, &reply);
@@ -363,28 +363,29 @@ may_go(struct server *s, const char *address)
 	return false;
 }
 
+/* Whoever may not send there need not know what is wrong with the address. */
 static bool
-is_recipient(struct server *s, const char *address)
+is_recipient(struct server *s, struct serve_path *path)
 {
 	struct failure f = FAILURE_INIT;
-	bool ok = *address != '\0' && address_check(address, &f);
+	bool ok = serve_check_path(path, &f) && *path->address != '\0';
+	bool goes = may_go(s, path->address);
 
-	if (!ok)
+	if (goes && !ok)
 		serve_reply(s, 553, "5.1.3", "%s",
 		    f.class != FAIL_NONE ? buf_str(&f.text) :
 					   "address is empty");
 	failure_free(&f);
-	return ok;
+	return goes && ok;
 }
 
 /* RCPT: the relay's own answer goes back. */
 static void
-add_rcpt(struct server *s, const struct serve_path *path)
+add_rcpt(struct server *s, struct serve_path *path)
 {
 	const char *notify, *orcpt;
 
-	if (rcpt_params(s, path, &notify, &orcpt) && may_go(s, path->address) &&
-	    is_recipient(s, path->address))
+	if (rcpt_params(s, path, &notify, &orcpt) && is_recipient(s, path))
 		serve_add_rcpt(s, path->address, notify, orcpt);
 }
 

@@ -197,7 +197,7 @@ struct serve_param {
 	char *value; /* or NULL */
 };
 struct serve_path {
-	char *address; /* source route dropped */
+	char *address; /* as it came, without brackets */
 	struct serve_param *params;
 	size_t count;
 };
@@ -205,6 +205,9 @@ struct serve_path {
 /* "FROM:<path> KEY=VALUE ..." after the verb; word is "FROM" or "TO". */
 bool serve_parse_path(const char *text, const char *word,
     struct serve_path *out);
+/* Makes of what came an address that may be named to the relay, without a
+   source route: false with FAIL_DATA when it is none. */
+bool serve_check_path(struct serve_path *p, struct failure *f);
 void serve_free_path(struct serve_path *p);
 
 /*

@@ -89,34 +89,41 @@ serve_is_foreign(const struct serve_line *line, bool is_command, bool greeted)
 		has_odd_bytes(&line->text) || has_field_name(text));
 }
 
-/* End of the path that starts at p, behind its '<': the '>' outside quotes. */
-static const char *
-find_close(const char *p)
+/* Length of the text up to one of the stop characters outside quotes. */
+static size_t
+path_length(const char *text, const char *stops)
 {
 	bool quoted = false;
+	const char *p;
 
-	for (; *p != '\0'; p++) {
+	for (p = text; *p != '\0'; p++) {
 		if (quoted && *p == '\\' && p[1] != '\0')
 			p++;
 		else if (*p == '"')
 			quoted = !quoted;
-		else if (*p == '>' && !quoted)
-			return p;
+		else if (!quoted && strchr(stops, *p) != NULL)
+			break;
 	}
-	return NULL;
+	return (size_t)(p - text);
 }
 
-/* "@a,@b:user@domain" loses its route (RFC 5321 section 4.1.1.3). */
-static char *
-without_route(const char *p, size_t len)
+/*
+ * Whether a word is a parameter of MAIL or RCPT: what stands after "FROM:"
+ * where the client has forgotten the path.  An address without brackets may
+ * have an equals sign, but then also a domain.
+ */
+static bool
+is_parameter(const char *word, size_t len)
 {
-	const char *colon;
+	static const char *const keys[] = { "SIZE", "BODY", "SMTPUTF8",
+		"REQUIRETLS", "RET", "ENVID", "AUTH", "NOTIFY", "ORCPT" };
+	const char *equals = memchr(word, '=', len);
+	size_t key = equals != NULL ? (size_t)(equals - word) : len, i;
 
-	if (len > 0 && p[0] == '@' && (colon = memchr(p, ':', len)) != NULL) {
-		len -= (size_t)(colon + 1 - p);
-		p = colon + 1;
-	}
-	return mem_strndup(p, len);
+	for (i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (text_case_equal(word, key, keys[i]))
+			return true;
+	return equals != NULL && memchr(word, '@', len) == NULL;
 }
 
 static void
@@ -140,7 +147,7 @@ add_param(struct serve_path *out, const char *p, size_t len)
 bool
 serve_parse_path(const char *text, const char *word, struct serve_path *out)
 {
-	const char *end;
+	size_t len;
 
 	memset(out, 0, sizeof(*out));
 	text += strspn(text, " \t");
@@ -152,23 +159,20 @@ serve_parse_path(const char *text, const char *word, struct serve_path *out)
 		return false;
 	text += strspn(text, " \t");
 	if (*text == '<') {
-		end = find_close(++text);
-		if (end == NULL)
+		len = path_length(++text, ">");
+		if (text[len] != '>' || strchr(" \t", text[len + 1]) == NULL)
 			return false;
-		out->address = without_route(text, (size_t)(end - text));
-		text = end + 1;
-		if (*text != '\0' && !text_is_space(*text))
-			return false;
+		out->address = mem_strndup(text, len);
+		text += len + 1;
 	} else {
-		end = text + strcspn(text, " \t");
-		if (end == text)
+		len = path_length(text, " \t");
+		if (len == 0 || is_parameter(text, len))
 			return false;
-		out->address = mem_strndup(text, (size_t)(end - text));
-		text = end;
+		out->address = mem_strndup(text, len);
+		text += len;
 	}
 	while (text += strspn(text, " \t"), *text != '\0') {
-		size_t len = strcspn(text, " \t");
-
+		len = strcspn(text, " \t");
 		add_param(out, text, len);
 		text += len;
 	}
@@ -186,6 +190,18 @@ serve_is_routed(const char *address)
 		return true;
 	address += strspn(address, "\"\\");
 	return *address == '.';
+}
+
+bool
+serve_check_path(struct serve_path *p, struct failure *f)
+{
+	char *spec = address_parse_path(p->address, strlen(p->address), f);
+
+	if (spec == NULL)
+		return false;
+	free(p->address);
+	p->address = spec;
+	return address_check(spec, f);
 }
 
 void

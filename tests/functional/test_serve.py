@@ -331,6 +331,16 @@ def test_smuggling(onehop, end):
     (b"MAIL FROM:<a@b.example> ENVID\r\n", 501),
     (b"MAIL FROM:<a@b.example> ENVID=\xc3\xa9\r\n", 501),
     (b"MAIL FROM:<@r:a@b@c>\r\n", 553), (b"DATA\r\n", 503),
+    (b"MAIL FROM: BODY=7BIT\r\n", 501), (b"MAIL FROM:SIZE=9\r\n", 501),
+    (b"mail from: body=8bitmime SIZE=9\r\n", 501),
+    (b"MAIL FROM: SMTPUTF8\r\n", 501), (b"MAIL FROM: AUTH=a@b\r\n", 501),
+    (b"MAIL FROM: XYZ=1\r\n", 501), (b"MAIL FROM:\r\n", 501),
+    (b"MAIL FROM:<=?UTF-8?Q?a?=>\r\n", 553),
+    (b"MAIL FROM:<=?UTF-8?Q?a?=@b.example>\r\n", 553),
+    (b'MAIL FROM:<"Joe Doe">\r\n', 553),
+    ("MAIL FROM:<a\u200bb@c.example>\r\n".encode(), 553),
+    (b"MAIL FROM:< a@b.example>\r\n", 553),
+    (b"MAIL FROM:<a@b.example(c)>\r\n", 553),
     (b"RCPT TO:<a@b.example>\r\n", 503), (b"STARTTLS\r\n", 502),
     (b"AUTH PLAIN AGEAYg==\r\n", 502), (b"EXPN x\r\n", 502),
     (b"EHLO\r\n", 501),
@@ -350,12 +360,30 @@ def test_injection_through_rcpt(onehop):
     with Sink() as sink:
         client = session(onehop, sink)
         assert client.code("MAIL FROM:<a@b.example>") == 250
-        for bad in ("<>", "<a@b> RCPT TO:<c@d>", "<a@b>x", '<"a\\" b"@c>',
-                    "<a@b..c>", "<a@>", "<a@b.example>\rRSET",
+        for bad in ("<>", "<a@b> RCPT TO:<c@d>", "<a@b>x", '<"a> b"@c>',
+                    " NOTIFY=NEVER", "<a@b..c>", "<a@>", "<a@b.example>\rRSET",
                     "<a@b.example\r>", "<a\0@b.example>"):
             assert client.code(f"RCPT TO:{bad}") // 100 == 5, bad
         client.quit()
     assert not sink.recipients
+
+
+@pytest.mark.parametrize("path, expected", [
+    ('<"odd user"@x.example>', '"odd user"@x.example'),
+    ('"odd user"@x.example', '"odd user"@x.example'),
+    ('<"joe"@x.example>', "joe@x.example"),
+    ('<"a\\" b"@x.example>', '"a\\" b"@x.example'),
+    ("<@a,@b:joe@x.example>", "joe@x.example"),
+    ("<joe@x.example.>", "joe@x.example"),
+    ("bounce=a+b@x.example", "bounce=a+b@x.example"),
+])
+def test_paths_as_clients_write_them(onehop, path, expected):
+    with Sink() as sink:
+        client = session(onehop, sink)
+        assert client.code(f"MAIL FROM:{path} SIZE=9") == 250
+        assert client.code(f"RCPT TO:{path} NOTIFY=NEVER") == 250
+        client.quit()
+    assert (sink.sender, sink.recipients) == (expected, [expected])
 
 
 XTEXT = "rfc822;" + "a+2B" * 123 + "x"

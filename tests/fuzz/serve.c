@@ -5,10 +5,12 @@
 #include "serve_impl.h"
 
 #include "fuzz.h"
+#include "outcome.h"
 
 static void
 check_path(const char *text, const char *word)
 {
+	struct failure f = FAILURE_INIT;
 	struct serve_path path;
 	size_t i;
 
@@ -17,8 +19,11 @@ check_path(const char *text, const char *word)
 		CHECK(strlen(path.address) <= strlen(text));
 		for (i = 0; i < path.count; i++)
 			CHECK(strpbrk(path.params[i].key, " \t=") == NULL);
+		if (serve_check_path(&path, &f))
+			CHECK(strpbrk(path.address, "<>\r\n") == NULL);
 	}
 	serve_free_path(&path);
+	failure_free(&f);
 }
 
 /* What the end is, said once more and simply. */
