@@ -70,6 +70,25 @@ caller_of(struct caller *who, int fd)
 		who->address[0] = '\0';
 }
 
+bool
+caller_is_in(const struct caller *who, const char *networks)
+{
+	struct network_address a = who->network;
+
+	if (who->known)
+		a = (struct network_address){ AF_INET, { 127, 0, 0, 1 } };
+	return network_list_contains(networks, &a);
+}
+
+bool
+caller_is_same(const struct caller *a, const struct caller *b)
+{
+	if (a->known || b->known)
+		return a->known && b->known && a->uid == b->uid;
+	return a->network.family != AF_UNSPEC &&
+	    network_is_same_client(&a->network, &b->network);
+}
+
 /* Where the name might be anything, it is left out. */
 static bool
 is_hello(const char *name)

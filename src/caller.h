@@ -34,6 +34,23 @@ void caller_self(struct caller *who);
 void caller_of(struct caller *who, int fd);
 
 /*
+ * Whether the caller is in one of the networks of a list.  A program of this
+ * machine at the other end of a Unix socket is where 127.0.0.1 is; one whose
+ * address is not known is nowhere.
+ */
+bool caller_is_in(const struct caller *who, const char *networks);
+
+/* Whether two callers count as one: a user, an address, or a /64 of IPv6. */
+bool caller_is_same(const struct caller *a, const struct caller *b);
+
+/*
+ * Marks this process, for as long as *fd is open, as one that serves the
+ * caller, and tells how many of the same user do, itself included; 0 and
+ * *fd -1 where the system does not tell.
+ */
+size_t caller_mark(const struct caller *who, int *fd);
+
+/*
  * Whether allow_uids and allow_senders let them send with this envelope
  * sender ("" is the null one).  FAIL_NOPERM, naming the keyword.  A name in
  * those lists that no user has stands for nobody, and a caller without a uid

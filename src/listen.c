@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "caller.h"
 #include "config.h"
 #include "deliver.h"
 #include "dkim.h"
@@ -38,7 +40,8 @@
 
 struct child {
 	pid_t pid;
-	struct network_address address;
+	struct caller caller;
+	bool stranger; /* not in listen_networks */
 };
 
 struct listener {
@@ -47,6 +50,7 @@ struct listener {
 	size_t count, max, per_client;
 	int stop[2]; /* its other end is closed: sessions are to end */
 	struct serve_client session;
+	struct serve_load *load;
 	bool is_child;
 	int64_t pause;	/* nothing is accepted before */
 	int64_t silent; /* no line about clients before */
@@ -109,6 +113,7 @@ reap(struct listener *l)
 		for (i = 0; i < l->count; i++)
 			if (l->children[i].pid == pid) {
 				l->children[i] = l->children[--l->count];
+				l->load->sessions = l->count;
 				if (WIFSIGNALED(status))
 					log_warn("a session was ended by "
 						 "signal %d",
@@ -141,14 +146,24 @@ wait_for(struct listener *l, bool clients, int64_t ms)
 }
 
 static size_t
-count_of(const struct listener *l, const struct network_address *a)
+count_of(const struct listener *l, const struct caller *who)
 {
 	size_t i, n = 0;
 
 	for (i = 0; i < l->count; i++)
-		if (network_is_same_client(&l->children[i].address, a))
-			n++;
+		n += caller_is_same(&l->children[i].caller, who);
 	return n;
+}
+
+/* A third is kept for listen_networks, but not the only one. */
+static bool
+has_room(const struct listener *l, bool stranger)
+{
+	size_t kept = l->max > 1 ? (l->max + 2) / 3 : 0, i, n = 0;
+
+	for (i = 0; i < l->count; i++)
+		n += l->children[i].stranger;
+	return l->count < l->max && (!stranger || n < l->max - kept);
 }
 
 /* Nobody waits for whoever is turned away. */
@@ -183,17 +198,21 @@ become_session(struct listener *l, int fd)
 }
 
 static void
-start_session(struct listener *l, int fd, const struct network_address *a)
+start_session(struct listener *l, int fd)
 {
+	struct child *child = &l->children[l->count];
+	struct caller who;
+	bool stranger;
 	pid_t pid;
 
-	if (l->count >= l->max) {
+	serve_caller(&who, fd);
+	stranger = !caller_is_in(&who, l->session.networks);
+	if (!has_room(l, stranger)) {
 		turn_away(l, fd, "4.7.0", "too many connections");
 		return;
 	}
-	if (a->family != AF_UNSPEC && count_of(l, a) >= l->per_client) {
-		turn_away(l, fd, "4.7.0",
-		    "too many connections from your address");
+	if (count_of(l, &who) >= l->per_client) {
+		turn_away(l, fd, "4.7.0", "too many connections of yours");
 		return;
 	}
 	pid = fork();
@@ -207,21 +226,15 @@ start_session(struct listener *l, int fd, const struct network_address *a)
 		return;
 	}
 	close(fd);
-	l->children[l->count].pid = pid;
-	l->children[l->count++].address = *a;
+	*child = (struct child){ pid, who, stranger };
+	l->load->sessions = ++l->count;
 }
 
 static void
 accept_client(struct listener *l, int from)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct network_address a;
-	int fd;
+	int fd = accept4(from, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	memset(&ss, 0, sizeof(ss));
-	fd = accept4(from, (struct sockaddr *)&ss, &len,
-	    SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM) {
@@ -231,8 +244,7 @@ accept_client(struct listener *l, int from)
 		}
 		return;
 	}
-	network_from_peer(&a, (struct sockaddr *)&ss);
-	start_session(l, fd, &a);
+	start_session(l, fd);
 }
 
 /* Returns in each child as well. */
@@ -332,6 +344,21 @@ own_name(const struct config *c, struct failure *f)
 	return name != NULL ? name : identity_server();
 }
 
+static bool
+share_load(struct listener *l, struct failure *f)
+{
+	/* cppcheck-suppress invalidFunctionArg ; anonymous memory has no fd */
+	l->load = mmap(NULL, sizeof(*l->load), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (l->load == MAP_FAILED)
+		return failure_set(f, FAIL_OS, "cannot share memory: %s",
+		    strerror(errno));
+	l->load->sessions = 0;
+	l->load->max = l->max;
+	l->session.load = l->load;
+	return true;
+}
+
 /* Read again for each client, but not for the first time then. */
 static bool
 check_keys(const struct config *c, struct failure *f)
@@ -358,7 +385,8 @@ set_up(struct listener *l, const struct config *c, int inherited,
 	s->networks = mem_strdup(config_string(c, KW_LISTEN_NETWORKS));
 	s->messages = config_number(c, KW_LISTEN_MESSAGES);
 	s->patience = (int64_t)config_number(c, KW_LISTEN_TIMEOUT) * 1000;
-	if (f->class != FAIL_NONE || !set_up_tls(s, c, f) || !check_keys(c, f))
+	if (f->class != FAIL_NONE || !share_load(l, f) ||
+	    !set_up_tls(s, c, f) || !check_keys(c, f))
 		return false;
 	warn_if_open(c);
 	if (inherited > 0)

@@ -61,6 +61,20 @@ network_is_same_client(const struct network_address *a,
 	return a->family == b->family && memcmp(a->bytes, b->bytes, len) == 0;
 }
 
+char *
+network_client_text(const struct network_address *a)
+{
+	struct network_address site = *a;
+	char text[INET6_ADDRSTRLEN];
+
+	if (a->family == AF_INET6)
+		memset(site.bytes + SITE_BYTES, 0,
+		    sizeof(site.bytes) - SITE_BYTES);
+	if (inet_ntop(a->family, site.bytes, text, sizeof(text)) == NULL)
+		return mem_strdup("?");
+	return mem_strdup(text);
+}
+
 /* "[2001:db8::1]" and "2001:db8::1" of len bytes as a string; free() it. */
 static char *
 unbracketed(const char *text, size_t len)

@@ -32,6 +32,9 @@ void network_from_peer(struct network_address *out, const struct sockaddr *sa);
 bool network_is_same_client(const struct network_address *a,
     const struct network_address *b);
 
+/* That client: "192.0.2.1", "2001:db8:1:2::", "?"; free() it. */
+char *network_client_text(const struct network_address *a);
+
 /* "192.0.2.1", "10.0.0.0/8", "2001:db8::/32", "[2001:db8::]/32"; bits behind
    the prefix do not count. */
 bool network_parse(const char *word, size_t len, struct network *out);

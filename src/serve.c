@@ -99,26 +99,10 @@ serve_failure(struct server *s, const struct failure *f)
 uint64_t
 serve_max_size(const struct server *s)
 {
-	if (s->client != NULL && !config_is_set(s->config, KW_MAX_SIZE))
+	if (s->client != NULL && s->client->load != NULL &&
+	    !config_is_set(s->config, KW_MAX_SIZE))
 		return SERVE_SIZE_MAX;
 	return config_number(s->config, KW_MAX_SIZE);
-}
-
-int64_t
-serve_patience(const struct server *s)
-{
-	if (s->client != NULL)
-		return s->client->patience;
-	return (int64_t)config_number(s->config, KW_DATA_TIMEOUT) * 1000;
-}
-
-/* For its next command. */
-static int64_t
-command_patience(const struct server *s)
-{
-	bool pipes = s->client == NULL && !s->caller.is_socket;
-
-	return serve_patience(s) * (pipes ? SERVE_PIPE_PATIENCE : 1);
 }
 
 /* ---- commands ---- */
@@ -601,7 +585,6 @@ next_command(struct server *s, struct serve_line *line)
 		return STREAM_STOPPED;
 	if (s->client != NULL && !s->in_bdat)
 		stream_set_stop(s->in, s->client->stop);
-	stream_begin(s->in, command_patience(s));
 	r = serve_read_line(s, line);
 	stream_set_stop(s->in, -1);
 	return r;
@@ -653,7 +636,10 @@ run_session(struct server *s)
 	struct serve_line line = { .text = BUF_INIT(SERVE_LINE_MAX) };
 	enum verdict v = GO_ON;
 
-	serve_reply(s, 220, NULL, "%s ESMTP onehop", s->name);
+	if (serve_is_one_too_many(s))
+		v = SESSION_OVER;
+	else
+		serve_reply(s, 220, NULL, "%s ESMTP onehop", s->name);
 	while (v == GO_ON && flush_replies(s)) {
 		v = serve_command(s, &line);
 		if (v == GO_ON && s->errors > SERVE_ERRORS_MAX) {
@@ -722,27 +708,16 @@ run_on(struct server *s, int in, int out)
 	free(s->dkim_account);
 	free(s->hello);
 	free(s->name);
+	if (s->mark >= 0)
+		close(s->mark);
 	return v;
-}
-
-/*
- * A client on a Unix socket is a program of this machine.  One whose address
- * is not known may go nowhere.
- */
-static bool
-is_trusted(const struct caller *who, const char *networks)
-{
-	struct network_address a = who->network;
-
-	if (who->known)
-		a = (struct network_address){ AF_INET, { 127, 0, 0, 1 } };
-	return network_list_contains(networks, &a);
 }
 
 int
 serve(const struct invocation *inv, struct config *c)
 {
-	struct server s = { .inv = inv, .config = c };
+	struct server s = { .inv = inv, .config = c, .mark = -1 };
+	struct serve_client client;
 	int in_flags = fcntl(STDIN_FILENO, F_GETFL);
 	int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
 	struct failure f = FAILURE_INIT;
@@ -751,7 +726,9 @@ serve(const struct invocation *inv, struct config *c)
 	caller_of(&s.caller, STDIN_FILENO);
 	/* Behind an inetd it is as behind the listener. */
 	s.may_relay = !s.caller.is_socket ||
-	    is_trusted(&s.caller, config_string(c, KW_LISTEN_NETWORKS));
+	    caller_is_in(&s.caller, config_string(c, KW_LISTEN_NETWORKS));
+	if (s.caller.is_socket)
+		serve_limit(&s, &client);
 	/* With raised privilege our caller is who runs us: it may have got the
 	   socket from anybody. */
 	if (privilege_is_raised()) {
@@ -773,16 +750,25 @@ serve(const struct invocation *inv, struct config *c)
 	return fail_status(v == INPUT_BROKEN ? FAIL_NOINPUT : FAIL_NONE);
 }
 
+void
+serve_caller(struct caller *who, int fd)
+{
+	caller_of(who, fd);
+	/* Whatever the kernel would not tell, we are not our own client. */
+	who->known = who->known && who->is_socket;
+}
+
 int
 serve_client(const struct invocation *inv, struct config *c,
     const struct serve_client *client)
 {
-	struct server s = { .inv = inv, .config = c, .client = client };
+	struct server s = { .inv = inv,
+		.config = c,
+		.client = client,
+		.mark = -1 };
 
-	caller_of(&s.caller, client->fd);
-	/* Whatever the kernel would not tell, we are not our own client. */
-	s.caller.known = s.caller.known && s.caller.is_socket;
-	s.may_relay = is_trusted(&s.caller, client->networks);
+	serve_caller(&s.caller, client->fd);
+	s.may_relay = caller_is_in(&s.caller, client->networks);
 	s.name = mem_strdup(client->name);
 	run_on(&s, client->fd, dup(client->fd));
 	return 0;

@@ -7,8 +7,10 @@
 #ifndef SERVE_H
 #define SERVE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
+struct caller;
 struct config;
 struct invocation;
 
@@ -20,7 +22,17 @@ struct invocation;
  */
 int serve(const struct invocation *inv, struct config *c);
 
-/* A client of the listener, and what holds for all of them. */
+/* How many sessions there are, and may be: in memory that the listener shares
+   with them. */
+struct serve_load {
+	_Atomic size_t sessions;
+	size_t max;
+};
+
+/* Who is at the other end of a connection: never ourselves. */
+void serve_caller(struct caller *who, int fd);
+
+/* A client on a socket, and what holds for all of them. */
 struct serve_client {
 	int fd;		   /* connected, non-blocking; taken over */
 	int stop;	   /* at its end, or readable: the session ends when
@@ -29,6 +41,8 @@ struct serve_client {
 	char *networks;	   /* whose clients may send to anywhere */
 	uint64_t messages; /* of one connection */
 	int64_t patience;  /* milliseconds of silence; 0: any time */
+	/* Of the listener, or NULL. */
+	const struct serve_load *load;
 	/* STARTTLS, read when it is asked for; or both NULL. */
 	char *cert_file, *key_file;
 };

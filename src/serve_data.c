@@ -59,8 +59,7 @@ next_part(struct server *s, const unsigned char **p, size_t *len)
 {
 	enum stream_result r;
 
-	stream_begin(s->in, serve_patience(s));
-	r = stream_peek(s->in, p, len);
+	r = serve_peek(s, SERVE_MESSAGE, stream_now(), p, len);
 	if (r == STREAM_TIMEOUT)
 		serve_reply(s, 421, "4.4.2", "the message takes too long");
 	return r == STREAM_OK;

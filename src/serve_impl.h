@@ -1,6 +1,7 @@
 /*
  * Shared between the parts of serve: the session and its commands (serve.c),
- * their lines (serve_line.c) and syntax (serve_parse.c), STARTTLS
+ * their lines (serve_line.c) and syntax (serve_parse.c), how long they may take
+ * (serve_limit.c), STARTTLS
  * (serve_tls.c), the message (serve_data.c), where it goes (serve_route.c),
  * and the way to the relay (serve_relay.c).
  */
@@ -70,13 +71,15 @@ struct serve_rcpt {
 struct server {
 	const struct invocation *inv;
 	struct config *config;
-	const struct serve_client *client; /* of the listener, or NULL */
+	const struct serve_client *client; /* on a socket, or NULL */
 	struct stream *in, *out;
 	struct tls *tls; /* of the client, or NULL */
 	struct caller caller;
 	bool may_relay;	   /* to anywhere */
 	uint64_t messages; /* so far */
 	unsigned idle;	   /* commands since the last one */
+	int64_t waited;	   /* milliseconds for commands since then */
+	int mark;	   /* of caller_mark(), or -1 */
 	char *hello;	   /* its name for itself, or NULL */
 	char *name;	   /* ours */
 	bool lmtp;	   /* the client said LHLO */
@@ -127,9 +130,24 @@ struct server {
 	bool chosen; /* the account is */
 };
 
+/* The listener's limits are those of every session on a socket: it may be one
+   of a service that has so many.  Sets s->client, to what is the caller's. */
+void serve_limit(struct server *s, struct serve_client *client);
+
+/* Whether this client has all the sessions that one may have; if so, it has
+   been answered. */
+bool serve_is_one_too_many(struct server *s);
+
 /* Milliseconds for the client's next bytes of a message, or to take ours; 0
-   when unlimited. */
+   when unlimited.  Strangers have less when more than half of the listener's
+   sessions are taken. */
 int64_t serve_patience(const struct server *s);
+
+enum serve_wait { SERVE_COMMAND, SERVE_MESSAGE };
+
+/* stream_peek() for as long as the client may be silent since then. */
+enum stream_result serve_peek(struct server *s, enum serve_wait what,
+    int64_t since, const unsigned char **bytes, size_t *len);
 
 /* Bytes of a message, 0 when unlimited. */
 uint64_t serve_max_size(const struct server *s);

@@ -52,6 +52,7 @@ trim(struct server *s, struct buf *text)
 enum stream_result
 serve_read_line(struct server *s, struct serve_line *line)
 {
+	int64_t since = stream_now();
 	const unsigned char *p, *lf;
 	enum stream_result r;
 	size_t len;
@@ -59,7 +60,7 @@ serve_read_line(struct server *s, struct serve_line *line)
 	buf_clear(&line->text);
 	line->too_long = line->has_control = false;
 	do {
-		r = stream_peek(s->in, &p, &len);
+		r = serve_peek(s, SERVE_COMMAND, since, &p, &len);
 		if (r != STREAM_OK)
 			return r;
 		lf = memchr(p, '\n', len);

@@ -127,7 +127,8 @@ load_keys(struct server *s, struct failure *f)
 	free(s->dkim_account);
 	s->dkim_account = NULL;
 	/* A listener has said it once for all. */
-	if (!deliver_load_keys(s->config, &s->dkim, s->client != NULL, f))
+	if (!deliver_load_keys(s->config, &s->dkim, s->inv->mode == MODE_LISTEN,
+		f))
 		return false;
 	s->dkim_account = mem_strdup(account);
 	return true;
@@ -706,6 +707,7 @@ serve_send(struct server *s)
 	r.client = s->caller.address;
 	s->messages++;
 	s->idle = 0;
+	s->waited = 0;
 	if (!serve_uses_files(s))
 		relay_extend(s->relay, serve_deadline(s));
 	if (message_parse(s->message, &r.failure) &&

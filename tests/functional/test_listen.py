@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -592,6 +593,65 @@ def test_connections_of_a_network(tmp_path):
              "python3", "-c", KNOCK], capture_output=True, text=True,
             timeout=30, check=True)
     assert knock.stdout.split() == ["220", "220", "421", "220"]
+
+
+@pytest.mark.parametrize("all_, others", [(6, 4), (7, 4), (2, 1), (1, 1)])
+def test_a_third_is_kept(all_, others, tmp_path, sink):
+    """... for those who may relay, whatever strangers do."""
+    with Listener(tmp_path, sink.config(
+            f"listen_connections {all_}", "listen_networks 127.0.0.1")) \
+            as listener, contextlib.ExitStack() as stack:
+        def knock(source):
+            client = stack.enter_context(Talk(listener.place, source))
+            return client.reply()[:4]
+
+        sources = [f"127.0.1.{n}" for n in range(1, all_ + 1)]
+        assert [knock(source) for source in sources] == \
+            ["220 "] * others + ["421 "] * (all_ - others)
+        assert [knock("127.0.0.1") for _ in range(all_ - others + 1)] == \
+            ["220 "] * (all_ - others) + ["421 "]
+
+
+@pytest.mark.parametrize("said", ["", "NOO", "DATA"])
+def test_strangers_in_a_crowd(said, tmp_path, sink):
+    """They have to be quick where others wait, also if they came before
+    those."""
+    with Listener(tmp_path, sink.config(
+            "listen_connections 4", "listen_timeout 12", "max_size 0",
+            "listen_networks 127.0.0.1", "local_domains example.net",
+            f"files_path {tmp_path}/box")) as listener, \
+            Talk(listener.place, "127.0.0.2") as stranger, \
+            Talk(listener.place) as friend:
+        friend.reply()
+        if said == "DATA":
+            assert stranger.begin("postmaster@example.net").startswith("250")
+            assert stranger.say("DATA").startswith("354 ")
+        else:
+            stranger.reply()
+            stranger.send(said.encode())
+        # Half of the sessions is no crowd.
+        assert stranger.quiet(3.5)
+        begun = time.monotonic()
+        with Talk(listener.place) as another:
+            another.reply()
+            assert stranger.reply().startswith("421 4.4.2 ")
+            assert time.monotonic() - begun < 6
+            assert another.quiet(0) and friend.quiet(0)
+
+
+def test_strangers_in_a_crowd_that_say_something(tmp_path, sink):
+    """... but never send a message."""
+    with Listener(tmp_path, sink.config(
+            "listen_connections 1", "listen_timeout 6",
+            "listen_networks 192.0.2.1")) as listener, \
+            Talk(listener.place) as stranger:
+        stranger.reply()
+        begun, said = time.monotonic(), 0
+        while stranger.quiet(0.7):
+            assert stranger.say("NOOP").startswith("250 "), said
+            said += 1
+        assert stranger.reply().startswith("421 4.4.2 ")
+        assert 5 < time.monotonic() - begun < 12 and said > 4
 
 
 def test_messages_of_a_connection(tmp_path, sink):
@@ -1283,6 +1343,35 @@ def test_a_unix_socket_is_no_way_around(tmp_path, sink):
                 codes = [line[:3] for line in file.readlines()
                          if line[3:4] == b" "]
     assert codes == [b"220", b"250", b"250", b"550", b"221"]
+
+
+def test_connections_of_a_user(tmp_path, sink):
+    """One client is one user, where the kernel says who it is."""
+    if os.geteuid() != 0:
+        pytest.skip("other users need root")
+
+    def knock(uid):
+        client = stack.enter_context(socket.socket(socket.AF_UNIX))
+        os.seteuid(uid)
+        try:
+            client.connect(path)
+        finally:
+            os.seteuid(0)
+        return client.makefile().readline()[:4]
+
+    with tempfile.TemporaryDirectory() as place, \
+            socket.socket(socket.AF_UNIX) as listening, \
+            contextlib.ExitStack() as stack:
+        os.chmod(place, 0o755)
+        path = f"{place}/socket"
+        listening.bind(path)
+        os.chmod(path, 0o666)
+        listening.listen()
+        with inheriting(tmp_path, sink.config("listen_per_client 2"),
+                        listening) as listener:
+            assert [knock(uid) for uid in (33, 33, 33, 7, 0, 33)] == [
+                "220 ", "220 ", "421 ", "220 ", "220 ", "421 "]
+            assert "too many connections of yours" in listener.err
 
 
 INHERIT = """

@@ -220,6 +220,87 @@ def test_a_large_message(place, relay):
     assert len(relay.messages) == 1
 
 
+def test_connections_of_a_user(place, relay):
+    """Sessions know of each other although nobody has started all of them:
+    one user does not shut the others out."""
+    with Service(place, relay, "listen_per_client 3") as service, \
+            contextlib.ExitStack() as stack:
+        def knock(uid):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(20)
+            as_user(uid, lambda: client.connect(service.path))
+            return client, client.makefile("rb").readline()
+
+        clients = [knock(WEB) for _ in range(5)]
+        assert [reply[:10] for _, reply in clients[3:]] == [b"421 4.7.0 "] * 2
+        assert all(reply.startswith(b"220 ") for _, reply in clients[:3])
+        assert knock(CALLER)[1].startswith(b"220 ")
+        result = send(place, service.path, WEB)
+        assert result.status == 75 and "421 4.7.0" in result.err, result
+        # A session that is over counts no more, however it ended.
+        assert send(place, service.path, CALLER).status == 0
+        clients[0][0].close()
+        service.children[1].kill()
+        wait_for(lambda: knock(WEB)[1].startswith(b"220 "), "a place")
+        assert knock(WEB)[1].startswith(b"220 ")
+    assert any(f"too many connections (from uid {WEB})" in text
+               for text in service.errors), service.errors
+
+
+def test_marks_of_others_do_not_count(place, relay):
+    """Nobody takes a place from somebody else without connecting."""
+    with contextlib.ExitStack() as stack:
+        for name in range(9):
+            fake = stack.enter_context(socket.socket(socket.AF_UNIX,
+                                                     socket.SOCK_DGRAM))
+            fake.bind(f"\0onehop/{WEB}/{name}")
+        with Service(place, relay, "listen_per_client 1") as service:
+            assert send(place, service.path, WEB).status == 0
+
+
+def test_connections_of_an_address(place, relay):
+    """The same for an inetd on TCP."""
+    service = Service(place, relay, "listen_per_client 1")
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            contextlib.ExitStack() as stack:
+        def knock(source):
+            ours = stack.enter_context(socket.create_connection(
+                listener.getsockname(), 20, (source, 0)))
+            with listener.accept()[0] as theirs:
+                children.append(subprocess.Popen(
+                    service.argv, stdin=theirs, stdout=theirs,
+                    stderr=subprocess.DEVNULL, user=DAEMON, group=DAEMON,
+                    extra_groups=[], env={**MINIMAL_ENV, **SANITIZER_ENV}))
+            return ours.makefile("rb").readline()[:4]
+
+        children = []
+        assert [knock(source) for source in (
+            "127.0.0.1", "127.0.0.1", "127.0.0.2")] == [
+                b"220 ", b"421 ", b"220 "]
+    assert [child.wait(20) for child in children] == [0] * 3
+
+
+@pytest.mark.parametrize("line,say,code", [
+    ("listen_timeout 1", [], b"421 4.4.2"),
+    ("data_timeout 1", [], b"421 4.4.2"),
+    ("", ["NOOP"] * 100, b"421 4.7.0"), ("", ["FOO"] * 51, b"421 4.7.0"),
+    ("", ["RSET", "VRFY x"] * 50, b"421 4.7.0"),
+    ("listen_messages 1", ["MAIL FROM:<x@example.org>",
+                           "RCPT TO:<a@example.net>", "BDAT 0 LAST",
+                           "MAIL FROM:<x@example.org>"], b"421 4.7.0")])
+def test_limits_of_a_session(line, say, code, place, relay):
+    """Those of the listener hold here, too: a service has so many sessions."""
+    with Service(place, relay, line) as service, \
+            socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(service.path)
+        client.sendall("".join(f"{one}\r\n" for one in ["EHLO x", *say])
+                       .encode())
+        lines = client.makefile("rb").readlines()
+    assert lines[-1].startswith(code), lines[-5:]
+    assert sum(b"421 " in one for one in lines) == 1
+
+
 def test_no_new_privs(place, relay):
     with Service(place, relay) as service:
         result = send(place, service.path, WEB,

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -112,6 +113,7 @@ static void
 test_same_client(void **state)
 {
 	struct network_address a, b;
+	char *x, *y;
 	size_t i;
 
 	(void)state;
@@ -121,6 +123,11 @@ test_same_client(void **state)
 		if (network_is_same_client(&a, &b) != clients[i].same ||
 		    network_is_same_client(&b, &a) != clients[i].same)
 			fail_msg("%s, %s", clients[i].a, clients[i].b);
+		x = network_client_text(&a);
+		y = network_client_text(&b);
+		assert_int_equal(strcmp(x, y) == 0, clients[i].same);
+		free(x);
+		free(y);
 	}
 }
 
