@@ -276,6 +276,26 @@ finish_tls(struct config *c)
 		    mode == TLS_IMPLICIT ? PORT_SUBMISSIONS : PORT_SMTP);
 }
 
+/*
+ * Whether the password may be shown without TLS, unless it is written: nobody
+ * can listen on the way, or a mechanism was named, as msmtp has it.
+ */
+static void
+finish_cleartext(struct config *c)
+{
+	if (c->mechanisms != 0 && (c->tls == TLS_NONE || c->tls == TLS_MAY) &&
+	    !config_is_set(c, KW_AUTH_CLEARTEXT) && (config_is_local(c) || c->named))
+		derive(c, KW_AUTH_CLEARTEXT, "on");
+}
+
+/* Whether a mechanism may be tried in clear that shows no password. */
+static bool
+has_hidden_mechanism(const struct config *c)
+{
+	return (c->named || config_is_local(c)) &&
+	    (c->mechanisms & ~(unsigned)SASL_CLEARTEXT) != 0;
+}
+
 /* --- checks --------------------------------------------------------------- */
 
 /* Whoever can choose only the arguments must not learn the password. */
@@ -307,7 +327,7 @@ check_trust_options(const struct config *c, struct failure *f)
 static bool
 check_exposure(const struct config *c, struct failure *f)
 {
-	const char *host = config_string(c, KW_HOST);
+	const char *host = config_endpoint(&c->effective);
 
 	if (c->mechanisms == 0)
 		return true;
@@ -318,8 +338,8 @@ check_exposure(const struct config *c, struct failure *f)
 		failure_hint(f, "set 'tls secure', or 'auth off'");
 		return false;
 	}
-	if (c->tls == TLS_NONE && !config_is_local(c) && !c->named &&
-	    !config_flag(c, KW_AUTH_CLEARTEXT)) {
+	if (c->tls == TLS_NONE && !config_flag(c, KW_AUTH_CLEARTEXT) &&
+	    !has_hidden_mechanism(c)) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: 'tls none' would show the password for '%s'",
 		    config_origin(c, KW_TLS), host);
@@ -444,6 +464,7 @@ finish_relay(struct config *c, struct failure *f)
 	if (!check_mx(c, f) || !finish_auth(c, f))
 		return false;
 	finish_tls(c);
+	finish_cleartext(c);
 	return check_relay(c, f);
 }
 

@@ -330,6 +330,7 @@ handshake(struct relay *r, struct stream *s, struct failure *f)
 	r->tls_active = true;
 	enter(r, RELAY_GREET);
 	info = tls_info(r->tls);
+	r->credentials.verified = info->verified;
 	if (info->binding_type != NULL) {
 		r->credentials.binding_type = info->binding_type;
 		r->credentials.binding = &info->binding;
@@ -379,9 +380,7 @@ set_smtp_params(struct relay *r)
 	r->credentials.host = r->host;
 	r->credentials.port = r->port;
 	p->credentials = &r->credentials;
-	/* What the configuration allows in clear it has checked already. */
-	p->auth_cleartext = config_flag(c, KW_AUTH_CLEARTEXT) || p->named ||
-	    net_is_path(r->host) || net_is_loopback(r->host);
+	p->auth_cleartext = config_flag(c, KW_AUTH_CLEARTEXT);
 }
 
 /* ---- the connection ---- */
@@ -468,6 +467,7 @@ disconnect(struct relay *r)
 	r->tls = NULL;
 	r->tls_active = false;
 	r->credentials.binding_type = NULL;
+	r->credentials.verified = false;
 }
 
 /* Everything that can be wrong before a connection is found before it. */

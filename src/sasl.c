@@ -26,6 +26,9 @@
  */
 #define SASL_ITERATIONS_MAX 1000000
 #define SASL_ITERATIONS_DIGITS 7
+/* Fewest of them: RFC 5802 section 5.1 and RFC 7677 section 4.  Where anybody
+   may be the server, or read along, few make the password easy to guess. */
+#define SASL_ITERATIONS_MIN 4096
 
 /* Longest digest: SHA-256. */
 #define SASL_DIGEST_MAX 32
@@ -359,6 +362,11 @@ scram_parse(struct sasl *s, struct scram_server *server)
 		return refuse(s,
 		    "the server's iteration count is not between 1 and %d",
 		    SASL_ITERATIONS_MAX);
+	if (!s->c->verified && server->iterations < SASL_ITERATIONS_MIN)
+		return refuse(s,
+		    "the server asks for %u iterations: fewer than %d need "
+		    "TLS with a verified certificate",
+		    server->iterations, SASL_ITERATIONS_MIN);
 	if (!attributes_ignore(p, end))
 		return refuse(s, "the server's challenge is garbled");
 	return SASL_CONTINUE;

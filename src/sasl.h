@@ -33,6 +33,9 @@ enum sasl_mechanism {
 /* Show the password or token to whoever reads along. */
 #define SASL_CLEARTEXT \
 	(SASL_PLAIN | SASL_LOGIN | SASL_XOAUTH2 | SASL_OAUTHBEARER)
+/* Show nothing to whoever reads along, and are weaker than TLS: in clear they
+   may be chosen without being named. */
+#define SASL_CHALLENGE (SASL_CRAM_MD5 | SASL_SCRAM_SHA_1 | SASL_SCRAM_SHA_256)
 #define SASL_TOKEN (SASL_XOAUTH2 | SASL_OAUTHBEARER)
 #define SASL_PLUS (SASL_SCRAM_SHA_1_PLUS | SASL_SCRAM_SHA_256_PLUS)
 
@@ -44,7 +47,8 @@ struct sasl_credentials {
 	const char *binding_type;  /* "tls-exporter", "tls-unique", ... or
 				       NULL when there is no binding */
 	const struct buf *binding; /* its bytes */
-	const char *nonce;	   /* tests only; NULL: random */
+	bool verified;	   /* the server has proved its name, within TLS */
+	const char *nonce; /* tests only; NULL: random */
 };
 
 /* "SCRAM-SHA-256-PLUS" and back, any case; SASL_NONE when unknown. */

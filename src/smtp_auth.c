@@ -20,13 +20,26 @@ static unsigned
 usable(const struct smtp *smtp)
 {
 	const struct smtp_params *p = smtp->params;
-	unsigned set = smtp->caps.mechanisms & p->mechanisms;
+	unsigned set = p->mechanisms;
 
+	if (!smtp->tls && !p->named)
+		set |= SASL_CHALLENGE;
 	if (!smtp->tls && !p->auth_cleartext)
 		set &= ~(unsigned)SASL_CLEARTEXT;
 	if (p->credentials->binding_type == NULL)
 		set &= ~(unsigned)SASL_PLUS;
-	return set;
+	return set & smtp->caps.mechanisms;
+}
+
+/* The best of a set; in clear one that shows the password is the last. */
+static enum sasl_mechanism
+choose(const struct smtp *smtp, unsigned set)
+{
+	unsigned hidden = set & ~(unsigned)SASL_CLEARTEXT;
+
+	if (!smtp->tls && hidden != 0)
+		set = hidden;
+	return sasl_best(set, smtp->params->credentials->binding_type != NULL);
 }
 
 /* What was configured by name, for a message. */
@@ -246,7 +259,6 @@ mechanism_refused(const struct smtp *smtp)
 bool
 smtp_authenticate(struct smtp *smtp, struct failure *f)
 {
-	const struct smtp_params *p = smtp->params;
 	unsigned set = usable(smtp);
 	enum sasl_mechanism m;
 	int tries;
@@ -256,7 +268,7 @@ smtp_authenticate(struct smtp *smtp, struct failure *f)
 	/* After a mechanism that is refused as such the next one is tried,
 	   once: more would look like guessing to the server. */
 	for (tries = 0; tries < 2 && set != 0; tries++) {
-		m = sasl_best(set, p->credentials->binding_type != NULL);
+		m = choose(smtp, set);
 		if (run_exchange(smtp, m, f)) {
 			failure_clear(f);
 			return true;

@@ -553,19 +553,33 @@ test_scram_bad_final(void **state)
 static void
 test_scram_iterations(void **state)
 {
-	static const char *const challenges[] = { "r=" FULL_256 "," SALT_256
-						  ",i=1",
-		"r=" FULL_256 "," SALT_256 ",i=1000000" };
+	static const struct {
+		const char *challenge;
+		bool verified, fine;
+	} rows[] = {
+		{ "r=" FULL_256 "," SALT_256 ",i=1", true, true },
+		{ "r=" FULL_256 "," SALT_256 ",i=4095", true, true },
+		{ "r=" FULL_256 "," SALT_256 ",i=1", false, false },
+		{ "r=" FULL_256 "," SALT_256 ",i=4095", false, false },
+		{ "r=" FULL_256 "," SALT_256 ",i=4097", false, true },
+		{ "r=" FULL_256 "," SALT_256 ",i=1000000", false, true },
+	};
 	struct fixture t;
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(challenges) / sizeof(challenges[0]); i++) {
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		open_fixture(&t, "pencil");
+		t.c.verified = rows[i].verified;
 		start(&t, SASL_SCRAM_SHA_256);
 		step(&t, NULL, "n,,n=user,r=" NONCE_256);
-		assert_int_equal(sasl_step(t.s, challenges[i],
-				     strlen(challenges[i]), &t.out),
+		if (!rows[i].fine) {
+			step_refused(&t, rows[i].challenge, "fewer than 4096");
+			close_fixture(&t);
+			continue;
+		}
+		assert_int_equal(sasl_step(t.s, rows[i].challenge,
+				     strlen(rows[i].challenge), &t.out),
 		    SASL_CONTINUE);
 		/* The proof of another count is not taken. */
 		step_refused(&t, FINAL_256, "does not know");

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 
 FAULTS = ("", "signature", "nonce", "iterations", "salt", "early", "missing",
-          "extension")
+          "extension", "few")
 
 
 def b64(data):
@@ -111,7 +111,7 @@ class Exchange:
         nonce = client_nonce + b"3rfcNHYJY1ZVvWVs7j"
         if self.fault == "nonce":
             nonce = b"x" + nonce
-        rounds = 10**9 if self.fault == "iterations" else 4096
+        rounds = {"iterations": 10**9, "few": 4095}.get(self.fault, 4096)
         salt = b"W22ZaJ0SNY7soEsUEjb6gQ=="
         shown = b"*" if self.fault == "salt" else salt
         server_first = b"r=%s,s=%s,i=%d" % (nonce, shown, rounds)
@@ -121,7 +121,8 @@ class Exchange:
         without, _, proof = final.rpartition(b",p=")
         signed = b",".join((bare, server_first, without))
         salted = hashlib.pbkdf2_hmac(name, self.password,
-                                     base64.b64decode(salt), 4096)
+                                     base64.b64decode(salt),
+                                     min(rounds, 4096))
         key = hmac.new(salted, b"Client Key", name).digest()
         stored = hashlib.new(name, key).digest()
         mask = hmac.new(stored, signed, name).digest()
