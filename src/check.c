@@ -22,19 +22,6 @@
 #define DAYS_LEFT_MIN 14
 #define DAY 86400
 
-/* "250 2.1.0 fine"; free() it. */
-static char *
-reply_words(const struct smtp_reply *reply)
-{
-	char *words = mem_printf("%d %s", reply->code, buf_str(&reply->text));
-	char *p;
-
-	for (p = words; *p != '\0'; p++)
-		if (*p == '\n')
-			*p = ' ';
-	return words;
-}
-
 static void
 copy_lines(struct buf *to, const struct buf *from)
 {
@@ -94,7 +81,7 @@ report_tls(struct check *k)
 	check_begin(&s, "tls");
 	if (info == NULL) {
 		check_text(&s, "none");
-		if (relay_fell_back(k->relay))
+		if (relay_fell_back(k->relay) != NULL)
 			check_warn(&s,
 			    "STARTTLS failed; 'tls may' went on in "
 			    "clear");
@@ -226,7 +213,7 @@ judge_reply(struct check *k, const char *name, const char *what,
 		check_fail(&s, &k->failure);
 		return check_end(&k->report, &s);
 	}
-	words = reply_words(reply);
+	words = smtp_words(reply);
 	class = smtp_reply_class(phase, reply);
 	if (class == FAIL_NONE)
 		check_text(&s, "%s%s", what, words);

@@ -108,25 +108,45 @@ refused_list(const struct envelope *e, const struct transport_result *r)
 	return list;
 }
 
+size_t
+deliver_taken(const struct transport_result *r)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < r->count; i++)
+		n += r->outcomes[i].class == FAIL_NONE;
+	return n;
+}
+
+/* Whoever repeats the message must know; behind the reason of a failure. */
+static char *
+taken_words(size_t taken)
+{
+	return taken > 0 ? mem_printf("; sent to the other %zu", taken) :
+			   mem_strdup("");
+}
+
 /* What went wrong: with the message, or else with its recipients. */
 static char *
 error_words(const struct envelope *e, const struct transport_result *r)
 {
+	char *taken = taken_words(deliver_taken(r)), *words;
 	struct buf out = BUF_INIT(SIZE_MAX);
-	char *words;
 	size_t i;
 
-	if (r->failure.text.len > 0)
-		return mem_strdup(buf_str(&r->failure.text));
-	for (i = 0; i < r->count; i++) {
+	buf_adds(&out, buf_str(&r->failure.text));
+	for (i = 0; i < r->count && r->failure.text.len == 0; i++) {
 		const struct outcome *o = &r->outcomes[i];
 
 		if (o->class != FAIL_NONE && o->reply != NULL)
 			buf_addf(&out, "%s'%s': %s", out.len > 0 ? "; " : "",
 			    e->recipients[i], o->reply);
 	}
+	if (out.len > 0)
+		buf_adds(&out, taken);
 	words = out.len > 0 ? mem_strdup(buf_str(&out)) : NULL;
 	buf_free(&out);
+	free(taken);
 	return words;
 }
 
@@ -140,26 +160,11 @@ free_list(char **list)
 	free(list);
 }
 
-static char *
-phase_times(const struct transport_result *r)
+/* NULL: it is not known yet. */
+static const char *
+sender_words(const struct envelope *e)
 {
-	const struct {
-		const char *name;
-		int64_t ms;
-	} phases[] = { { "connect", r->connect_ms }, { "tls", r->tls_ms },
-		{ "auth", r->auth_ms }, { "send", r->send_ms } };
-	struct buf out = BUF_INIT(256);
-	char *words = NULL;
-	size_t i;
-
-	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
-		if (phases[i].ms >= 0)
-			buf_addf(&out, "%s%s:%lld", out.len > 0 ? "," : "",
-			    phases[i].name, (long long)phases[i].ms);
-	if (out.len > 0)
-		words = mem_strdup(buf_str(&out));
-	buf_free(&out);
-	return words;
+	return e->sender != NULL && e->sender[0] == '\0' ? "<>" : e->sender;
 }
 
 static const char *
@@ -182,45 +187,66 @@ relay_host(const struct config *c, const struct transport_result *r)
 	return socket != NULL ? socket : config_string(c, KW_HOST);
 }
 
+/* Whether there is TLS or, before it was reached, had to be; and the same of a
+   login.  Nobody logs in to the hosts of a route. */
+static bool
+has_tls(const struct config *c, const struct transport_result *r)
+{
+	bool relay = relay_host(c, r) != NULL;
+	int mode = relay && r->hop == NULL ? config_tls(c) : TLS_NONE;
+
+	return (r->tls != NULL && strcmp(r->tls, "off") != 0) ||
+	    r->tls_required || mode == TLS_STARTTLS || mode == TLS_IMPLICIT;
+}
+
+static bool
+has_login(const struct config *c, const struct transport_result *r)
+{
+	return r->hop == NULL && relay_host(c, r) != NULL &&
+	    config_mechanisms(c, NULL) != 0;
+}
+
 void
 deliver_record(struct log *log, const struct config *c,
     const struct envelope *e, const struct message *m,
     const struct transport_result *r, const char *exit_name)
 {
-	bool tls = r->tls != NULL && strcmp(r->tls, "off") != 0;
-	char **refused = refused_list(e, r), *times = phase_times(r);
+	bool login = has_login(c, r);
+	char **refused = refused_list(e, r);
 	char **recipients = mem_alloc((e->count + 1) * sizeof(*recipients));
 	ssize_t id = message_find(m, "Message-ID", 0);
 	char *message_id = id < 0 ? NULL : message_value(m, (size_t)id);
-	char *status = r->reply_code > 0 ? mem_printf("%d", r->reply_code) :
-					   NULL;
 	char *error = error_words(e, r);
-	char *uid = r->uid >= 0 ? mem_printf("%lld", (long long)r->uid) : NULL;
 	const char *host = relay_host(c, r);
-	unsigned number = r->hop != NULL ? r->hop_port : config_port(c);
-	char *port = host == NULL || host[0] == '/' || number == 0 ?
-	    NULL :
-	    mem_printf("%u", number);
+	unsigned port = r->hop != NULL ? r->hop_port : config_port(c);
+	bool has_port = host != NULL && host[0] != '/' && port != 0;
+	const struct log_number times[] = { { "connect", r->connect_ms },
+		{ "tls", r->tls_ms }, { "auth", r->auth_ms },
+		{ "send", r->send_ms }, { NULL, 0 } };
 	const struct log_item items[] = {
 		{ "host", LOG_STRING,
 		    .string = host != NULL ? host : or_null(r->host) },
-		{ "port", LOG_STRING, .string = port },
+		{ "port", LOG_NUMBER, .number = has_port ? (int64_t)port : -1 },
 		{ "address", LOG_STRING, .string = or_null(r->address) },
-		{ "tls", LOG_BOOL, .number = tls },
-		{ "auth", LOG_BOOL, .number = r->auth != NULL },
+		{ "tls", LOG_BOOL, .number = has_tls(c, r) },
+		{ "auth", LOG_BOOL, .number = login },
 		{ "user", LOG_STRING,
-		    .string = r->auth != NULL ? config_string(c, KW_USER) :
-						NULL },
-		{ "from", LOG_STRING, .string = e->sender },
+		    .string = login ? config_string(c, KW_USER) : NULL },
+		{ "from", LOG_STRING, .string = sender_words(e) },
 		{ "recipients", LOG_LIST, .list = recipients },
 		{ "refused", LOG_LIST, .list = refused },
-		{ "mailsize", LOG_NUMBER, .number = (int64_t)r->size },
-		{ "smtpstatus", LOG_STRING, .string = status },
+		{ "mailsize", LOG_NUMBER,
+		    .number = r->size > 0 ? (int64_t)r->size : -1 },
+		{ "smtpstatus", LOG_NUMBER,
+		    .number = r->reply_code > 0 ? r->reply_code : -1 },
 		{ "smtpmsg", LOG_STRING, .string = r->reply, .quoted = true },
 		{ "errormsg", LOG_STRING, .string = error, .quoted = true },
 		{ "exitcode", LOG_STRING, .string = exit_name },
 		{ "account", LOG_STRING, .string = or_null(config_account(c)) },
-		{ "tlsinfo", LOG_STRING, .string = tls ? r->tls : NULL,
+		{ "tlsinfo", LOG_STRING,
+		    .string = r->tls != NULL && strcmp(r->tls, "off") != 0 ?
+			r->tls :
+			NULL,
 		    .quoted = true },
 		{ "mechanism", LOG_STRING, .string = r->auth },
 		{ "messageid", LOG_STRING, .string = message_id,
@@ -228,8 +254,8 @@ deliver_record(struct log *log, const struct config *c,
 		{ "changes", LOG_STRING,
 		    .string = or_null(message_changes(m)) },
 		{ "notes", LOG_STRING, .string = r->notes, .quoted = true },
-		{ "ms", LOG_STRING, .string = times },
-		{ "uid", LOG_STRING, .string = uid },
+		{ "ms", LOG_NUMBERS, .numbers = times },
+		{ "uid", LOG_NUMBER, .number = r->uid },
 		{ "client", LOG_STRING, .string = or_null(r->client) },
 	};
 
@@ -240,12 +266,8 @@ deliver_record(struct log *log, const struct config *c,
 	    strcmp(exit_name, fail_name(FAIL_NONE)) != 0);
 	free_list(refused);
 	free(recipients);
-	free(times);
 	free(message_id);
-	free(status);
-	free(port);
 	free(error);
-	free(uid);
 }
 
 /* ---- the way of a message ---- */
@@ -496,29 +518,34 @@ collect_rest(const struct delivery *d, struct deliver_parts *parts,
 	return class;
 }
 
+/* What is to be told of all destinations together. */
+struct report {
+	bool first;   /* also what was handed on, as that failed, too */
+	bool several; /* destinations have failed */
+	char *taken;  /* taken_words() of all */
+};
+
 /* A recipient without a verdict, where others have one. */
 static void
-report_undecided(const struct deliver_part *part, size_t which, bool several)
+report_undecided(const struct deliver_part *part, size_t which,
+    const struct report *report)
 {
 	const struct transport_result *r = &part->result;
 	const char *address = part->envelope.recipients[which];
-	size_t i;
 
-	for (i = 0; i < r->count; i++)
-		if (r->outcomes[i].class == FAIL_NONE) {
-			log_warn("'%s': recipient '%s' has no final reply",
-			    r->host, address);
-			return;
-		}
-	if (several)
-		log_warn("'%s': recipient '%s' %s", r->host, address,
+	if (deliver_taken(r) > 0)
+		log_warn("'%s': recipient '%s' has no final reply%s", r->host,
+		    address, report->taken);
+	else if (report->several)
+		log_warn("'%s': recipient '%s' %s%s", r->host, address,
 		    fail_is_temporary(r->outcomes[which].class) ? "put off" :
-								  "refused");
+								  "refused",
+		    report->taken);
 }
 
 /* One line for each recipient that has a reply of its own. */
 static void
-report_recipients(const struct deliver_part *part, bool several)
+report_recipients(const struct deliver_part *part, const struct report *report)
 {
 	const struct transport_result *r = &part->result;
 	size_t i;
@@ -530,36 +557,80 @@ report_recipients(const struct deliver_part *part, bool several)
 		if (o->class == FAIL_NONE)
 			continue;
 		if (o->code / 100 < 4) {
-			report_undecided(part, i, several);
+			report_undecided(part, i, report);
 			continue;
 		}
-		if (r->failure.class != FAIL_NONE && o->code == r->reply_code &&
-		    !several)
+		if (r->failure.class != FAIL_NONE && o->code == r->stopped_by &&
+		    !report->several)
 			continue;
 		hint = hint_for_reply(o->code, words);
-		log_warn("'%s': recipient '%s' %s: server said: %s%s%s%s",
+		log_warn("'%s': recipient '%s' %s: server said: %s%s%s%s%s",
 		    r->host, part->envelope.recipients[i],
 		    fail_is_temporary(o->class) ? "put off" : "refused", words,
-		    hint != NULL ? " (" : "", hint != NULL ? hint : "",
-		    hint != NULL ? ")" : "");
+		    report->taken, hint != NULL ? " (" : "",
+		    hint != NULL ? hint : "", hint != NULL ? ")" : "");
 	}
 }
 
-/* What went wrong, at each destination that had the last word. */
 static void
-report(const struct deliver_parts *parts, bool several)
+report_failure(struct failure *f, const struct report *report)
+{
+	if (f->class == FAIL_NONE)
+		return;
+	buf_adds(&f->text, report->taken);
+	log_failure(f);
+}
+
+/* What went wrong at each destination. */
+static void
+report_parts(struct deliver_parts *parts, const struct report *report)
 {
 	size_t i;
 
 	for (i = 0; i < parts->count; i++) {
-		const struct deliver_part *part = &parts->list[i];
+		struct deliver_part *part = &parts->list[i];
 
-		if (part->handed_on)
+		if (part->handed_on && !report->first)
 			continue;
-		if (part->result.failure.class != FAIL_NONE)
-			log_failure(&part->result.failure);
-		report_recipients(part, several);
+		report_failure(&part->result.failure, report);
+		report_recipients(part, report);
 	}
+}
+
+/* One line of both accounts, where there is one destination and the message
+   as a whole was stopped at both. */
+static bool
+join_accounts(struct deliver_part *first, struct deliver_part *second)
+{
+	struct failure *f = &second->result.failure;
+
+	if (first->result.failure.class == FAIL_NONE || f->class == FAIL_NONE)
+		return false;
+	failure_prefix(f, "%s; ", buf_str(&first->result.failure.text));
+	return true;
+}
+
+static void
+report_all(struct deliver_parts *parts, struct deliver_parts *again,
+    enum fail_class class)
+{
+	struct report report = { .first = class != FAIL_NONE };
+	size_t i, last = again->count, taken = 0;
+
+	for (i = 0; i < parts->count; i++) {
+		last += !parts->list[i].handed_on;
+		taken += deliver_taken(&parts->list[i].result);
+	}
+	for (i = 0; i < again->count; i++)
+		taken += deliver_taken(&again->list[i].result);
+	report.several = last > 1;
+	report.taken = taken_words(taken);
+	if (report.first && parts->count == 1 && again->count == 1 &&
+	    join_accounts(&parts->list[0], &again->list[0]))
+		report.first = false;
+	report_parts(parts, &report);
+	report_parts(again, &report);
+	free(report.taken);
 }
 
 /* One other account, whose own fallback is not followed: a circle of them
@@ -571,20 +642,20 @@ send_again(struct delivery *d, struct deliver_parts *parts,
 	struct deliver_parts again = { .count = 0 };
 	struct envelope rest;
 	enum fail_class others = collect_rest(d, parts, &rest);
-	size_t i, last = 0;
+	size_t i;
 
 	if (rest.count > 0 && choose_fallback(d)) {
 		class = attempt(d, &rest, others != FAIL_NONE, &again);
+		report_all(parts, &again, class);
+		/* The first account may take it later. */
+		if (class != FAIL_NONE && !fail_is_temporary(class))
+			class = FAIL_TEMP;
 		class = outcome_worse(others, class);
-		last = again.count;
 	} else {
 		for (i = 0; i < parts->count; i++)
 			parts->list[i].handed_on = false;
+		report_all(parts, &again, class);
 	}
-	for (i = 0; i < parts->count; i++)
-		last += !parts->list[i].handed_on;
-	report(parts, last > 1);
-	report(&again, last > 1);
 	deliver_parts_free(&again);
 	free(rest.recipients);
 	return class;
@@ -614,7 +685,8 @@ print_envelope(const struct envelope *e)
 	size_t i;
 
 	buf_adds(&line, "# envelope from: ");
-	text_escape(&line, e->sender, strlen(e->sender), 0, SIZE_MAX);
+	text_escape(&line, sender_words(e), strlen(sender_words(e)), 0,
+	    SIZE_MAX);
 	for (i = 0; i < e->count; i++) {
 		buf_adds(&line, "\n# recipient: ");
 		text_escape(&line, e->recipients[i], strlen(e->recipients[i]),

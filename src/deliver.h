@@ -61,6 +61,9 @@ enum fail_class deliver_send(const struct transport_job *job, struct log *log,
     struct deliver_parts *out);
 void deliver_parts_free(struct deliver_parts *parts);
 
+/* How many of the recipients the relay has the message for. */
+size_t deliver_taken(const struct transport_result *r);
+
 /* What the recipients' outcomes come to. */
 enum fail_class deliver_result_class(const struct transport_result *r);
 

@@ -190,7 +190,7 @@ info_rmqs(const struct invocation *inv, const struct config *c)
 	const struct smtp_reply *reply;
 	struct relay_params p;
 	struct relay *relay;
-	char *line;
+	char *line, *words;
 
 	if (!has_relay(c, &f))
 		return finish(&f);
@@ -201,11 +201,13 @@ info_rmqs(const struct invocation *inv, const struct config *c)
 	if ((smtp_caps(relay_smtp(relay))->extensions & SMTP_EXT_ETRN) == 0)
 		failure_set(&f, FAIL_REFUSED, "ETRN: not offered");
 	else if ((reply = smtp_command(relay_smtp(relay), line, &f)) != NULL &&
-	    reply->code / 100 != 2)
+	    reply->code / 100 != 2) {
+		words = smtp_words(reply);
 		failure_set(&f,
 		    reply->code / 100 == 4 ? FAIL_TEMP : FAIL_REFUSED,
-		    "ETRN: server said: %d %s", reply->code,
-		    buf_str(&reply->text));
+		    "ETRN: server said: %s", words);
+		free(words);
+	}
 	free(line);
 	relay_close(relay);
 	return finish(&f);

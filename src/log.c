@@ -172,6 +172,22 @@ list_goes_on(struct buf *line, size_t start, const struct limits *limits,
 	return false;
 }
 
+/* Each number, as `before` name `between` value. */
+static void
+add_numbers(struct buf *line, const struct log_number *n, const char *before,
+    const char *between)
+{
+	const char *comma = "";
+
+	for (; n->name != NULL; n++) {
+		if (n->value < 0)
+			continue;
+		buf_addf(line, "%s%s%s%s%lld", comma, before, n->name, between,
+		    (long long)n->value);
+		comma = ",";
+	}
+}
+
 static void
 text_list(struct buf *line, char **list, const struct limits *limits)
 {
@@ -199,6 +215,9 @@ text_value(struct buf *line, const struct log_item *item,
 		break;
 	case LOG_BOOL:
 		buf_adds(line, item->number != 0 ? "on" : "off");
+		break;
+	case LOG_NUMBERS:
+		add_numbers(line, item->numbers, "", ":");
 		break;
 	case LOG_LIST:
 		text_list(line, item->list, limits);
@@ -263,6 +282,11 @@ json_value(struct buf *line, const struct log_item *item,
 	case LOG_BOOL:
 		buf_adds(line, item->number != 0 ? "true" : "false");
 		break;
+	case LOG_NUMBERS:
+		buf_addc(line, '{');
+		add_numbers(line, item->numbers, "\"", "\":");
+		buf_addc(line, '}');
+		break;
 	case LOG_LIST:
 		json_list(line, item->list, limits);
 		break;
@@ -275,8 +299,16 @@ json_value(struct buf *line, const struct log_item *item,
 static bool
 present(const struct log_item *item)
 {
+	const struct log_number *n = item->numbers;
+
 	if (item->type == LOG_STRING)
 		return item->string != NULL;
+	if (item->type == LOG_NUMBER)
+		return item->number >= 0;
+	while (item->type == LOG_NUMBERS && n->name != NULL && n->value < 0)
+		n++;
+	if (item->type == LOG_NUMBERS)
+		return n->name != NULL;
 	return item->type != LOG_LIST ||
 	    (item->list != NULL && item->list[0] != NULL);
 }

@@ -44,14 +44,19 @@ void log_share(void);
 void log_close(struct log *log);
 
 /* One key and its value, in the order in which they are to appear. */
-enum log_type { LOG_STRING, LOG_NUMBER, LOG_BOOL, LOG_LIST };
+enum log_type { LOG_STRING, LOG_NUMBER, LOG_BOOL, LOG_LIST, LOG_NUMBERS };
+struct log_number {
+	const char *name; /* NULL behind the last one */
+	int64_t value;	  /* negative: left out */
+};
 struct log_item {
 	const char *key;
 	enum log_type type;
 	const char *string; /* LOG_STRING; NULL leaves the item out */
-	int64_t number;	    /* LOG_NUMBER, LOG_BOOL */
-	char **list;	    /* LOG_LIST: NULL-terminated */
-	bool quoted;	    /* text format: in single quotes */
+	int64_t number;	    /* LOG_BOOL, LOG_NUMBER; negative: left out */
+	const struct log_number *numbers; /* LOG_NUMBERS: "name:1,name:2" */
+	char **list;			  /* LOG_LIST: NULL-terminated */
+	bool quoted;			  /* text format: in single quotes */
 };
 
 /* Writes one record; failed tells the syslog priority. */

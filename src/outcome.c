@@ -151,6 +151,17 @@ failure_copy(struct failure *to, const struct failure *from)
 	buf_add(&to->detail, buf_str(&from->detail), from->detail.len);
 }
 
+void
+failure_append(struct failure *to, const struct failure *second)
+{
+	char *text = mem_printf("; %s", buf_str(&second->text));
+
+	add_limited(&to->text, text);
+	buf_add(&to->detail, buf_str(&second->detail), second->detail.len);
+	if (second->hint.len > 0)
+		failure_hint(to, "%s", buf_str(&second->hint));
+}
+
 int fail_status(enum fail_class class)
 {
 	return classes[class].status;

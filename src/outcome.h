@@ -69,6 +69,10 @@ void failure_detail(struct failure *f, const char *format, ...)
 
 void failure_copy(struct failure *to, const struct failure *from);
 
+/* Adds what a second attempt came to: text and detail behind those that are
+   there, and its hint, if it has one, in place of the first. */
+void failure_append(struct failure *to, const struct failure *second);
+
 /* sysexits status, name ("EX_TEMPFAIL"), enhanced status (RFC 3463). */
 int fail_status(enum fail_class class);
 const char *fail_name(enum fail_class class);

@@ -40,7 +40,8 @@ struct relay {
 	struct sasl_credentials credentials;
 	struct buf secret, proxy_secret;
 	struct relay_times times;
-	bool tls_active, handshake_failed, fell_back;
+	bool tls_active, handshake_failed;
+	struct failure no_tls; /* why `may` went back to clear text */
 };
 
 /* ---- what is where ---- */
@@ -105,10 +106,19 @@ relay_times(const struct relay *r)
 	return &r->times;
 }
 
-bool
+const struct failure *
 relay_fell_back(const struct relay *r)
 {
-	return r->fell_back;
+	return r->no_tls.class != FAIL_NONE ? &r->no_tls : NULL;
+}
+
+void
+relay_facts_free(struct relay_facts *facts)
+{
+	free(facts->address);
+	free(facts->tls);
+	free(facts->reply);
+	memset(facts, 0, sizeof(*facts));
 }
 
 char *
@@ -120,6 +130,31 @@ relay_tls_words(const struct relay *r)
 		return mem_strdup("off");
 	return mem_printf("%s %s", info->version,
 	    info->verified ? "verified" : "unverified");
+}
+
+static void
+tell(const struct relay *r)
+{
+	struct relay_facts *facts = r->params->facts;
+	const struct smtp_reply *reply = NULL;
+	const struct tls_info *info = relay_tls(r);
+
+	if (facts == NULL)
+		return;
+	relay_facts_free(facts);
+	facts->address = mem_strdup(r->peer.address);
+	facts->tls = relay_tls_words(r);
+	facts->times = r->times;
+	facts->tls_required = r->mode == TLS_STARTTLS ||
+	    r->mode == TLS_IMPLICIT;
+	facts->unverified = r->mode != TLS_MAY && info != NULL &&
+	    !info->verified;
+	if (r->smtp == NULL)
+		return;
+	facts->mechanism = smtp_mechanism(r->smtp);
+	reply = smtp_final(r->smtp);
+	if (reply != NULL)
+		facts->reply = smtp_words(reply);
 }
 
 /* ---- preparation ---- */
@@ -322,11 +357,10 @@ handshake(struct relay *r, struct stream *s, struct failure *f)
 	enter(r, RELAY_TLS);
 	if (r->params->impatient && (ms == 0 || ms > RELAY_HANDSHAKE_MS))
 		ms = RELAY_HANDSHAKE_MS;
-	if (!tls_start(r->tls, s, ms, f)) {
-		r->handshake_failed = true;
-		return false;
-	}
+	r->handshake_failed = !tls_start(r->tls, s, ms, f);
 	r->times.tls = stream_now() - start;
+	if (r->handshake_failed)
+		return false;
 	r->tls_active = true;
 	enter(r, RELAY_GREET);
 	info = tls_info(r->tls);
@@ -446,9 +480,9 @@ connect_stream(struct relay *r, struct failure *f)
 	    (p.timeout == 0 || p.timeout > RELAY_PATIENCE_MS))
 		p.timeout = RELAY_PATIENCE_MS;
 	fd = net_connect(&p, &r->peer, f);
+	r->times.connect = stream_now() - start;
 	if (fd < 0)
 		return false;
-	r->times.connect = stream_now() - start;
 	r->stream = stream_new(fd);
 	stream_set_deadline(r->stream, r->params->deadline);
 	if (r->params->verbose)
@@ -578,11 +612,13 @@ attempt(struct relay *r, struct failure *f)
 		confine(r, false);
 	ok = r->mode != TLS_IMPLICIT || handshake(r, r->stream, f);
 	start = stream_now();
-	ok = ok && greet(r, f) &&
-	    (p->no_auth || p->later_auth || authenticate(r, f));
-	if (ok)
-		r->times.auth = stream_now() - start;
-	else
+	if (!ok) {
+		prefix_name(r, f);
+		return false;
+	}
+	ok = greet(r, f) && (p->no_auth || p->later_auth || authenticate(r, f));
+	r->times.auth = stream_now() - start;
+	if (!ok)
 		prefix_name(r, f);
 	return ok;
 }
@@ -596,6 +632,31 @@ relay_authenticate(struct relay *r, struct failure *f)
 	return false;
 }
 
+/*
+ * `may` promises delivery, not secrecy: once more in clear.  When that fails,
+ * too, both are told; what has the relay's own words decides.
+ */
+static bool
+attempt_in_clear(struct relay *r, struct failure *f)
+{
+	struct failure both = FAILURE_INIT;
+
+	failure_copy(&r->no_tls, f);
+	disconnect(r);
+	r->mode = TLS_NONE;
+	failure_clear(f);
+	if (attempt(r, f))
+		return true;
+	failure_copy(&both, &r->no_tls);
+	if (r->smtp != NULL && smtp_final(r->smtp) != NULL)
+		both.class = f->class;
+	failure_prefix(f, "in clear: ");
+	failure_append(&both, f);
+	failure_copy(f, &both);
+	failure_free(&both);
+	return false;
+}
+
 struct relay *
 relay_open(const struct relay_params *p, struct failure *f)
 {
@@ -605,6 +666,7 @@ relay_open(const struct relay_params *p, struct failure *f)
 	r->params = p;
 	enter(r, RELAY_PREPARE);
 	r->times = (struct relay_times){ -1, -1, -1 };
+	failure_init(&r->no_tls);
 	buf_init(&r->secret, SECRET_MAX);
 	buf_init(&r->proxy_secret, SECRET_MAX);
 	failure_clear(f);
@@ -612,14 +674,9 @@ relay_open(const struct relay_params *p, struct failure *f)
 	r->mode = p->hop != NULL ? p->hop->tls : config_tls(p->config);
 	ok = set_host(r, f) && set_ehlo_name(r, f) && fetch_secret(r, f) &&
 	    attempt(r, f);
-	/* `may` promises delivery, not secrecy: once more in clear. */
-	if (!ok && r->mode == TLS_MAY && r->handshake_failed) {
-		disconnect(r);
-		r->mode = TLS_NONE;
-		r->fell_back = true;
-		failure_clear(f);
-		ok = attempt(r, f);
-	}
+	if (!ok && r->mode == TLS_MAY && r->handshake_failed)
+		ok = attempt_in_clear(r, f);
+	tell(r);
 	if (!ok) {
 		relay_close(r);
 		return NULL;
@@ -637,6 +694,7 @@ relay_close(struct relay *r)
 	disconnect(r);
 	buf_free(&r->secret);
 	buf_free(&r->proxy_secret);
+	failure_free(&r->no_tls);
 	free(r->host);
 	free(r->lookup);
 	free(r->ehlo_name);

@@ -21,6 +21,7 @@ struct relay;
 struct sandbox;
 struct secret_vault;
 struct tls_info;
+struct transport_result;
 
 /* How far a connection has come. */
 enum relay_phase {
@@ -42,6 +43,23 @@ struct relay_hop {
 	int tls; /* TLS_NONE ... TLS_IMPLICIT */
 };
 
+/* How long the phases took, in milliseconds; -1 when not reached. */
+struct relay_times {
+	int64_t connect, tls, auth;
+};
+
+/* What became known of a connection, however far it came. */
+struct relay_facts {
+	char *address;
+	char *tls;	       /* relay_tls_words() */
+	const char *mechanism; /* used, or the last one that was tried */
+	struct relay_times times;
+	bool tls_required;
+	bool unverified; /* TLS that was to be verified, and is not */
+	char *reply;	 /* that ended it before a message; NULL: none did */
+};
+void relay_facts_free(struct relay_facts *facts);
+
 struct relay_params {
 	const struct config *config;
 	const struct relay_hop *hop; /* NULL: as configured */
@@ -56,7 +74,9 @@ struct relay_params {
 	struct sandbox *confine;    /* entered once there is a connection, or
 				    NULL */
 	bool impatient; /* a server that is silent is asked what it speaks */
-	enum relay_phase *phase; /* written on the way, or NULL */
+	enum relay_phase *phase;   /* written on the way, or NULL */
+	struct relay_facts *facts; /* filled in any case, or NULL; the caller
+				      frees them */
 };
 
 /*
@@ -102,16 +122,22 @@ char *relay_peer_name(const struct relay *r);
 /* "off", "TLS1.3 verified", "TLS1.2 unverified"; free() it. */
 char *relay_tls_words(const struct relay *r);
 
-/* How long the phases took, in milliseconds; -1 when not reached. */
-struct relay_times {
-	int64_t connect, tls, auth;
-};
 const struct relay_times *relay_times(const struct relay *r);
+
+/*
+ * The record of an attempt: what became known of the connection, and the reply
+ * that decided the worst outcome of a message or, where all have it, the final
+ * one.
+ */
+void relay_describe(const struct relay_params *p,
+    const struct relay_facts *facts, struct transport_result *r);
+void relay_keep_reply(struct smtp *smtp, const struct smtp_rcpt *rcpts,
+    size_t count, struct transport_result *r);
 
 /* The rendered message as what smtp sends. */
 struct smtp_source relay_source(struct message *m);
 
-/* Whether `may` went back to clear text. */
-bool relay_fell_back(const struct relay *r);
+/* Why `may` went back to clear text; NULL: it did not. */
+const struct failure *relay_fell_back(const struct relay *r);
 
 #endif

@@ -1,4 +1,6 @@
 /* A connection to the first host of a route that can be used. */
+#include <string.h>
+
 #include "buf.h"
 #include "outcome.h"
 #include "relay.h"
@@ -27,6 +29,36 @@ add_refusal(struct failure *all, const struct failure *f)
 	}
 }
 
+/* Of hosts that failed, the first that gave a reply, or else the first. */
+struct telling {
+	const char *host;
+	struct relay_facts facts;
+};
+
+static void
+keep_telling(struct telling *t, const struct relay_params *p)
+{
+	if (p->facts == NULL ||
+	    (t->host != NULL &&
+		(t->facts.reply != NULL || p->facts->reply == NULL)))
+		return;
+	relay_facts_free(&t->facts);
+	t->host = p->hop->host;
+	t->facts = *p->facts;
+	memset(p->facts, 0, sizeof(*p->facts));
+}
+
+static void
+tell(struct telling *t, const struct relay_params *p, struct relay_hop *hop)
+{
+	if (t->host == NULL)
+		return;
+	hop->host = t->host;
+	relay_facts_free(p->facts);
+	*p->facts = t->facts;
+	memset(&t->facts, 0, sizeof(t->facts));
+}
+
 static bool
 is_late(const struct relay_params *p)
 {
@@ -38,6 +70,7 @@ open_first(struct relay_params *p, const struct route *route,
     struct relay_hop *hop, struct failure *f)
 {
 	struct failure all = FAILURE_INIT;
+	struct telling telling = { NULL, { 0 } };
 	struct relay *relay = NULL;
 	size_t i;
 
@@ -51,17 +84,22 @@ open_first(struct relay_params *p, const struct route *route,
 			i = route->count;
 		} else
 			relay = relay_open(p, f);
-		if (relay == NULL)
+		if (relay == NULL) {
 			add_refusal(&all, f);
+			keep_telling(&telling, p);
+		}
 		/* Ours to mend, whoever is asked. */
 		if (relay == NULL && f->class == FAIL_CONFIG)
 			break;
 	}
+	if (relay == NULL)
+		tell(&telling, p, hop);
 	if (relay == NULL && f->class != FAIL_CONFIG) {
 		failure_copy(f, &all);
 		failure_prefix(f, "mail for '%s': ", route->domain);
 	}
 	failure_free(&all);
+	relay_facts_free(&telling.facts);
 	return relay;
 }
 

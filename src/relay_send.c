@@ -215,39 +215,74 @@ name_host(struct transport_result *r, const char *host, unsigned port)
 	r->hop_port = port;
 }
 
-static void
-describe(const struct relay_params *p, struct relay *relay,
+void
+relay_describe(const struct relay_params *p, const struct relay_facts *facts,
     struct transport_result *r)
 {
-	const struct relay_hop *hop = p->hop;
-	int mode = hop != NULL ? hop->tls : config_tls(p->config);
-
-	if (hop != NULL)
-		name_host(r, hop->host, hop->port);
+	if (p->hop != NULL && p->hop->host != NULL)
+		name_host(r, p->hop->host, p->hop->port);
 	free(r->address);
 	free(r->tls);
 	free(r->auth);
-	r->address = mem_strdup(relay_peer(relay)->address);
-	r->tls = relay_tls_words(relay);
-	r->auth = mem_strdup(smtp_mechanism(relay_smtp(relay)));
-	r->connect_ms = relay_times(relay)->connect;
-	r->tls_ms = relay_times(relay)->tls;
-	r->auth_ms = relay_times(relay)->auth;
-	if (relay_fell_back(relay))
-		transport_note(r, "TLS failed, sent in clear");
-	if (mode != TLS_MAY && relay_tls(relay) != NULL &&
-	    !relay_tls(relay)->verified)
+	r->address = mem_strdup(facts->address);
+	r->tls = mem_strdup(facts->tls);
+	r->auth = mem_strdup(facts->mechanism);
+	r->connect_ms = facts->times.connect;
+	r->tls_ms = facts->times.tls;
+	r->tls_required = facts->tls_required;
+	r->auth_ms = facts->times.auth;
+	if (facts->unverified)
 		transport_note(r, "certificate not verified");
+	if (facts->reply != NULL) {
+		free(r->reply);
+		r->reply_code = atoi(facts->reply);
+		r->reply = mem_strdup(facts->reply + 4);
+	}
 }
 
-static void
-keep_reply(struct transport_result *r, const struct smtp_reply *final)
+/* The worst of the recipients' outcomes, with a reply if there is one of that
+   class; NULL: all have the message. */
+static const struct outcome *
+deciding_outcome(const struct smtp_rcpt *rcpts, size_t count)
 {
-	if (final == NULL)
-		return;
+	const struct outcome *worst = NULL;
+	enum fail_class class = FAIL_NONE;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct outcome *o = &rcpts[i].outcome;
+
+		if (outcome_worse(class, o->class) != class ||
+		    (worst != NULL && o->class == class && worst->code == 0 &&
+			o->code > 0))
+			worst = o;
+		class = outcome_worse(class, o->class);
+	}
+	return worst;
+}
+
+void
+relay_keep_reply(struct smtp *smtp, const struct smtp_rcpt *rcpts, size_t count,
+    struct transport_result *r)
+{
+	const struct outcome *o = deciding_outcome(rcpts, count);
+	const struct smtp_reply *final = smtp_final(smtp);
+	char *words = NULL;
+
 	free(r->reply);
-	r->reply_code = final->code;
-	r->reply = mem_strdup(buf_str(&final->text));
+	r->reply = NULL;
+	r->stopped_by = r->reply_code = 0;
+	if (r->failure.class != FAIL_NONE && final != NULL)
+		r->stopped_by = final->code;
+	if (o == NULL && final != NULL)
+		words = smtp_words(final);
+	else if (o != NULL && o->code > 0)
+		words = mem_strdup(o->reply);
+	if (words == NULL)
+		return;
+	r->reply_code = atoi(words);
+	r->reply = mem_strdup(words + 4);
+	free(words);
 }
 
 static bool
@@ -275,21 +310,29 @@ deliver_once(struct delivery *d)
 		.deadline = job->deadline,
 		.verbose = job->verbose,
 	};
+	struct relay_facts facts = { 0 };
 	struct relay_hop hop;
-	struct relay *relay = relay_open_route(&p, job->route, &hop,
-	    &r->failure);
+	struct relay *relay;
 	int64_t start;
 	bool any;
 
+	p.facts = &facts;
+	relay = relay_open_route(&p, job->route, &hop, &r->failure);
+	relay_describe(&p, &facts, r);
+	relay_facts_free(&facts);
 	if (relay == NULL)
 		return false;
-	describe(&p, relay, r);
+	if (relay_fell_back(relay) != NULL)
+		transport_note(r, "TLS failed, sent in clear");
 	start = stream_now();
 	any = deliver_pending(d, relay);
 	r->send_ms = stream_now() - start;
-	keep_reply(r, smtp_final(relay_smtp(relay)));
-	if (r->failure.class != FAIL_NONE)
+	relay_keep_reply(relay_smtp(relay), d->rcpts, r->count, r);
+	if (r->failure.class != FAIL_NONE) {
 		failure_prefix(&r->failure, "'%s': ", r->host);
+		if (relay_fell_back(relay) != NULL)
+			failure_append(&r->failure, relay_fell_back(relay));
+	}
 	relay_close(relay);
 	return any && d->left > 0;
 }

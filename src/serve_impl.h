@@ -114,6 +114,7 @@ struct server {
 	struct relay *relay;
 	struct relay_params relay_params;
 	struct relay_hop relay_hop;
+	struct relay_facts relay_facts;
 	char *relay_host; /* of its hop */
 	char *relay_key;  /* account and destination */
 

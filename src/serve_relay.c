@@ -36,6 +36,7 @@ void
 serve_close_relay(struct server *s)
 {
 	relay_close(s->relay);
+	relay_facts_free(&s->relay_facts);
 	free(s->relay_host);
 	free(s->relay_key);
 	s->relay = NULL;
@@ -91,6 +92,26 @@ connect_deadline(const struct server *s)
 	return rcpt;
 }
 
+/* Also log it: administrators of the service do not see what the client is
+   told.  met: the next hop was. */
+static void
+record_refusal(struct server *s, const struct failure *f, bool met)
+{
+	struct message *nothing = message_new();
+	struct transport_result r;
+
+	transport_result_init(&r, 0);
+	failure_copy(&r.failure, f);
+	r.uid = s->caller.known ? (int64_t)s->caller.uid : -1;
+	r.client = s->caller.address;
+	if (met)
+		relay_describe(&s->relay_params, &s->relay_facts, &r);
+	deliver_record(s->log, s->config, &s->envelope, nothing, &r,
+	    fail_name(f->class));
+	transport_result_free(&r);
+	message_free(nothing);
+}
+
 static bool
 open_relay(struct server *s, const char *sender, struct failure *f)
 {
@@ -103,10 +124,14 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	p->deadline = connect_deadline(s);
 	p->verbose = s->inv->verbose && !privilege_is_raised();
 	p->confine = &s->box;
+	relay_facts_free(&s->relay_facts);
+	p->facts = &s->relay_facts;
 	s->relay = relay_open_route(p, s->route, &s->relay_hop, f);
 	p->sender = NULL; /* gone with this message */
-	if (s->relay == NULL)
+	if (s->relay == NULL) {
+		record_refusal(s, f, true);
 		return false;
+	}
 	/* The route is gone with this message, too. */
 	if (p->hop != NULL)
 		s->relay_hop.host = s->relay_host = mem_strdup(
@@ -178,28 +203,12 @@ fill_box(struct server *s, const char *sender, struct failure *f)
 		s->spill = message_temporary();
 }
 
-/* The log says so, too: it is there that who runs the service looks. */
-static void
-record_refusal(struct server *s, const struct failure *f)
-{
-	struct message *nothing = message_new();
-	struct transport_result r;
-
-	transport_result_init(&r, 0);
-	failure_copy(&r.failure, f);
-	r.uid = s->caller.known ? (int64_t)s->caller.uid : -1;
-	deliver_record(s->log, s->config, &s->envelope, nothing, &r,
-	    fail_name(f->class));
-	transport_result_free(&r);
-	message_free(nothing);
-}
-
 static bool
 may_send(struct server *s, struct failure *f)
 {
 	if (caller_may_send(&s->caller, s->config, s->envelope.sender, f))
 		return true;
-	record_refusal(s, f);
+	record_refusal(s, f, false);
 	return false;
 }
 
@@ -512,16 +521,11 @@ send_to_relay(struct server *s, struct transport_result *r)
 		.utf8_not_asked = !s->utf8_asked,
 	};
 	struct message_wire wire;
-	const struct smtp_reply *final;
 
 	r->host = relay_peer_name(s->relay);
-	if (s->relay_params.hop != NULL) {
-		r->hop = mem_strdup(s->relay_hop.host);
-		r->hop_port = s->relay_hop.port;
-	}
-	r->address = mem_strdup(relay_peer(s->relay)->address);
-	r->tls = relay_tls_words(s->relay);
-	r->auth = mem_strdup(smtp_mechanism(smtp));
+	relay_describe(&s->relay_params, &s->relay_facts, r);
+	/* The next message finds the connection there. */
+	s->relay_facts.times = (struct relay_times){ -1, -1, -1 };
 	if (!message_render(s->message, &form, &wire, &r->failure))
 		return;
 	if (wire.warning != NULL)
@@ -532,12 +536,9 @@ send_to_relay(struct server *s, struct transport_result *r)
 	r->size = s->mail.size = wire.size;
 	if (!fits_relay(caps, wire.size, &r->failure))
 		return;
-	final = smtp_data(smtp, &s->mail, s->rcpts, s->rcpt_count, &source,
+	smtp_data(smtp, &s->mail, s->rcpts, s->rcpt_count, &source,
 	    &r->failure);
-	if (final != NULL) {
-		r->reply_code = final->code;
-		r->reply = mem_strdup(buf_str(&final->text));
-	}
+	relay_keep_reply(smtp, s->rcpts, s->rcpt_count, r);
 }
 
 static void
@@ -578,6 +579,16 @@ run_class(const struct server *s, size_t first, size_t count,
 	return class;
 }
 
+static size_t
+run_taken(const struct server *s, size_t first, size_t count)
+{
+	size_t i, n = 0;
+
+	for (i = first; i < first + count; i++)
+		n += s->rcpts[i].outcome.class == FAIL_NONE;
+	return n;
+}
+
 /* The outcome's own words, less the code that they begin with. */
 static void
 answer_run(struct server *s, size_t first, size_t count,
@@ -586,15 +597,21 @@ answer_run(struct server *s, size_t first, size_t count,
 	const char *words;
 	int code;
 	enum fail_class class = run_class(s, first, count, &words, &code);
+	size_t taken = class != FAIL_NONE ? run_taken(s, first, count) : 0;
+	char *others = taken > 0 ?
+	    mem_printf("; sent to the other %zu", taken) :
+	    mem_strdup("");
 
 	if (code >= 200 && words != NULL && strlen(words) > 4)
-		serve_reply(s, serve_usual_code(code), NULL, "%s", words + 4);
+		serve_reply(s, serve_usual_code(code), NULL, "%s%s", words + 4,
+		    others);
 	else if (class == FAIL_NONE)
 		serve_reply(s, 250, "2.0.0", "%s",
 		    words != NULL ? words : "ok");
 	else
 		serve_reply(s, fail_is_temporary(class) ? 451 : 554,
-		    fail_enhanced(class), "%s", buf_str(&f->text));
+		    fail_enhanced(class), "%s%s", buf_str(&f->text), others);
+	free(others);
 }
 
 static void
@@ -603,8 +620,8 @@ answer_client(struct server *s, const struct transport_result *r)
 	const struct smtp_reply *final = serve_uses_files(s) ?
 	    NULL :
 	    smtp_final(relay_smtp(s->relay));
+	size_t i, taken = run_taken(s, 0, s->rcpt_count);
 	const char *words;
-	size_t i;
 	int code;
 
 	if (s->lmtp) {
@@ -615,6 +632,7 @@ answer_client(struct server *s, const struct transport_result *r)
 	}
 	/* One answer for all, as it came where that is the whole truth. */
 	if (final != NULL && final->code >= 200 &&
+	    (taken == 0 || taken == s->rcpt_count) &&
 	    (run_class(s, 0, s->rcpt_count, &words, &code) == FAIL_NONE ||
 		final->code / 100 != 2) &&
 	    code == final->code)

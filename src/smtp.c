@@ -9,8 +9,6 @@
 #include "stream.h"
 #include "text.h"
 
-/* A server's words in a message of ours are cut here. */
-#define SMTP_WORDS_MAX 2000
 /* Longest command line we send: a path of 254, ORCPT as long in xtext, and
    room for the other parameters (RFC 3461 section 4 adds to 512). */
 #define SMTP_COMMAND_MAX 2048
@@ -21,6 +19,7 @@
 static const char *const phase_names[] = {
 	[SMTP_BANNER] = "greeting",
 	[SMTP_EHLO] = "EHLO",
+	[SMTP_HELO] = "HELO",
 	[SMTP_STARTTLS] = "STARTTLS",
 	[SMTP_AUTH] = "AUTH",
 	[SMTP_MAIL] = "MAIL",
@@ -41,6 +40,7 @@ smtp_new(struct stream *s, const struct smtp_params *p)
 	smtp_caps_init(&smtp->caps);
 	smtp_reply_init(&smtp->reply);
 	smtp_reply_init(&smtp->final);
+	failure_init(&smtp->no_tls);
 	buf_init(&smtp->line, SMTP_LINE_MAX);
 	buf_init(&smtp->greeting, SMTP_REPLY_MAX);
 	buf_reserve(&smtp->line, SMTP_REPLY_USUAL);
@@ -57,6 +57,7 @@ smtp_free(struct smtp *smtp)
 	smtp_caps_free(&smtp->caps);
 	smtp_reply_free(&smtp->reply);
 	smtp_reply_free(&smtp->final);
+	failure_free(&smtp->no_tls);
 	buf_free(&smtp->line);
 	buf_free(&smtp->greeting);
 	free(smtp);
@@ -106,25 +107,50 @@ smtp_phase_name(enum smtp_phase phase)
 	return phase_names[phase];
 }
 
-char *
-smtp_words(const struct smtp_reply *r)
+void
+smtp_keep_final(struct smtp *smtp)
 {
-	struct buf words = BUF_INIT(SMTP_WORDS_MAX + 16);
-	size_t len = r->text.len, i;
-	char *out;
+	const struct smtp_reply *r = &smtp->reply;
 
-	if (len > SMTP_WORDS_MAX)
-		len = SMTP_WORDS_MAX;
-	buf_addf(&words, "%d ", r->code);
-	for (i = 0; i < len; i++) {
-		int c = r->text.data[i];
+	smtp_reply_clear(&smtp->final);
+	smtp->final.code = r->code;
+	smtp->final.lines = r->lines;
+	memcpy(smtp->final.enhanced, r->enhanced, sizeof(r->enhanced));
+	buf_add(&smtp->final.text, buf_str(&r->text), r->text.len);
+}
 
-		/* A C string is made of this: NUL is shown as a blank. */
-		buf_addc(&words, c == '\n' || c == '\0' ? ' ' : c);
+void
+smtp_hold(struct smtp *smtp, struct smtp_first *first, struct failure *f)
+{
+	failure_init(&first->failure);
+	failure_copy(&first->failure, f);
+	failure_clear(f);
+	first->reply = smtp->final;
+	smtp_reply_init(&smtp->final);
+}
+
+void
+smtp_release(struct smtp *smtp, struct smtp_first *first, bool done,
+    bool yields, struct failure *f)
+{
+	struct smtp_reply second = smtp->final;
+	bool decides = yields && second.code != 0;
+
+	if (decides && !done)
+		first->failure.class = f->class;
+	if (!decides || done) {
+		smtp->final = first->reply;
+		first->reply = second;
 	}
-	out = mem_strdup(buf_str(&words));
-	buf_free(&words);
-	return out;
+	if (done) {
+		failure_clear(f);
+		smtp_reply_clear(&smtp->final);
+	} else {
+		failure_append(&first->failure, f);
+		failure_copy(f, &first->failure);
+	}
+	failure_free(&first->failure);
+	smtp_reply_free(&first->reply);
 }
 
 static bool
@@ -267,6 +293,7 @@ smtp_judge(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
 
 	if (class == FAIL_NONE)
 		return class;
+	smtp_keep_final(smtp);
 	words = smtp_words(&smtp->reply);
 	failure_set(f, class, "%s: server said: %s", phase_names[phase], words);
 	hint = hint_for_reply(smtp->reply.code, words);
@@ -289,12 +316,28 @@ read_banner(struct smtp *smtp, struct failure *f)
 }
 
 static bool
-hello(struct smtp *smtp, const char *verb, struct failure *f)
+hello(struct smtp *smtp, const char *verb, enum smtp_phase phase,
+    struct failure *f)
 {
 	char *line = mem_printf("%s %s", verb, smtp->params->ehlo_name);
-	bool ok = smtp_exchange(smtp, line, SMTP_EHLO, f);
+	bool ok = smtp_exchange(smtp, line, phase, f) &&
+	    smtp_judge(smtp, phase, f) == FAIL_NONE;
 
 	free(line);
+	return ok;
+}
+
+/* The reason that EHLO was refused with is the one to report. */
+static bool
+say_helo(struct smtp *smtp, struct failure *f)
+{
+	struct smtp_first first;
+	bool ok;
+
+	smtp_hold(smtp, &first, f);
+	smtp_caps_free(&smtp->caps);
+	ok = hello(smtp, "HELO", SMTP_HELO, f);
+	smtp_release(smtp, &first, ok, false, f);
 	return ok;
 }
 
@@ -303,26 +346,18 @@ static bool
 say_hello(struct smtp *smtp, struct failure *f)
 {
 	const struct smtp_params *p = smtp->params;
-	enum fail_class class;
 
-	if (!hello(smtp, p->lmtp ? "LHLO" : "EHLO", f))
-		return false;
-	class = smtp_judge(smtp, SMTP_EHLO, f);
-	if (class == FAIL_NONE) {
+	if (hello(smtp, p->lmtp ? "LHLO" : "EHLO", SMTP_EHLO, f)) {
 		smtp_caps_parse(&smtp->caps, &smtp->reply);
 		return true;
 	}
-	if (class != FAIL_REFUSED || p->lmtp || smtp->broken)
+	if (f->class != FAIL_REFUSED || p->lmtp || smtp->broken)
 		return false;
 	if (p->starttls == SMTP_STARTTLS_MUST && !smtp->tls) {
 		f->class = FAIL_TEMP;
 		return false;
 	}
-	if (p->credentials != NULL)
-		return false;
-	smtp_caps_free(&smtp->caps);
-	return hello(smtp, "HELO", f) &&
-	    smtp_judge(smtp, SMTP_EHLO, f) == FAIL_NONE;
+	return p->credentials == NULL && say_helo(smtp, f);
 }
 
 static bool
@@ -343,8 +378,10 @@ start_tls(struct smtp *smtp, struct failure *f)
 	}
 	if (!smtp_exchange(smtp, "STARTTLS", SMTP_STARTTLS, f))
 		return false;
-	if (smtp_judge(smtp, SMTP_STARTTLS, f) != FAIL_NONE)
+	if (smtp_judge(smtp, SMTP_STARTTLS, f) != FAIL_NONE) {
+		failure_copy(&smtp->no_tls, f);
 		return !must && !smtp->broken;
+	}
 	/* Whatever came along in clear would be taken for the server's words
 	   inside TLS (RFC 3207 section 6). */
 	if (stream_buffered(smtp->stream) > 0) {
@@ -372,6 +409,7 @@ smtp_greet(struct smtp *smtp, struct failure *f)
 		return false;
 	/* What was refused on the way, and could be done without. */
 	failure_clear(f);
+	smtp_reply_clear(&smtp->final);
 	return true;
 }
 

@@ -140,7 +140,8 @@ bool smtp_authenticate(struct smtp *smtp, struct failure *f);
 
 const struct smtp_caps *smtp_caps(const struct smtp *smtp);
 const char *smtp_greeting(const struct smtp *smtp);
-const char *smtp_mechanism(const struct smtp *smtp); /* used, or NULL */
+/* Used, or the last one that was tried, or NULL. */
+const char *smtp_mechanism(const struct smtp *smtp);
 
 /*
  * One message.  Fills the outcome of every recipient; true when at least one
@@ -152,7 +153,8 @@ bool smtp_send(struct smtp *smtp, const struct smtp_mail *mail,
     struct smtp_rcpt *rcpts, size_t count, const struct smtp_source *source,
     struct failure *f);
 
-/* The reply that decided the last message, NULL before one. */
+/* The reply that decided the last message or, before one, that ended greeting
+   or login; NULL when no reply did. */
 const struct smtp_reply *smtp_final(const struct smtp *smtp);
 bool smtp_usable(const struct smtp *smtp);
 
@@ -185,6 +187,7 @@ void smtp_quit(struct smtp *smtp);
 enum smtp_phase {
 	SMTP_BANNER,
 	SMTP_EHLO,
+	SMTP_HELO,
 	SMTP_STARTTLS,
 	SMTP_AUTH,
 	SMTP_MAIL,
@@ -195,6 +198,10 @@ enum smtp_phase {
 };
 enum fail_class smtp_reply_class(enum smtp_phase phase,
     const struct smtp_reply *r);
+
+/* "550 5.1.1 no such user": the code and the lines joined, with an enhanced
+   code only once, bounded; free() it. */
+char *smtp_words(const struct smtp_reply *r);
 
 /* Whether a reply to RCPT says that there are too many recipients. */
 bool smtp_is_surplus(const struct smtp_reply *r);

@@ -71,6 +71,15 @@ none_usable(struct smtp *smtp, struct failure *f)
 				"set 'tls starttls' or 'tls implicit'");
 		return false;
 	}
+	if (*words == '\0') {
+		failure_set(f, FAIL_REFUSED,
+		    "AUTH: the server offers authentication, but no "
+		    "mechanism for it");
+		failure_hint(f,
+		    "ask the relay's administrator, or 'auth off' "
+		    "if it knows you by address");
+		return false;
+	}
 	add_names(smtp->params, &names);
 	failure_set(f, FAIL_REFUSED,
 	    "AUTH: no usable mechanism:%s the server offers '%s'",
@@ -187,10 +196,9 @@ conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
 	const char *hint;
 	char *words;
 
-	if (smtp->reply.code / 100 == 2 && sasl_complete(sasl)) {
-		smtp->mechanism = m;
+	if (smtp->reply.code / 100 == 2 && sasl_complete(sasl))
 		return true;
-	}
+	smtp_keep_final(smtp);
 	words = smtp_words(&smtp->reply);
 	if (smtp->reply.code / 100 <= 3) {
 		smtp->broken = true;
@@ -220,6 +228,7 @@ run_exchange(struct smtp *smtp, enum sasl_mechanism m, struct failure *f)
 	int rounds = 0;
 	bool ok = false;
 
+	smtp->mechanism = m;
 	if (m == SASL_SCRAM_SHA_1)
 		plus = SASL_SCRAM_SHA_1_PLUS;
 	else if (m == SASL_SCRAM_SHA_256)
@@ -256,26 +265,39 @@ mechanism_refused(const struct smtp *smtp)
 	    (smtp->reply.code == 504 || smtp->reply.code == 534);
 }
 
+/*
+ * 504 says only that there is no such mechanism: what is said to the next one
+ * tells more.  Any other refusal is the one to report.
+ */
+static bool
+run_next(struct smtp *smtp, enum sasl_mechanism m, struct failure *f)
+{
+	bool yields = smtp->reply.code == 504, ok;
+	struct smtp_first first;
+
+	smtp_hold(smtp, &first, f);
+	ok = run_exchange(smtp, m, f);
+	smtp_release(smtp, &first, ok, yields, f);
+	return ok;
+}
+
 bool
 smtp_authenticate(struct smtp *smtp, struct failure *f)
 {
 	unsigned set = usable(smtp);
 	enum sasl_mechanism m;
-	int tries;
+	bool ok;
 
 	if (set == 0)
 		return none_usable(smtp, f);
+	m = choose(smtp, set);
+	ok = run_exchange(smtp, m, f);
+	set &= ~(unsigned)m;
 	/* After a mechanism that is refused as such the next one is tried,
 	   once: more would look like guessing to the server. */
-	for (tries = 0; tries < 2 && set != 0; tries++) {
-		m = choose(smtp, set);
-		if (run_exchange(smtp, m, f)) {
-			failure_clear(f);
-			return true;
-		}
-		if (!mechanism_refused(smtp))
-			return false;
-		set &= ~(unsigned)m;
-	}
-	return false;
+	if (!ok && mechanism_refused(smtp) && set != 0)
+		ok = run_next(smtp, choose(smtp, set), f);
+	if (!ok && smtp->no_tls.class != FAIL_NONE)
+		failure_append(f, &smtp->no_tls);
+	return ok;
 }

@@ -16,10 +16,12 @@ struct smtp {
 	const struct smtp_params *params;
 	struct smtp_caps caps;
 	struct smtp_reply reply; /* being read, or read last */
-	struct smtp_reply final; /* decided the last message */
+	struct smtp_reply final; /* decided the last message, or the session */
+	struct failure no_tls;	 /* why STARTTLS, which may be done without,
+				    was refused */
 	struct buf line;	 /* being read */
 	struct buf greeting;
-	enum sasl_mechanism mechanism; /* used */
+	enum sasl_mechanism mechanism; /* used, or tried */
 	bool reply_done;	       /* the next line begins a new reply */
 	bool tls;		       /* active */
 	bool broken;		       /* no further command makes sense */
@@ -63,7 +65,21 @@ bool smtp_exchange(struct smtp *smtp, const char *line, enum smtp_phase phase,
 enum fail_class smtp_judge(struct smtp *smtp, enum smtp_phase phase,
     struct failure *f);
 
-/* "550 5.1.1 no such user": code and lines, bounded; free() it. */
-char *smtp_words(const struct smtp_reply *r);
+/* Keeps the present reply as the one that decided. */
+void smtp_keep_final(struct smtp *smtp);
+
+/*
+ * What a first attempt came to, while there is a second one.  smtp_hold()
+ * takes failure and reply; smtp_release() forgets them when the second was
+ * done.  Else it reports both, and the first one decides, unless it yields to
+ * a second that was refused with a reply.
+ */
+struct smtp_first {
+	struct failure failure;
+	struct smtp_reply reply;
+};
+void smtp_hold(struct smtp *smtp, struct smtp_first *first, struct failure *f);
+void smtp_release(struct smtp *smtp, struct smtp_first *first, bool done,
+    bool yields, struct failure *f);
 
 #endif

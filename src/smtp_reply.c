@@ -6,6 +6,9 @@
 #include "sasl.h"
 #include "text.h"
 
+/* A server's words in a message of ours are cut here. */
+#define SMTP_WORDS_MAX 2000
+
 void
 smtp_reply_init(struct smtp_reply *r)
 {
@@ -77,6 +80,46 @@ smtp_reply_line(struct smtp_reply *r, const void *line, size_t len)
 	if (!buf_add(&r->text, p, len))
 		return SMTP_BAD;
 	return more ? SMTP_MORE : SMTP_DONE;
+}
+
+/* Moves *i behind the reply's own enhanced code and blanks, if it is there. */
+static void
+skip_enhanced(const struct smtp_reply *r, size_t *i)
+{
+	const char *text = buf_str(&r->text);
+	size_t n = strlen(r->enhanced);
+
+	if (n == 0 || r->text.len - *i < n ||
+	    memcmp(text + *i, r->enhanced, n) != 0 ||
+	    (text[*i + n] != ' ' && text[*i + n] != '\n' &&
+		*i + n < r->text.len))
+		return;
+	*i += n;
+	while (*i < r->text.len && text[*i] == ' ')
+		(*i)++;
+}
+
+char *
+smtp_words(const struct smtp_reply *r)
+{
+	struct buf words = BUF_INIT(SMTP_WORDS_MAX + 16);
+	const char *text = buf_str(&r->text);
+	size_t i = 0;
+	char *out;
+
+	buf_addf(&words, "%d ", r->code);
+	while (i < r->text.len && i < SMTP_WORDS_MAX) {
+		char c = text[i++];
+
+		/* A C string is made of this: NUL is shown as a blank. */
+		buf_addc(&words, c == '\n' || c == '\0' ? ' ' : c);
+		/* RFC 2034 section 4: every line has it. */
+		if (c == '\n')
+			skip_enhanced(r, &i);
+	}
+	out = mem_strdup(buf_str(&words));
+	buf_free(&words);
+	return out;
 }
 
 void
@@ -221,6 +264,7 @@ smtp_caps_parse(struct smtp_caps *c, const struct smtp_reply *r)
 static const enum fail_class refused[] = {
 	[SMTP_BANNER] = FAIL_REFUSED,
 	[SMTP_EHLO] = FAIL_REFUSED,
+	[SMTP_HELO] = FAIL_REFUSED,
 	/* Required TLS that cannot be had defers. */
 	[SMTP_STARTTLS] = FAIL_TEMP,
 	[SMTP_AUTH] = FAIL_NOPERM,

@@ -118,19 +118,6 @@ put_rcpt(struct smtp *smtp, const struct smtp_rcpt *r, struct failure *f)
 
 /* ---- replies ---- */
 
-/* Keeps the present reply as the one that decided the message. */
-static void
-keep_final(struct smtp *smtp)
-{
-	const struct smtp_reply *r = &smtp->reply;
-
-	smtp_reply_clear(&smtp->final);
-	smtp->final.code = r->code;
-	smtp->final.lines = r->lines;
-	memcpy(smtp->final.enhanced, r->enhanced, sizeof(r->enhanced));
-	buf_add(&smtp->final.text, buf_str(&r->text), r->text.len);
-}
-
 /* The message as a whole is refused by the present reply. */
 static void
 refuse_message(struct transaction *t, enum smtp_phase phase)
@@ -142,10 +129,13 @@ refuse_message(struct transaction *t, enum smtp_phase phase)
 		failure_set(t->f, FAIL_PROTOCOL, "%s: unexpected reply %d",
 		    smtp_phase_name(phase), t->smtp->reply.code);
 	if (phase == SMTP_MAIL)
-		failure_prefix(t->f, "sender '%s': ", t->mail->from);
+		failure_prefix(t->f, "sender '%s': ",
+		    t->mail->from[0] != '\0' ? t->mail->from : "<>");
+	if (t->smtp->no_tls.class != FAIL_NONE)
+		failure_append(t->f, &t->smtp->no_tls);
 	if (t->f->class == FAIL_PROTOCOL)
 		t->smtp->broken = true;
-	keep_final(t->smtp);
+	smtp_keep_final(t->smtp);
 	t->refused = true;
 }
 
@@ -671,7 +661,7 @@ read_verdict(struct transaction *t, size_t i)
 		return false;
 	}
 	class = smtp_reply_class(SMTP_BODY, &smtp->reply);
-	keep_final(smtp);
+	smtp_keep_final(smtp);
 	if (answers_quit(t))
 		return false;
 	if (class == FAIL_NONE && last && !confirm(t, i))

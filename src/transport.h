@@ -46,12 +46,15 @@ struct transport_result {
 	unsigned hop_port;
 	bool stored; /* by the files backend */
 	char *address;
-	char *tls;   /* "off", "TLS1.3 verified", "TLS1.2 unverified" */
-	char *auth;  /* mechanism used, or NULL */
-	char *reply; /* final reply, raw */
+	char *tls; /* "off", "TLS1.3 verified", "TLS1.2 unverified" */
+	bool tls_required;
+	char *auth;  /* mechanism used or tried, or NULL */
+	char *reply; /* words of the reply that decided, less their code */
 	char *notes; /* warnings for the log, or NULL */
 	int reply_code;
-	bool complete; /* the final byte went out: never send it again */
+	int stopped_by; /* code of the reply that stopped the message as a
+			   whole; 0: none did */
+	bool complete;	/* the final byte went out: never send it again */
 	uint64_t size;
 	int64_t uid;	    /* who asked for it; -1: not known */
 	const char *client; /* its address, "" or NULL; not owned here */

@@ -996,6 +996,93 @@ def test_the_log_in_json(onehop, tmp_path):
     assert "no 'such' user" in text and "b@x.example" in text
 
 
+def record_of(onehop, path, status, config="", argv=("a@x.example",), **sink):
+    """The record of one attempt, as JSON."""
+    result, _ = deliver(onehop, list(argv), sink={"ehlo": [], **sink},
+                        config=f"logfile {path}\nlog_format json\n" + config)
+    assert result.status == status, result
+    return json.loads(path.read_text())
+
+
+def test_types_in_json(onehop, tmp_path):
+    record = record_of(onehop, tmp_path / "log", 0)
+    types = {key: type(value) for key, value in record.items()}
+    assert types.items() >= {
+        "port": int, "tls": bool, "auth": bool, "recipients": list,
+        "mailsize": int, "smtpstatus": int, "smtpmsg": str, "ms": dict,
+        "uid": int}.items()
+    assert set(record["ms"]) == {"connect", "auth", "send"}
+    assert all(type(ms) is int for ms in record["ms"].values())
+    assert record["smtpstatus"] == 250 and "errormsg" not in record
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_the_null_sender_in_a_record(onehop, tmp_path, text):
+    path = tmp_path / "log"
+    record = record_of(onehop, path, 0, argv=["-f", "<>", "a@x.example"])
+    assert record["from"] == "<>"
+    path.unlink()
+    deliver(onehop, ["-f", "<>", "a@x.example"], config=f"logfile {path}\n")
+    assert " from=<> " in path.read_text()
+
+
+LOGIN = "user joe\npassword secret-word\n"
+
+
+@pytest.mark.parametrize("reply,status", [
+    ("535 5.7.8 wrong", 77), ("454 4.7.0 later", 75), ("504 5.5.4 no", 77),
+    ("534 5.7.9 app password", 77), ("530 5.7.0 more", 77),
+    ("421 4.7.0 bye", 75)])
+def test_the_record_of_a_failed_login(onehop, pki, tmp_path, reply, status):
+    record = record_of(
+        onehop, tmp_path / "log", status,
+        LOGIN + f"tls starttls\ntls_trust_file {pki.ca}\n",
+        ehlo=["STARTTLS", "AUTH PLAIN"], at={"AUTH": reply}, pki=pki)
+    assert record["tls"] is True and record["auth"] is True
+    assert record["user"] == "joe" and record["mechanism"] == "PLAIN"
+    assert record["address"] == "127.0.0.1"
+    assert record["tlsinfo"].endswith(" verified")
+    assert record["smtpstatus"] == int(reply[:3])
+    assert record["smtpmsg"] == reply[4:]
+    assert set(record["ms"]) == {"connect", "tls", "auth"}
+    assert "secret-word" not in json.dumps(record)
+
+
+@pytest.mark.parametrize("state,status", [("CONNECT", 69), ("EHLO", 69),
+                                          ("MAIL", 77), ("RCPT", 67),
+                                          ("DATA", 65), ("DOT", 65)])
+def test_the_record_of_a_refusal(onehop, tmp_path, state, status):
+    at = {state: "554 5.7.1 no", "HELO": "554 5.7.1 no"}
+    record = record_of(onehop, tmp_path / "log", status, at=at)
+    assert record["address"] == "127.0.0.1"
+    assert (record["smtpstatus"], record["smtpmsg"]) == (554, "5.7.1 no")
+    assert record["tls"] is False and record["auth"] is False
+    assert "connect" in record["ms"]
+
+
+def test_the_record_of_a_handshake_that_fails(onehop, pki, tmp_path):
+    """Of what was not reached it tells what had to be, as msmtp's does."""
+    record = record_of(onehop, tmp_path / "log", 75, LOGIN + "tls starttls\n",
+                       ehlo=["STARTTLS", "AUTH PLAIN"], pki=pki)
+    assert record["tls"] is True and record["auth"] is True
+    assert record["user"] == "joe" and record["address"] == "127.0.0.1"
+    assert {"tlsinfo", "mechanism", "smtpstatus"}.isdisjoint(record)
+    assert set(record["ms"]) >= {"connect", "tls"}
+
+
+def test_the_record_of_a_session_whose_login_fails(onehop, tmp_path):
+    log = tmp_path / "log"
+    with Sink(ehlo=["AUTH PLAIN"], at={"AUTH": "535 5.7.8 wrong"}) as sink:
+        result = onehop.run(
+            ["-bs"], stdin=b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n",
+            config=sink.config + LOGIN
+            + f"logfile {log}\nlog_format json\n")
+    assert result.status == 0, result
+    record = json.loads(log.read_text())
+    assert record["smtpstatus"] == 535 and record["mechanism"] == "PLAIN"
+    assert record["from"] == "a@b.example" and record["user"] == "joe"
+
+
 def test_records_are_appended(onehop, tmp_path):
     for _ in range(3):
         logged(onehop, tmp_path / "log")
