@@ -284,7 +284,8 @@ static void
 finish_cleartext(struct config *c)
 {
 	if (c->mechanisms != 0 && (c->tls == TLS_NONE || c->tls == TLS_MAY) &&
-	    !config_is_set(c, KW_AUTH_CLEARTEXT) && (config_is_local(c) || c->named))
+	    !config_is_set(c, KW_AUTH_CLEARTEXT) &&
+	    (config_is_local(c) || c->named))
 		derive(c, KW_AUTH_CLEARTEXT, "on");
 }
 
