@@ -580,28 +580,42 @@ fail_plain(struct tls *tls, struct failure *f)
 	return false;
 }
 
+/* Nothing in common: our own list leaves out RSA key exchange. */
+#define NO_SUITE \
+	"if it knows no key exchange but RSA, without forward secrecy: " \
+	"tls_priorities " TLS_PRIORITY
+
 /* Errors of a handshake that deserve words of their own. */
 static const struct {
 	int error;
 	const char *words;
+	const char *hint; /* or NULL */
 } handshake_errors[] = {
 	{ GNUTLS_E_PREMATURE_TERMINATION,
-	    "it closed the connection during the handshake" },
+	    "it closed the connection during the handshake", NULL },
 	{ GNUTLS_E_UNSUPPORTED_VERSION_PACKET,
-	    "no shared version: it speaks nothing newer than TLS 1.1" },
+	    "no shared version: it speaks nothing newer than TLS 1.1", NULL },
 	{ GNUTLS_E_DH_PRIME_UNACCEPTABLE,
-	    "its Diffie-Hellman group is too small" },
-	{ GNUTLS_E_NO_CIPHER_SUITES, "no shared cipher suite" },
-	{ GNUTLS_E_UNKNOWN_CIPHER_SUITE, "no shared cipher suite" },
-	{ GNUTLS_E_INSUFFICIENT_SECURITY, "its key is too weak" },
+	    "its Diffie-Hellman group is too small", NULL },
+	{ GNUTLS_E_NO_CIPHER_SUITES, "no shared cipher suite", NO_SUITE },
+	{ GNUTLS_E_UNKNOWN_CIPHER_SUITE, "no shared cipher suite", NO_SUITE },
+	{ GNUTLS_E_INSUFFICIENT_SECURITY, "its key is too weak", NULL },
 	{ GNUTLS_E_KEY_USAGE_VIOLATION,
-	    "Key Usage of its certificate lacks digitalSignature" },
+	    "Key Usage of its certificate lacks digitalSignature",
+	    "the relay's administrator must replace its certificate by one "
+	    "with digitalSignature in Key Usage" },
 	{ GNUTLS_E_UNSAFE_RENEGOTIATION_DENIED,
-	    "it lacks secure renegotiation (RFC 5746)" },
+	    "it lacks secure renegotiation (RFC 5746)", NULL },
 };
 
 #define HANDSHAKE_ERRORS \
 	(sizeof(handshake_errors) / sizeof(handshake_errors[0]))
+
+static bool
+is_ours(const struct tls *tls)
+{
+	return tls->policy->priority == NULL || *tls->policy->priority == '\0';
+}
 
 static bool
 fail_alert(struct tls *tls, struct failure *f)
@@ -622,7 +636,8 @@ fail_alert(struct tls *tls, struct failure *f)
 		    "it asked for a client certificate: tls_cert_file and "
 		    "tls_key_file");
 	else if (alert == GNUTLS_A_HANDSHAKE_FAILURE)
-		failure_hint(f, "no shared cipher suite, most likely");
+		failure_hint(f, "no shared cipher suite, most likely; %s",
+		    is_ours(tls) ? NO_SUITE : "see tls_priorities");
 	return false;
 }
 
@@ -630,6 +645,7 @@ static bool
 fail_handshake(struct tls *tls, int r, struct failure *f)
 {
 	const char *words = tls_name_error(tls, r);
+	const char *hint = NULL;
 	size_t i;
 
 	/* Already said by verify(). */
@@ -640,10 +656,15 @@ fail_handshake(struct tls *tls, int r, struct failure *f)
 	if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
 		return fail_alert(tls, f);
 	for (i = 0; i < HANDSHAKE_ERRORS; i++)
-		if (handshake_errors[i].error == r)
+		if (handshake_errors[i].error == r) {
 			words = handshake_errors[i].words;
-	return failure_set(f, FAIL_TEMP, "TLS handshake with '%s' failed: %s",
+			hint = handshake_errors[i].hint;
+		}
+	failure_set(f, FAIL_TEMP, "TLS handshake with '%s' failed: %s",
 	    tls->id.name, words);
+	if (hint != NULL)
+		failure_hint(f, "%s", hint);
+	return false;
 }
 
 static bool

@@ -587,6 +587,17 @@ hint_problem(const struct tls_check *c, struct failure *f)
 		    "form, say as /etc/ssl/relay-ca.pem, and: "
 		    "tls_ca_file /etc/ssl/relay-ca.pem");
 		break;
+	case TLS_WHY_EXTENSION:
+		hint_pin(c,
+		    c->problems[0].at == 0 ?
+			"the relay's administrator must replace its "
+			"certificate; until then, if the same person confirms "
+			"this key" :
+			"whoever runs that CA must replace the CA's "
+			"certificate; until then, if the relay's administrator "
+			"confirms this key",
+		    f);
+		break;
 	case TLS_WHY_REVOKED:
 		failure_hint(f,
 		    "do not send to this server before its administrator has "

@@ -151,15 +151,30 @@ describe(struct trust *t, const char *name, const char *path)
 		buf_addf(&t->words, "%s'%s'", *name != '\0' ? " " : "", path);
 }
 
+/* Files of a bundle have other names on other systems: without the setting
+   the right one is found. */
+static void
+hint_path(const char *name, const char *path, bool missing, struct failure *f)
+{
+	if (missing && strcmp(name, "tls_ca_file") != 0)
+		failure_hint(f,
+		    "leave it out: the system's authorities are used");
+	else
+		failure_hint(f,
+		    "'%s' must hold certificates in PEM form "
+		    "(-----BEGIN CERTIFICATE-----)",
+		    path);
+}
+
 /* A file or a directory that has been named: it must hold something. */
 static bool
 add_path(struct trust *t, const char *name, const char *path, struct failure *f)
 {
 	struct stat st;
 	size_t added = 0;
-	bool ok;
+	bool missing = stat(path, &st) != 0, ok;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (!missing && S_ISDIR(st.st_mode))
 		ok = add_dir(t, path, &added, f);
 	else
 		ok = add_file(t, path, &added, f);
@@ -168,10 +183,7 @@ add_path(struct trust *t, const char *name, const char *path, struct failure *f)
 		    path);
 	if (!ok) {
 		failure_prefix(f, "no trust anchors: %s: ", name);
-		failure_hint(f,
-		    "'%s' must hold certificates in PEM form "
-		    "(-----BEGIN CERTIFICATE-----)",
-		    path);
+		hint_path(name, path, missing, f);
 		return false;
 	}
 	describe(t, name, path);

@@ -1229,6 +1229,30 @@ test_key_usage(void **state)
 	verify_at(s, time(NULL));
 	assert_false(s->ok);
 	assert_words(&s->failure.text, "Key Usage lacks digitalSignature");
+	assert_words(&s->failure.hint,
+	    "the relay's administrator must replace its certificate");
+	free_scene(s);
+	s = new_scene();
+	s->inter.usage = GNUTLS_KEY_CRL_SIGN;
+	play(s);
+	assert_words(&s->failure.hint, "whoever runs that CA must replace");
+	assert_refused(s, "keyCertSign");
+	free_scene(s);
+}
+
+/* OpenSSL as a server would use it: GnuTLS refuses it in the handshake. */
+static void
+test_key_usage_of_the_handshake(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	s->leaf.usage = GNUTLS_KEY_KEY_AGREEMENT;
+	s->server.priority = TLS13 ":%DEBUG_ALLOW_KEY_USAGE_VIOLATIONS";
+	play(s);
+	assert_words(&s->failure.hint,
+	    "the relay's administrator must replace its certificate");
+	assert_refused(s, "Key Usage");
 	free_scene(s);
 }
 
@@ -1668,7 +1692,10 @@ test_old_ciphers(void **state)
 	s->leaf.bits = 2048;
 	s->leaf.usage |= GNUTLS_KEY_KEY_ENCIPHERMENT;
 	s->server.priority = TLS12 ":-KX-ALL:+RSA";
-	refuse(s, "alert 'Handshake failed'");
+	play(s);
+	assert_words(&s->failure.hint, "tls_priorities " TLS_PRIORITY);
+	assert_refused(s, "alert 'Handshake failed'");
+	free_scene(s);
 	s = new_scene();
 	s->server.priority = TLS12 ":-CIPHER-ALL:+CAMELLIA-256-CBC";
 	refuse(s, "alert 'Handshake failed'");
@@ -1682,6 +1709,28 @@ test_old_ciphers(void **state)
 	s->server.priority = TLS12 NO_FFDHE ":-KX-ALL:+DHE-RSA";
 	s->server.small_group = true;
 	refuse(s, "Diffie-Hellman group is too small");
+}
+
+/* What the hint says helps; a list of the user's own is not contradicted. */
+static void
+test_rsa_key_exchange(void **state)
+{
+	struct scene *s = new_scene();
+
+	(void)state;
+	s->leaf.pk = GNUTLS_PK_RSA;
+	s->leaf.bits = 2048;
+	s->leaf.usage |= GNUTLS_KEY_KEY_ENCIPHERMENT;
+	s->server.priority = TLS12 ":-KX-ALL:+RSA";
+	s->policy.priority = TLS_PRIORITY;
+	accept_it(s);
+	s = new_scene();
+	s->server.priority = TLS12 ":-CIPHER-ALL:+CAMELLIA-256-CBC";
+	s->policy.priority = TLS_PRIORITY;
+	play(s);
+	assert_words(&s->failure.hint, "see tls_priorities");
+	assert_refused(s, "alert 'Handshake failed'");
+	free_scene(s);
 }
 
 /* Threats row 80. */
@@ -2335,6 +2384,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_leaf_is_ca),
 		cmocka_unit_test(test_purpose),
 		cmocka_unit_test(test_key_usage),
+		cmocka_unit_test(test_key_usage_of_the_handshake),
 		cmocka_unit_test(test_critical),
 		cmocka_unit_test(test_path_length),
 		cmocka_unit_test(test_name_constraints),
@@ -2349,6 +2399,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_unverified),
 		cmocka_unit_test(test_old_versions),
 		cmocka_unit_test(test_old_ciphers),
+		cmocka_unit_test(test_rsa_key_exchange),
 		cmocka_unit_test(test_renegotiation),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_floods_before_tls),

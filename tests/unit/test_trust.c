@@ -274,6 +274,38 @@ test_garbage(void **state)
 }
 
 static void
+expect_hint(const struct trust_source *source, const char *words)
+{
+	struct failure f = FAILURE_INIT;
+
+	assert_null(trust_open(source, &f));
+	if (strstr(buf_str(&f.hint), words) == NULL)
+		fail_msg("'%s' is not in '%s'", words, buf_str(&f.hint));
+	failure_free(&f);
+}
+
+/* What another system calls its bundle is not there on this one. */
+static void
+test_hints_for_missing(void **state)
+{
+	static const char words[] =
+	    "leave it out: the system's authorities are used";
+	struct trust_source file = { .trust_file = "/nonexistent/ca.pem" };
+	struct trust_source dir = { .trust_file = "/dev/null/certs" };
+	struct trust_source env = { .trust_file = "system",
+		.env_file = "/nonexistent/ca.pem" };
+	struct trust_source own = { .ca_file = "/nonexistent/ca.pem" };
+	struct trust_source device = { .trust_file = "/dev/zero" };
+
+	(void)state;
+	expect_hint(&file, words);
+	expect_hint(&dir, words);
+	expect_hint(&env, words);
+	expect_hint(&own, "BEGIN CERTIFICATE");
+	expect_hint(&device, "BEGIN CERTIFICATE");
+}
+
+static void
 test_missing(void **state)
 {
 	struct trust_source source = { .trust_file = "/nonexistent/ca.pem" };
@@ -523,6 +555,7 @@ main(void)
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_hints_for_missing),
 		cmocka_unit_test(test_mixed),
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_system),
