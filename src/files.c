@@ -12,6 +12,7 @@
 #include "config.h"
 #include "envelope.h"
 #include "identity.h"
+#include "interrupt.h"
 #include "message.h"
 #include "sandbox.h"
 #include "transport.h"
@@ -229,6 +230,8 @@ commit(struct file *file, struct failure *f)
 {
 	if (fsync(file->fd) != 0)
 		return file_failed(f, "sync", file->temporary);
+	/* What is stored is recorded, too. */
+	interrupt_hold();
 	if (renameat(file->dir, file->temporary, file->dir, file->final) != 0)
 		return file_failed(f, "rename to", file->final);
 	if (!sync_directory(file)) {

@@ -23,6 +23,7 @@
 #include "deliver.h"
 #include "dkim.h"
 #include "identity.h"
+#include "interrupt.h"
 #include "listen_impl.h"
 #include "log.h"
 #include "network.h"
@@ -88,13 +89,12 @@ catch_signals(void)
 /* A session learns from the pipe that it is to end, whoever of a group of
    processes gets a signal. */
 static void
-release_signals(void)
+release_signals(int stop)
 {
 	sigset_t none;
-	size_t i;
 
-	for (i = 0; i < SIGNALS; i++)
-		signal(signals[i], signals[i] == SIGCHLD ? SIG_DFL : SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	interrupt_by(stop);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -188,7 +188,7 @@ become_session(struct listener *l, int fd)
 {
 	int on = 1;
 
-	release_signals();
+	release_signals(l->stop[0]);
 	l->is_child = true;
 	listen_close(&l->sockets);
 	close(l->stop[1]);

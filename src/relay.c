@@ -11,6 +11,7 @@
 #include "config.h"
 #include "identity.h"
 #include "idn.h"
+#include "interrupt.h"
 #include "log.h"
 #include "net.h"
 #include "outcome.h"
@@ -23,6 +24,9 @@
 #include "stream.h"
 #include "text.h"
 #include "tls.h"
+
+/* What a signal leaves to the relay that may have the message already. */
+#define RELAY_GRACE_MS 10000
 
 struct relay {
 	const struct relay_params *params;
@@ -378,6 +382,19 @@ start_tls(void *ctx, struct stream *s, struct failure *f)
 	return handshake(ctx, s, f);
 }
 
+/* From the last flight on a signal waits for the relay's answer, and for no
+   longer than this. */
+static void
+commit(void *ctx, bool last)
+{
+	struct relay *r = ctx;
+
+	if (last)
+		interrupt_hold();
+	stream_set_stop(r->stream, interrupt_fd());
+	stream_set_grace(r->stream, last ? RELAY_GRACE_MS : 0);
+}
+
 static enum smtp_starttls
 starttls_mode(int mode)
 {
@@ -403,7 +420,8 @@ set_smtp_params(struct relay *r)
 	p->tls_active = r->tls_active;
 	p->starttls = starttls_mode(r->mode);
 	p->start_tls = start_tls;
-	p->tls_ctx = r;
+	p->commit = commit;
+	p->ctx = r;
 	p->reply_timeout = (int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000;
 	p->data_timeout = (int64_t)config_number(c, KW_DATA_TIMEOUT) * 1000;
 	p->mechanisms = config_mechanisms(c, &p->named);
@@ -484,6 +502,7 @@ connect_stream(struct relay *r, struct failure *f)
 	if (fd < 0)
 		return false;
 	r->stream = stream_new(fd);
+	stream_set_stop(r->stream, interrupt_fd());
 	stream_set_deadline(r->stream, r->params->deadline);
 	if (r->params->verbose)
 		stream_set_tap(r->stream, show_dialogue, NULL);
@@ -657,6 +676,14 @@ attempt_in_clear(struct relay *r, struct failure *f)
 	return false;
 }
 
+/* After the last flight of another connection. */
+static bool
+may_begin(struct failure *f)
+{
+	return !interrupt_came() ||
+	    failure_set(f, FAIL_TEMP, "not sent: stopped by a signal");
+}
+
 struct relay *
 relay_open(const struct relay_params *p, struct failure *f)
 {
@@ -672,8 +699,8 @@ relay_open(const struct relay_params *p, struct failure *f)
 	failure_clear(f);
 	r->port = p->hop != NULL ? p->hop->port : config_port(p->config);
 	r->mode = p->hop != NULL ? p->hop->tls : config_tls(p->config);
-	ok = set_host(r, f) && set_ehlo_name(r, f) && fetch_secret(r, f) &&
-	    attempt(r, f);
+	ok = may_begin(f) && set_host(r, f) && set_ehlo_name(r, f) &&
+	    fetch_secret(r, f) && attempt(r, f);
 	if (!ok && r->mode == TLS_MAY && r->handshake_failed)
 		ok = attempt_in_clear(r, f);
 	tell(r);

@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "compat.h"
+#include "interrupt.h"
 #include "outcome.h"
 #include "text.h"
 
@@ -671,9 +672,7 @@ run_child(const struct run *r, char *const *environment)
 	(void)setpgid(0, 0);
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)signal(SIGXFSZ, SIG_DFL);
-	/* A session of the listener does not end of these. */
-	(void)signal(SIGTERM, SIG_DFL);
-	(void)signal(SIGINT, SIG_DFL);
+	interrupt_restore();
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (dup2(r->null_fd, STDIN_FILENO) != -1 &&

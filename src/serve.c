@@ -13,6 +13,7 @@
 #include "config.h"
 #include "dkim.h"
 #include "identity.h"
+#include "interrupt.h"
 #include "log.h"
 #include "message.h"
 #include "privilege.h"
@@ -550,6 +551,9 @@ run_command(struct server *s, const struct command *c, const char *line)
 bool
 serve_flush(struct server *s)
 {
+	stream_set_stop(s->out,
+	    s->client != NULL ? s->client->stop : interrupt_fd());
+	stream_set_grace(s->out, SERVE_STOP_MS);
 	stream_set_deadline(s->out, 0);
 	stream_begin(s->out, serve_patience(s));
 	return stream_flush(s->out, false) == STREAM_OK;
@@ -689,10 +693,6 @@ run_on(struct server *s, int in, int out)
 
 	s->in = stream_new(in);
 	s->out = stream_new(out);
-	if (s->client != NULL) {
-		stream_set_stop(s->out, s->client->stop);
-		stream_set_grace(s->out, SERVE_STOP_MS);
-	}
 	v = run_session(s);
 	serve_reset(s);
 	serve_close_relay(s);

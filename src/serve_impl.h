@@ -51,7 +51,7 @@
 /* For what a client that is sent away still sends. */
 #define SERVE_LINGER_MS 1000
 #define SERVE_LINGER_MAX (1U << 22)
-/* What a client has for taking a reply when the listener is to end. */
+/* What a client has for taking a reply when the session is to end. */
 #define SERVE_STOP_MS 2000
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000

@@ -5,6 +5,7 @@
 #include "address.h"
 #include "config.h"
 #include "deliver.h"
+#include "interrupt.h"
 #include "invocation.h"
 #include "log.h"
 #include "message.h"
@@ -745,4 +746,5 @@ serve_send(struct server *s)
 	serve_flush(s);
 	record(s, &r);
 	transport_result_free(&r);
+	interrupt_release();
 }

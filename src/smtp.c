@@ -390,7 +390,7 @@ start_tls(struct smtp *smtp, struct failure *f)
 		    "STARTTLS: bytes after the reply: somebody may be "
 		    "tampering with the connection");
 	}
-	if (!p->start_tls(p->tls_ctx, smtp->stream, f)) {
+	if (!p->start_tls(p->ctx, smtp->stream, f)) {
 		smtp->broken = true;
 		return false;
 	}

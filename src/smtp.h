@@ -82,7 +82,10 @@ struct smtp_params {
 	enum smtp_starttls starttls;
 	/* Does the handshake; called once. */
 	bool (*start_tls)(void *ctx, struct stream *s, struct failure *f);
-	void *tls_ctx;
+	/* Called with true before the last bytes of a message go out: from
+	   then on the server may have it.  With false before another one. */
+	void (*commit)(void *ctx, bool last);
+	void *ctx; /* of both */
 
 	/* Authentication; credentials NULL for none.  The binding in them is
 	   read after TLS has started. */

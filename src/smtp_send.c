@@ -332,6 +332,15 @@ put_quit(struct transaction *t)
 	t->smtp->quit_sent = true;
 }
 
+static void
+commit(struct transaction *t, bool last)
+{
+	const struct smtp_params *p = t->smtp->params;
+
+	if (p->commit != NULL)
+		p->commit(p->ctx, last);
+}
+
 /* Everything is ready to be the last flight: nothing may have come yet. */
 static bool
 flush_last(struct transaction *t)
@@ -341,6 +350,7 @@ flush_last(struct transaction *t)
 	/* Not even the beginning of a reply. */
 	if (t->taken >= t->due && stream_buffered(t->smtp->stream) > 0)
 		return premature(t);
+	commit(t, true);
 	if (!flush(t))
 		return false;
 	t->complete = t->smtp->complete = true;
@@ -726,6 +736,7 @@ start_transaction(struct transaction *t, int code)
 	size_t i;
 
 	failure_clear(t->f);
+	commit(t, false);
 	for (i = 0; i < t->count; i++) {
 		outcome_set(&t->rcpts[i].outcome, FAIL_TEMP, code, NULL);
 		t->rcpts[i].surplus = false;

@@ -1131,6 +1131,41 @@ def test_sessions_end_when_they_may(number, tmp_path, gated):
         "bdat", "data", "waiting"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1,
+                                    signal.SIGALRM, signal.SIGRTMIN])
+def test_signals_to_a_session(number, tmp_path, gated):
+    """The listener says when it ends."""
+    with Listener(tmp_path, gated.config()) as listener, \
+            Talk(listener.place) as client:
+        client.begin()
+        assert client.say("DATA").startswith("354 ")
+        client.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert gated.arrived.wait(20)
+        child, = children(listener.process.pid)
+        os.kill(child, number)
+        gated.gate.set()
+        assert client.reply().startswith("250 ")
+        assert client.say("NOOP").startswith("250 ")
+
+
+def test_a_relay_that_does_not_answer_at_the_end(tmp_path, gated):
+    """Its answer is waited for, but not for ever."""
+    with Listener(tmp_path, gated.config()) as listener, \
+            Talk(listener.place) as client:
+        client.begin()
+        assert client.say("DATA").startswith("354 ")
+        client.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert gated.arrived.wait(20)
+        start = time.monotonic()
+        listener.signal()
+        reply = client.reply()
+        assert reply.startswith("451 ") and "status unknown" in reply
+        assert 9 < time.monotonic() - start < 15
+        assert client.reply().startswith("421 ")
+        assert listener.wait() == 0
+        assert "status unknown" in listener.log
+
+
 def test_a_session_that_dies(tmp_path, sink):
     """... is alone with that, and said."""
     with Listener(tmp_path, sink.config()) as listener, \

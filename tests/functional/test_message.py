@@ -72,15 +72,15 @@ def wait_for(condition, seconds=10):
     assert condition()
 
 
-def interrupted(onehop, number, **at):
+def interrupted(onehop, number, until, to=("rcpt@example.net",), ehlo=(),
+                config="", lmtp=False, **at):
     """What comes of a signal while the relay is silent at one state."""
-    with Sink(ehlo=[], at={state: answer for state, answer in at.items()
-                           if state != "until"}) as sink:
-        process = onehop.start(["rcpt@example.net"], config=sink.config)
+    with Sink(ehlo=list(ehlo), lmtp=lmtp, at=at) as sink:
+        process = onehop.start(list(to), config=sink.config + config)
         process.stdin.write(MESSAGE)
         process.stdin.close()
         process.stdin = None
-        wait_for(lambda: at["until"] in sink.commands)
+        wait_for(lambda: any(c.startswith(until) for c in sink.commands))
         time.sleep(0.05)
         process.send_signal(number)
         return onehop.finish(process), sink
@@ -95,11 +95,93 @@ def test_a_signal_before_the_final_dot(onehop, number):
     assert result.status != 0 and sink.messages == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_behind_the_final_dot(onehop, number):
-    """Threats row 206: 0 only if the reply still came."""
-    result, sink = interrupted(onehop, number, until=".", DOT=["stall"])
-    assert result.status != 0 and len(sink.messages) == 1
+# All whose default is to end a process, but for those that tell of faults.
+ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
+          signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1,
+          signal.SIGUSR2, signal.SIGXCPU, signal.SIGIO, signal.SIGPWR,
+          signal.SIGRTMIN, signal.SIGRTMAX]
+DIALOGUES = {
+    "data": {"until": "."},
+    "one flight": {"until": "BDAT",
+                   "ehlo": ("PIPELINING", "CHUNKING", "SIZE 0")},
+    "lmtp": {"until": ".", "lmtp": True, "config": "protocol lmtp\n"},
+}
+
+
+def awaited(how, *answer):
+    """The arguments of interrupted() for that answer to the message."""
+    state = "BDAT" if how == "one flight" else "DOT"
+    return {**DIALOGUES[how], state: list(answer)}
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_behind_the_final_dot(onehop, number, tmp_path):
+    """Threats row 206: the reply is waited for, and counts."""
+    log = tmp_path / "log"
+    result, sink = interrupted(onehop, number, config=f"logfile {log}\n",
+                               until=".", DOT=[{"pause": 0.5}, "250 taken"])
+    assert (result.status, result.stderr) == (0, b""), result
+    assert len(sink.messages) == 1
+    assert "smtpmsg='taken'" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", DIALOGUES)
+def test_a_verdict_that_comes_after_a_signal(onehop, how):
+    pause = {"pause": 0.5}
+    result, _ = interrupted(onehop, signal.SIGTERM,
+                            **awaited(how, pause, "250 taken"))
+    assert (result.status, result.stderr) == (0, b""), result
+    result, _ = interrupted(onehop, signal.SIGTERM,
+                            **awaited(how, pause, "554 not wanted"))
+    assert result.status == 65 and "not wanted" in result.err, result
+    result, _ = interrupted(onehop, signal.SIGTERM,
+                            **awaited(how, pause, "close"))
+    assert result.status == 75 and "status unknown" in result.err, result
+
+
+@pytest.mark.parametrize("how", DIALOGUES)
+def test_a_verdict_is_not_awaited_for_ever_after_a_signal(onehop, how,
+                                                          tmp_path):
+    log = tmp_path / "log"
+    start = time.monotonic()
+    result, sink = interrupted(onehop, signal.SIGTERM, **{
+        **awaited(how, "stall"),
+        "config": DIALOGUES[how].get("config", "") + f"logfile {log}\n"})
+    assert 9 < time.monotonic() - start < 15
+    assert result.status == 75 and len(sink.messages) == 1
+    words = ("status unknown, the relay may have taken the message: "
+             "end of data: stopped by a signal")
+    assert words in result.err, result
+    assert words in log.read_text(encoding="utf-8")
+
+
+def test_no_other_connection_is_made_after_a_signal(onehop, tmp_path):
+    """Whoever was not sent to is told of, and so is who was."""
+    log = tmp_path / "log"
+    result, sink = interrupted(
+        onehop, signal.SIGTERM, to=("a@b.example", "c@d.example"),
+        until=".", config=f"logfile {log}\n",
+        **{"RCPT 2": "452 4.5.3 too many", "DOT": [{"pause": 0.5}, "250 ok"]})
+    assert result.status == 75, result
+    assert "not sent: stopped by a signal" in result.err
+    assert "c@d.example" in result.err
+    assert len(sink.messages) == 1 and len(sink.server.connections) == 1
+    record = log.read_text(encoding="utf-8")
+    assert "refused=c@d.example:" in record and "stopped" in record
+
+
+def test_a_signal_that_is_ignored(onehop, tmp_path):
+    """As with nohup(1): no limit comes of it."""
+    with Sink(ehlo=[], at={"DOT": [{"pause": 11}, "250 ok"]}) as sink:
+        process = onehop.start(
+            ["rcpt@example.net"], config=sink.config,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        process.stdin.write(MESSAGE)
+        process.stdin.close()
+        process.stdin = None
+        wait_for(lambda: "." in sink.commands)
+        process.send_signal(signal.SIGHUP)
+        assert onehop.finish(process).status == 0
 
 
 def test_a_read_error_at_once(onehop):

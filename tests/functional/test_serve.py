@@ -498,6 +498,42 @@ def test_a_signal_before_the_end_sends_nothing(onehop, number):
     assert not sink.messages and "DATA" not in sink.commands
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP,
+                                    signal.SIGALRM, signal.SIGUSR1])
+def test_a_signal_behind_the_end_waits_for_the_answer(onehop, number,
+                                                      tmp_path):
+    log = tmp_path / "log"
+    with Sink(at={"DOT": [{"pause": 0.5}, "250 taken"]}) as sink:
+        client = Client(onehop, sink.config + f"logfile {log}\n")
+        client.greet()
+        client.begin()
+        assert client.code("DATA") == 354
+        client.send(HEADER + b"\r\nx\r\n.\r\n")
+        wait_for(lambda: "." in sink.commands, "the message")
+        client.process.send_signal(number)
+        assert client.reply() == (250, ["taken"])
+        assert client.end().status == -number
+    assert "smtpmsg='taken'" in log.read_text(encoding="utf-8")
+
+
+def test_a_signal_behind_the_end_and_no_answer(onehop, tmp_path):
+    log = tmp_path / "log"
+    with Sink(at={"DOT": ["stall"]}) as sink:
+        client = Client(onehop, sink.config + f"logfile {log}\n")
+        client.greet()
+        client.begin()
+        assert client.code("DATA") == 354
+        client.send(HEADER + b"\r\nx\r\n.\r\n")
+        wait_for(lambda: "." in sink.commands, "the message")
+        client.process.send_signal(signal.SIGTERM)
+        code, lines = client.reply()
+        assert code == 451 and "status unknown" in lines[0]
+        result = client.end()
+    assert result.status == -signal.SIGTERM
+    assert "status unknown" in result.err
+    assert "status unknown" in log.read_text(encoding="utf-8")
+
+
 def test_size_limit(onehop):
     with Sink() as sink:
         client = Client(onehop, sink.config + "max_size 1000\n")
