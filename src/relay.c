@@ -536,8 +536,9 @@ prepare_tls(struct relay *r, struct failure *f)
 
 /*
  * A server that waits for us to speak first has no SMTP to offer on this
- * port: find out what it has, instead of waiting.  Not on port 25, where a
- * relay may make strangers wait, and take it ill when they do not.
+ * port: a check finds out what it has, instead of waiting.  Not on port 25,
+ * where a relay may make strangers wait, and take it ill when they do not.
+ * A message makes no other connection than its own.
  */
 static bool
 expect_greeting(struct relay *r, struct failure *f)
@@ -551,8 +552,8 @@ expect_greeting(struct relay *r, struct failure *f)
 	/* Where time is short, waiting for the greeting is all there is. */
 	if (left >= 0 && left <= RELAY_SILENCE_MS + RELAY_PROBE_MS)
 		return true;
-	if (r->mode == TLS_IMPLICIT || net_is_path(r->host) || r->port == 25 ||
-	    (limit > 0 && limit * 1000 <= RELAY_SILENCE_MS) ||
+	if (!rp->impatient || r->mode == TLS_IMPLICIT || net_is_path(r->host) ||
+	    r->port == 25 || (limit > 0 && limit * 1000 <= RELAY_SILENCE_MS) ||
 	    relay_probe_wait(fd, RELAY_SILENCE_MS))
 		return true;
 	/* The same address again, and no other name to be looked up. */
@@ -560,7 +561,7 @@ expect_greeting(struct relay *r, struct failure *f)
 	    r->peer.address[0] != '\0' ? r->peer.address : r->host, &p);
 	if (!relay_probe_explain(&p, f))
 		return false;
-	return !rp->impatient || relay_probe_wait(fd, RELAY_PATIENCE_MS) ||
+	return relay_probe_wait(fd, RELAY_PATIENCE_MS) ||
 	    relay_probe_ask(fd, r->port, f);
 }
 

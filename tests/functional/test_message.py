@@ -184,6 +184,13 @@ def test_a_signal_that_is_ignored(onehop, tmp_path):
         assert onehop.finish(process).status == 0
 
 
+def test_a_greeting_that_comes_late(onehop):
+    """It is waited for, on the only connection that is made."""
+    sink = delivered(onehop, sink={
+        "at": {"CONNECT": [{"pause": 5}, "220 ready"]}})
+    assert len(sink.server.connections) == 1
+
+
 def test_a_read_error_at_once(onehop):
     """Threats row 108; nobody's memory is mapped at address 0."""
     with open("/proc/self/mem", "rb") as bad:

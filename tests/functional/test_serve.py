@@ -534,6 +534,17 @@ def test_a_signal_behind_the_end_and_no_answer(onehop, tmp_path):
     assert "status unknown" in log.read_text(encoding="utf-8")
 
 
+def test_a_greeting_that_comes_late(onehop):
+    """It is waited for, on the only connection that is made."""
+    with Sink(at={"CONNECT": [{"pause": 5}, "220 ready"]}) as sink:
+        client = session(onehop, sink)
+        client.begin()
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+        client.quit()
+    assert len(sink.server.connections) == 1
+    sink.check()
+
+
 def test_size_limit(onehop):
     with Sink() as sink:
         client = Client(onehop, sink.config + "max_size 1000\n")
