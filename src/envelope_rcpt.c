@@ -263,7 +263,9 @@ complete_postmaster(const struct envelope_job *j, const char *spec)
 	if (domain == NULL)
 		domain = first_domain(config_string(j->c, KW_RELAY_DOMAINS));
 	if (domain == NULL)
-		return config_is_mx(j->c) ? NULL : mem_strdup(spec);
+		return config_is_mx(j->c) && !destination_is_local(j->c) ?
+		    NULL :
+		    mem_strdup(spec);
 	full = mem_printf("%s@%s", spec, domain);
 	free(domain);
 	return full;
@@ -282,10 +284,10 @@ complete(struct envelope_job *j, const char *spec, bool local)
 		domain = recipient_domain(j);
 	if (domain != NULL)
 		full = mem_printf("%.*s@%s", len, spec, domain);
-	else if (!envelope_is_unqualified(spec) || destination_is_local(j->c))
-		full = mem_strdup(spec);
 	else if (is_bare_postmaster(j, spec))
 		full = complete_postmaster(j, spec);
+	else if (!envelope_is_unqualified(spec) || destination_is_local(j->c))
+		full = mem_strdup(spec);
 	if (full == NULL) {
 		unmapped(j, spec);
 		return NULL;

@@ -347,8 +347,8 @@ own_name(const struct config *c, struct failure *f)
 static bool
 share_load(struct listener *l, struct failure *f)
 {
-	/* cppcheck-suppress invalidFunctionArg ; anonymous memory has no fd */
 	l->load = mmap(NULL, sizeof(*l->load), PROT_READ | PROT_WRITE,
+	    /* cppcheck-suppress invalidFunctionArg ; it has no file */
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (l->load == MAP_FAILED)
 		return failure_set(f, FAIL_OS, "cannot share memory: %s",
