@@ -226,6 +226,8 @@ config_free(struct config *c)
 	layer_clear(&c->environment);
 	layer_clear(&c->options);
 	layer_clear(&c->container);
+	layer_clear(&c->rescue.layer);
+	free(c->rescue.name);
 	layer_clear(&c->effective);
 	free(c->accounts);
 	free(c->places);

@@ -191,18 +191,18 @@ check_contradictions(const struct config *c, const struct variables *v)
 	static const enum variable relays[] = { GMAIL_USER, SES_USER,
 		SMARTHOST_ADDRESS };
 	static const char *const others[] = { "EMAIL_HOST", "EMAIL_FILE_PATH",
-		"SMTPSERVER" };
+		"MTA_OUT_RELAY_HOST", "SMTPSERVER" };
 	size_t i;
 
 	for (i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
 		if (is_set(v, pairs[i][0]) && is_set(v, pairs[i][1]))
 			return pick_one(v, v->origin[pairs[i][0]],
 			    v->origin[pairs[i][1]]);
-	for (i = 0; i < 9; i++)
-		if (is_set(v, relays[i / 3]) &&
-		    config_env(c, others[i % 3]) != NULL)
-			return pick_one(v, v->origin[relays[i / 3]],
-			    others[i % 3]);
+	for (i = 0; i < 12; i++)
+		if (is_set(v, relays[i / 4]) &&
+		    config_env(c, others[i % 4]) != NULL)
+			return pick_one(v, v->origin[relays[i / 4]],
+			    others[i % 4]);
 	return true;
 }
 

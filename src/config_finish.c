@@ -3,6 +3,7 @@
 
 #include "buf.h"
 #include "config_impl.h"
+#include "log.h"
 #include "net.h"
 #include "outcome.h"
 #include "provider.h"
@@ -250,10 +251,13 @@ automatic_mode(const struct config *c)
 	if (config_string(c, KW_SOCKET) != NULL)
 		return TLS_NONE;
 	/* A port that speaks TLS from its first byte has no STARTTLS. */
-	if (c->mechanisms != 0 || secure == TLS_IMPLICIT || is_pinned(c))
+	if (secure == TLS_IMPLICIT || is_pinned(c))
 		return secure;
-	if (config_is_local(c) || config_is_mx(c) || port == NULL ||
-	    strcmp(port, PORT_SMTP) == 0)
+	/* The end of a tunnel has no certificate for its name. */
+	if (config_is_local(c))
+		return TLS_MAY;
+	if (c->mechanisms == 0 &&
+	    (config_is_mx(c) || port == NULL || strcmp(port, PORT_SMTP) == 0))
 		return TLS_MAY;
 	return secure;
 }
@@ -324,6 +328,39 @@ check_trust_options(const struct config *c, struct failure *f)
 	return true;
 }
 
+/* Only who has written that it may be seen has a password there. */
+static bool
+check_may(const struct config *c, struct failure *f)
+{
+	const char *host = config_endpoint(&c->effective);
+
+	if (!config_is_set(c, KW_AUTH_CLEARTEXT) ||
+	    !config_flag(c, KW_AUTH_CLEARTEXT)) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: 'tls may' does not protect the password for '%s'",
+		    config_origin(c, KW_TLS), host);
+		failure_hint(f,
+		    "set 'tls secure', or 'auth off'; or 'auth_cleartext on' "
+		    "if everybody on the way may read it");
+		return false;
+	}
+	return true;
+}
+
+/* Once, not for each sender of a session. */
+static void
+warn_exposure(struct config *c)
+{
+	if (c->warned || c->mechanisms == 0 || c->tls != TLS_MAY ||
+	    config_is_local(c))
+		return;
+	c->warned = true;
+	log_warn("%s: with 'tls may' whoever is on the way to '%s' may read "
+		 "the password",
+	    config_origin(c, KW_AUTH_CLEARTEXT),
+	    config_endpoint(&c->effective));
+}
+
 /* No password on a connection that others may read or answer. */
 static bool
 check_exposure(const struct config *c, struct failure *f)
@@ -332,13 +369,8 @@ check_exposure(const struct config *c, struct failure *f)
 
 	if (c->mechanisms == 0)
 		return true;
-	if (c->tls == TLS_MAY) {
-		failure_set(f, FAIL_CONFIG,
-		    "%s: 'tls may' does not protect the password for '%s'",
-		    config_origin(c, KW_TLS), host);
-		failure_hint(f, "set 'tls secure', or 'auth off'");
-		return false;
-	}
+	if (c->tls == TLS_MAY && !config_is_local(c))
+		return check_may(c, f);
 	if (c->tls == TLS_NONE && !config_flag(c, KW_AUTH_CLEARTEXT) &&
 	    !has_hidden_mechanism(c)) {
 		failure_set(f, FAIL_CONFIG,
@@ -466,7 +498,10 @@ finish_relay(struct config *c, struct failure *f)
 		return false;
 	finish_tls(c);
 	finish_cleartext(c);
-	return check_relay(c, f);
+	if (!check_relay(c, f))
+		return false;
+	warn_exposure(c);
+	return true;
 }
 
 static bool

@@ -84,6 +84,7 @@ struct config {
 	size_t place_count;
 	struct layer environment, options;
 	struct layer container; /* variables of relay containers */
+	struct account rescue;	/* of EMAIL_*_RESCUE; no name: none */
 
 	/* The selected account. */
 	char *name;
@@ -94,6 +95,7 @@ struct config {
 	bool tls_verify;
 	bool restricted; /* no secret but what its own file holds */
 	bool withheld;	 /* a password that is not for this host */
+	bool warned;	 /* of a password that others may read */
 };
 
 /* config_home.c */
@@ -153,8 +155,11 @@ const char *config_env(const struct config *c, const char *name);
 bool config_variable(const struct config *c, const char *name, bool secret,
     char **value, char **origin, struct failure *f);
 
-/* An account from EMAIL_*, or else from SMTPSERVER and EMAIL. */
-bool config_django(const struct config *c, struct layer *out, bool *found,
+/* config_application.c */
+
+/* An account from the variables of an application, if any are set; what is a
+   fallback for it becomes c->rescue. */
+bool config_application(struct config *c, struct layer *out, bool *found,
     struct failure *f);
 
 /* config_container.c */

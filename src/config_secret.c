@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -140,12 +142,26 @@ from_secrets_file(struct search *s, const char *path, bool group_ok)
 	return found(s, result, path);
 }
 
+/*
+ * Whether the group of a file may read it: root has made it so, or it is the
+ * owner's own group, which has the owner's name, as applications leave their
+ * secrets to themselves.
+ */
 static bool
-belongs_to_root(const char *path)
+group_may_read(const char *path)
 {
+	const struct passwd *owner;
+	const struct group *group;
 	struct stat st;
 
-	return stat(path, &st) == 0 && st.st_uid == 0;
+	if (stat(path, &st) == -1)
+		return false;
+	if (st.st_uid == 0)
+		return true;
+	owner = getpwuid(st.st_uid);
+	group = getgrgid(st.st_gid);
+	return owner != NULL && group != NULL &&
+	    strcmp(owner->pw_name, group->gr_name) == 0;
 }
 
 /* The one that is configured, or the user's and then the system's. */
@@ -158,7 +174,7 @@ from_secrets_files(struct search *s)
 	char *path;
 
 	if (chosen != NULL)
-		return from_secrets_file(s, chosen, belongs_to_root(chosen));
+		return from_secrets_file(s, chosen, group_may_read(chosen));
 	config_look_at_strangers(c, true, "onehop/secrets");
 	user = config_user_directory(c);
 	if (user != NULL) {
@@ -296,6 +312,7 @@ config_forget_secrets(struct config *c)
 	forget_layer(&c->environment);
 	forget_layer(&c->options);
 	forget_layer(&c->container);
+	forget_layer(&c->rescue.layer);
 	forget_layer(&c->effective);
 }
 

@@ -18,7 +18,9 @@ find_account(const struct config *c, const char *name)
 	for (i = 0; i < c->account_count; i++)
 		if (strcmp(c->accounts[i].name, name) == 0)
 			return &c->accounts[i];
-	return NULL;
+	return c->rescue.name != NULL && strcmp(c->rescue.name, name) == 0 ?
+	    &c->rescue :
+	    NULL;
 }
 
 static bool
@@ -278,22 +280,22 @@ use_environment(struct config *c, const char *sender, struct failure *f)
 	const char *container = c->container.values[KW_HOST].text;
 	bool direct = container != NULL && strcmp(container, "mx") == 0;
 	bool files = find_denied(c) != NULL || c->account_count > 0;
-	struct layer *django = mem_alloc(sizeof(*django));
+	struct layer *application = mem_alloc(sizeof(*application));
 	bool found = false, ok = true;
 
 	if (!is_complete(c) && (container == NULL || direct)) {
 		if (!files)
-			ok = config_django(c, django, &found, f);
+			ok = config_application(c, application, &found, f);
 		/* Direct delivery is for those who have said nothing. */
 		if (ok && !found && (files || !direct))
 			ok = nothing_found(c, sender, f);
 	}
 	if (ok) {
 		start(c, "", false);
-		ok = use(c, django, f);
+		ok = use(c, application, f);
 	}
-	layer_clear(django);
-	free(django);
+	layer_clear(application);
+	free(application);
 	return ok;
 }
 

@@ -306,8 +306,10 @@ skip(struct span *s, size_t len)
 static void
 skip_space(struct span *s)
 {
-	while (s->len > 0 && text_is_space(s->data[0]))
-		skip(s, 1);
+	size_t n;
+
+	while ((n = text_blank(s->data, s->len)) > 0)
+		skip(s, n);
 }
 
 /* Takes a word off the front, and the blanks after it. */
@@ -316,7 +318,7 @@ next_word(struct span *s)
 {
 	struct span word = { s->data, 0 };
 
-	while (s->len > 0 && !text_is_space(s->data[0])) {
+	while (s->len > 0 && text_blank(s->data, s->len) == 0) {
 		skip(s, 1);
 		word.len++;
 	}
@@ -324,15 +326,12 @@ next_word(struct span *s)
 	return word;
 }
 
-/* Whether s is "NAME = VALUE"; leaves the value in it. */
+/* Whether so many bytes of s have " = VALUE" behind them; leaves the value. */
 static bool
-value_of(struct span *s, const char *name)
+value_behind(struct span *s, size_t len)
 {
 	struct span rest = *s;
-	size_t len = strlen(name);
 
-	if (rest.len < len || memcmp(rest.data, name, len) != 0)
-		return false;
 	skip(&rest, len);
 	skip_space(&rest);
 	if (rest.len == 0 || rest.data[0] != '=')
@@ -344,16 +343,56 @@ value_of(struct span *s, const char *name)
 	return true;
 }
 
+/* Whether s is "NAME = VALUE"; leaves the value in it. */
+static bool
+value_of(struct span *s, const char *name)
+{
+	size_t len = strlen(name);
+
+	return s->len >= len && memcmp(s->data, name, len) == 0 &&
+	    value_behind(s, len);
+}
+
 #define DEFAULT_KEY "email_password"
 
-/* Whether the line is of either form; a user's name may hold blanks. */
+static bool
+value_of_default(struct span *s)
+{
+	size_t len = strlen(DEFAULT_KEY);
+
+	return s->len >= len && text_case_equal(s->data, len, DEFAULT_KEY) &&
+	    value_behind(s, len);
+}
+
+static bool
+is_comment(struct span line)
+{
+	return line.len == 0 || line.data[0] == '#' || line.data[0] == ';';
+}
+
+/*
+ * In the file of an application, a section or a key of its own.  Behind a
+ * section anything is.
+ */
+static bool
+is_foreign(struct span line, bool *sections)
+{
+	size_t key = 0;
+
+	if (line.data[0] == '[')
+		*sections = true;
+	if (*sections)
+		return true;
+	while (key < line.len && line.data[key] != '=' &&
+	    text_blank(line.data + key, line.len - key) == 0)
+		key++;
+	return key > 0 && value_behind(&line, key);
+}
+
+/* Whether the line has both words; a user's name may hold blanks. */
 static bool
 line_good(struct span line)
 {
-	struct span rest = line;
-
-	if (value_of(&rest, DEFAULT_KEY))
-		return true;
 	return next_word(&line).len > 0 && line.len > 0 &&
 	    line.data[0] != '=' && memchr(line.data, '=', line.len) != NULL;
 }
@@ -364,8 +403,8 @@ line_matches(struct span *line, const char *host, const char *user)
 {
 	struct span word, rest = *line;
 
-	if (host == NULL || value_of(&rest, DEFAULT_KEY))
-		return host == NULL && value_of(line, DEFAULT_KEY);
+	if (host == NULL || value_of_default(&rest))
+		return host == NULL && value_of_default(line);
 	word = next_word(&rest);
 	if (!text_case_equal(word.data, word.len, host) ||
 	    !value_of(&rest, user))
@@ -379,20 +418,21 @@ find_line(const char *path, struct span text, const char *host,
     const char *user, struct buf *out, struct failure *f)
 {
 	enum secret_result result = SECRET_ABSENT;
-	struct span line, rest;
+	bool sections = false;
+	struct span line;
 	unsigned number;
 
 	for (number = 1; next_line(&text, &line); number++) {
-		rest = line;
-		skip_space(&rest);
-		if (rest.len == 0 || line.data[0] == '#')
+		skip_space(&line);
+		if (is_comment(line))
 			continue;
-		if (!line_good(line)) {
+		if (line_matches(&line, host, user))
+			result = take(line.data, line.len, out, f);
+		else if (!is_foreign(line, &sections) && !line_good(line)) {
 			(void)failure_set(f, FAIL_CONFIG,
 			    "the line is not 'HOST USER = PASSWORD'");
 			result = SECRET_FAILED;
-		} else if (line_matches(&line, host, user))
-			result = take(line.data, line.len, out, f);
+		}
 		if (result == SECRET_FAILED)
 			failure_prefix(f, "%s:%u: ", path, number);
 		if (result != SECRET_ABSENT)

@@ -39,8 +39,9 @@ enum secret_result secret_from_file(const char *path, bool safe,
 /*
  * Looks up "HOST USER = VALUE" (host without regard to case, user exactly;
  * VALUE is the rest of the line after one optional blank, byte for byte) or,
- * with host NULL, the line "email_password = VALUE".  Comment lines start
- * with '#' in the first column.  path is opened once and checked.
+ * with host NULL, the line "email_password = VALUE".  Lines "KEY = VALUE" of
+ * other keys, sections and comments are skipped.  path is opened once and
+ * checked.
  */
 enum secret_result secret_from_secrets_file(const char *path, const char *host,
     const char *user, bool group_ok, struct buf *out, struct failure *f);

@@ -268,6 +268,20 @@ text_trim(const char *string)
 	return mem_strndup(string, len);
 }
 
+void
+text_split_place(const char *place, char **host, char **port)
+{
+	const char *colon = strrchr(place, ':');
+
+	/* The colons of an address are not that of a port. */
+	if (colon != NULL && strchr(place, ':') != colon &&
+	    (colon == place || colon[-1] != ']'))
+		colon = NULL;
+	*host = colon == NULL ? mem_strdup(place) :
+				mem_strndup(place, (size_t)(colon - place));
+	*port = colon == NULL ? NULL : mem_strdup(colon + 1);
+}
+
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

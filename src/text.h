@@ -58,6 +58,10 @@ bool text_number(const char *string, uint64_t low, uint64_t high,
 /* A copy without what text_strip() takes off; free() it. */
 char *text_trim(const char *string);
 
+/* "HOST:PORT", "[V6]:PORT", "HOST" or an IPv6 address: *port is NULL where
+   there is none; free() both. */
+void text_split_place(const char *place, char **host, char **port);
+
 /* Base64 (RFC 4648 section 4), strict: padding required, no white space. */
 bool text_base64_encode(struct buf *out, const void *bytes, size_t len);
 bool text_base64_decode(struct buf *out, const char *string, size_t len);

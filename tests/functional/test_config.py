@@ -540,6 +540,63 @@ def test_a_file_wins_over_djangos_names(onehop):
     assert delivered(onehop, env=env).sender == "sender@example.org"
 
 
+def closed_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return str(taken.getsockname()[1])
+
+
+def test_djangos_rescue_server_is_the_fallback(onehop):
+    env = {**EMAIL, "EMAIL_PORT": closed_port(),
+           "EMAIL_HOST_RESCUE": "127.0.0.1", "EMAIL_PORT_RESCUE": "{port}",
+           "EMAIL_HOST_USER_RESCUE": "joe", "EMAIL_USE_TLS_RESCUE": "False",
+           "EMAIL_HOST_PASSWORD_RESCUE": "S3cret-word"}
+    result, sink = without_file(onehop, env=env, settings=AUTH)
+    assert result.status == 0 and len(sink.messages) == 1, result
+    assert sink.sender == "site@example.org"
+    assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
+    assert result.err.count("deprecated") == 1, result
+
+
+@pytest.mark.parametrize("name", ["console", "dummy", "locmem"])
+def test_djangos_silent_backends_are_errors(onehop, name):
+    env = {**EMAIL, "EMAIL_BACKEND":
+           f"django.core.mail.backends.{name}.EmailBackend"}
+    result, sink = without_file(onehop, env=env)
+    assert result.status == 78 and "EMAIL_BACKEND" in result.err, result
+    assert not sink.connected
+
+
+def test_mta_out_names_define_an_account(onehop):
+    env = {"MTA_OUT_MODE": "relay", "MTA_OUT_RELAY_HOST": "127.0.0.1:{port}",
+           "MTA_OUT_RELAY_USERNAME": "joe",
+           "MTA_OUT_RELAY_PASSWORD": "S3cret-word",
+           "MTA_OUT_SMTP_TLS_SECURITY_LEVEL": "may"}
+    result, sink = without_file(onehop, env=env, settings=AUTH)
+    assert result.status == 0 and len(sink.messages) == 1, result
+    assert result.err == ""
+    assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
+
+
+ZULIP = """[secrets]
+avatar_salt = 0123456789abcdef
+camo_key = x=y
+
+# a comment
+email_password = S3cret-word
+rabbitmq_password = other
+"""
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_the_secrets_file_of_an_application(onehop, tmp_path, mode):
+    """As it is: sections, keys of others, and its own group may read it."""
+    path = write(tmp_path / "zulip-secrets.conf", ZULIP, mode)
+    sink = delivered(onehop, config=PLAIN + f"secrets_file {path}\n",
+                     sink=AUTH)
+    assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
+
+
 def test_djangos_file_path_is_the_files_backend(onehop, tmp_path):
     (tmp_path / "mail").mkdir()
     result = onehop.run([TO], stdin=MESSAGE, env={

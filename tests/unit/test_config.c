@@ -452,7 +452,11 @@ static const struct {
 	    FAIL_CONFIG },
 	{ "host h\nuser u\ntls may\n", "rc:3: 'tls may' does not protect",
 	    FAIL_CONFIG },
-	{ "host 127.0.0.1\nuser u\ntls may\n", "'tls may'", FAIL_CONFIG },
+	{ "host h\nuser u\ntls may\nauth plain\n", "'tls may'", FAIL_CONFIG },
+	{ "host h\nuser u\ntls may\nauth_cleartext off\n", "'tls may'",
+	    FAIL_CONFIG },
+	{ "host 127.0.0.1\nproxy_host p\nuser u\ntls may\n", "'tls may'",
+	    FAIL_CONFIG },
 	{ "host h\nuser u\ntls off\n", "rc:3: 'tls none' would show",
 	    FAIL_CONFIG },
 	{ "host h\nuser u\ntls off\n", "auth_cleartext on", FAIL_CONFIG },
@@ -524,7 +528,14 @@ static const struct {
 	{ "host 127.0.0.1\nport 587", "MODE=may" },
 	{ "host localhost\nport 2525", "MODE=may" },
 	{ "host ::1\nport 465", "MODE=implicit" },
-	{ "host 127.0.0.1\nuser u", "MODE=starttls VERIFY=yes" },
+	{ "host 127.0.0.1\nuser u", "MODE=may VERIFY=no auth=on" },
+	{ "host localhost\nport 1587\nuser u", "MODE=may" },
+	{ "host ::1\nport 465\nuser u", "MODE=implicit VERIFY=yes" },
+	{ "host ::1\ntls secure\nuser u", "MODE=starttls VERIFY=yes" },
+	{ "host ::1\nproxy_host p\nuser u", "MODE=starttls VERIFY=yes" },
+	{ "host 127.0.0.1\nuser u\ntls may", "MODE=may" },
+	{ "host h\nport 25\nuser u", "MODE=starttls VERIFY=yes" },
+	{ "host h\nuser u\ntls may\nauth_cleartext on", "MODE=may VERIFY=no" },
 	{ "host /run/s", "MODE=none" },
 	{ "host /run/s\nuser u", "MODE=none" },
 	{ "host h\ntls on", "MODE=starttls port=25" },
@@ -1140,6 +1151,149 @@ test_django_password_file(void **state)
 	setenv("EMAIL_HOST_USER", "u", 1);
 	set_path("EMAIL_HOST_PASSWORD_FILE", "password");
 	must_know(&ask, "filed");
+}
+
+#define DJANGO_BACKEND "django.core.mail.backends."
+
+static void
+test_django_backend(void **state)
+{
+	static const char *const silent[] = { "console", "dummy", "locmem" };
+	const struct ask ask = { .file = NULL };
+	char *class;
+	size_t i;
+
+	(void)state;
+	setenv("EMAIL_HOST", "d.example", 1);
+	setenv("EMAIL_FILE_PATH", "/tmp/mail", 1);
+	setenv("EMAIL_BACKEND", DJANGO_BACKEND "smtp.EmailBackend", 1);
+	must_have(&ask, "backend=relay host=d.example");
+	setenv("EMAIL_BACKEND", DJANGO_BACKEND "filebased.EmailBackend", 1);
+	must_have(&ask, "backend=files files_path=/tmp/mail");
+	unsetenv("EMAIL_FILE_PATH");
+	must_fail(&ask, FAIL_CONFIG, "EMAIL_FILE_PATH is not set");
+	/* No message vanishes, and none goes where it should not. */
+	for (i = 0; i < 3; i++) {
+		class = mem_printf(DJANGO_BACKEND "%s.EmailBackend", silent[i]);
+		setenv("EMAIL_BACKEND", class, 1);
+		must_fail(&ask, FAIL_CONFIG, "sends nothing");
+		free(class);
+	}
+	setenv("EMAIL_BACKEND", "acme.mail.Backend", 1);
+	must_have(&ask, "backend=relay host=d.example");
+}
+
+static void
+test_django_rescue(void **state)
+{
+	const struct ask ask = { .file = NULL };
+	struct failure f = FAILURE_INIT;
+	struct config *c;
+	char *password;
+
+	(void)state;
+	set_variables("EMAIL_HOST=d.example\nEMAIL_TIMEOUT=7\n"
+		      "DEFAULT_FROM_EMAIL=App <app@example.org>\n"
+		      "EMAIL_HOST_RESCUE=r.example\nEMAIL_PORT_RESCUE=2525\n"
+		      "EMAIL_HOST_USER_RESCUE=u\n"
+		      "EMAIL_HOST_PASSWORD_RESCUE=p\n"
+		      "EMAIL_USE_TLS_RESCUE=False\n"
+		      "EMAIL_USE_SSL_RESCUE=True");
+	c = must_load(&ask);
+	/* As for another sender of a session. */
+	assert_true(config_select(c, NULL, &f));
+	check_values(c, "host=d.example user= fallback=EMAIL_HOST_RESCUE");
+	assert_true(config_select_name(c, "EMAIL_HOST_RESCUE", &f));
+	check_values(c,
+	    "host=r.example port=2525 user=u MODE=implicit timeout=7 "
+	    "from=app@example.org from_full_name=App fallback=");
+	password = secret_of(c, &f);
+	assert_string_equal(password, "p");
+	free(password);
+	config_free(c);
+	setenv("EMAIL_USE_TLS_RESCUE", "True", 1);
+	must_fail(&ask, FAIL_CONFIG,
+	    "EMAIL_USE_TLS_RESCUE and EMAIL_USE_SSL_RESCUE are both true");
+	/* Where a file has the account it is not asked for. */
+	put("etc/onehop.conf", 0644, "host s\n");
+	must_have(&ask, "host=s fallback=");
+	failure_free(&f);
+}
+
+static const struct {
+	const char *variables, *expected;
+} mta_out[] = {
+	{ "MTA_OUT_MODE=relay\nMTA_OUT_RELAY_HOST=h.example:2587",
+	    "host=h.example port=2587 MODE=may" },
+	{ "MTA_OUT_RELAY_HOST=h.example", "host=h.example port=587 MODE=may" },
+	{ "MTA_OUT_RELAY_HOST=[2001:db8::1]:25", "host=2001:db8::1 port=25" },
+	{ "MTA_OUT_RELAY_HOST=2001:db8::1", "host=2001:db8::1 port=587" },
+	{ "MTA_OUT_RELAY_HOST=h:465\nMTA_OUT_RELAY_USERNAME=u\n"
+	  "MTA_OUT_RELAY_PASSWORD=p",
+	    "host=h user=u MODE=implicit VERIFY=yes" },
+	{ "MTA_OUT_RELAY_HOST=h\nMTA_OUT_RELAY_USERNAME=u\n"
+	  "MTA_OUT_SMTP_TLS_SECURITY_LEVEL=secure",
+	    "MODE=starttls VERIFY=yes" },
+	{ "MTA_OUT_RELAY_HOST=h\nMTA_OUT_SMTP_TLS_SECURITY_LEVEL=none",
+	    "MODE=none" },
+	{ "MTA_OUT_RELAY_HOST=h\nMTA_OUT_SMTP_TLS_SECURITY_LEVEL=encrypt",
+	    "MODE=starttls VERIFY=yes" },
+	{ "MTA_OUT_RELAY_HOST=h\nMTA_OUT_RELAY_USERNAME=u\n"
+	  "MTA_OUT_SMTP_TLS_SECURITY_LEVEL=may\nONEHOP_AUTH_CLEARTEXT=on",
+	    "MODE=may auth=on" },
+	/* What is said about a relay is for the other mode. */
+	{ "MTA_OUT_MODE=direct\nMTA_OUT_RELAY_HOST=mta-out:587\n"
+	  "MTA_OUT_RELAY_USERNAME=user\nMTA_OUT_RELAY_PASSWORD=pass",
+	    "host=mx port=25 user= auth=off MODE=may" },
+	{ "MTA_OUT_MODE=Direct\nMTA_OUT_SMTP_TLS_SECURITY_LEVEL=secure",
+	    "host=mx MODE=starttls VERIFY=yes" },
+	/* Django's names are those of the system's own mail. */
+	{ "MTA_OUT_RELAY_HOST=h\nEMAIL_HOST=d.example", "host=d.example" },
+	{ "MTA_OUT_RELAY_HOST=h\nSMTPSERVER=m.example", "host=h" },
+	{ "MTA_OUT_RELAY_HOST=h\nONEHOP_HOST=o.example",
+	    "host=o.example port=25" },
+};
+
+static void
+test_mta_out(void **state)
+{
+	const struct ask ask = { .file = NULL };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(mta_out) / sizeof(*mta_out); i++) {
+		set_variables(mta_out[i].variables);
+		must_have(&ask, mta_out[i].expected);
+	}
+	set_variables("MTA_OUT_RELAY_HOST=h\nMTA_OUT_RELAY_USERNAME=u\n"
+		      "MTA_OUT_RELAY_PASSWORD=p");
+	must_know(&ask, "p");
+}
+
+static void
+test_mta_out_faults(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "MTA_OUT_MODE=relay", "MTA_OUT_RELAY_HOST is not set" },
+		{ "MTA_OUT_MODE=both\nMTA_OUT_RELAY_HOST=h",
+		    "MTA_OUT_MODE: 'both' is not allowed" },
+		{ "MTA_OUT_RELAY_HOST=h:x", "MTA_OUT_RELAY_HOST: port: 'x'" },
+		{ "MTA_OUT_RELAY_HOST=http://h", "MTA_OUT_RELAY_HOST: host" },
+		{ "MTA_OUT_RELAY_HOST=h\n"
+		  "MTA_OUT_SMTP_TLS_SECURITY_LEVEL=dane",
+		    "MTA_OUT_SMTP_TLS_SECURITY_LEVEL: tls: 'dane'" },
+		{ "MTA_OUT_RELAY_HOST=h\nMTA_OUT_RELAY_USERNAME=u\n"
+		  "MTA_OUT_SMTP_TLS_SECURITY_LEVEL=may",
+		    "auth_cleartext on" },
+	};
+	const struct ask ask = { .file = NULL };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		set_variables(rows[i][0]);
+		must_fail(&ask, FAIL_CONFIG, rows[i][1]);
+	}
 }
 
 static void
@@ -1863,6 +2017,10 @@ main(void)
 		TEST(test_environment_files),
 		TEST(test_django),
 		TEST(test_django_password_file),
+		TEST(test_django_backend),
+		TEST(test_django_rescue),
+		TEST(test_mta_out),
+		TEST(test_mta_out_faults),
 		TEST(test_smtpserver),
 		TEST(test_options),
 		TEST(test_privileged),

@@ -458,6 +458,42 @@ test_secrets_values(void **state)
 	    "end");
 }
 
+/* An application's own file, as it is. */
+static void
+test_secrets_of_an_application(void **state)
+{
+	static const char text[] = "; a comment = x\n"
+				   "[secrets]\n"
+				   "avatar_salt = 0123=abc\n"
+				   "s3_key=x\n"
+				   "several: lines\n"
+				   "  of a value\n"
+				   "\t# indented = comment\n"
+				   " Email_Password = p = w \n"
+				   "\xc2\xa0smtp.example joe\xc2\xa0= joes\n"
+				   "email_password = second\n"
+				   "email_password_old = third\n";
+	struct fixture *t = *state;
+
+	write_file(t, 0600, text);
+	expect_found(t,
+	    secret_from_secrets_file(t->path, NULL, NULL, false, &t->out,
+		&t->f),
+	    "p = w ");
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "smtp.example", "joe", false,
+		&t->out, &t->f),
+	    "joes");
+	expect_absent(t,
+	    secret_from_secrets_file(t->path, "avatar_salt", "", false, &t->out,
+		&t->f));
+	/* Keys of others need no section. */
+	write_file(t, 0600, "key = x\nkey=x\n key =x\nh u = secret\n");
+	expect_found(t,
+	    secret_from_secrets_file(t->path, "h", "u", false, &t->out, &t->f),
+	    "secret");
+}
+
 /* A byte order mark is no part of a file; in a line it is data. */
 static void
 test_bom(void **state)
@@ -551,8 +587,8 @@ static void
 test_secrets_bad_line(void **state)
 {
 	static const char *const lines[] = { "justasecret", "host user secret",
-		"host = secret", "host =secret", "host=secret", "host user",
-		" # secret", "=secret", " = secret", "email_passwordsecret" };
+		"host user", "=secret", " = secret", "email_passwordsecret",
+		"key: secret" };
 	struct fixture *t = *state;
 	char text[128];
 	size_t i;
@@ -1137,6 +1173,7 @@ main(void)
 		TEST(test_secrets_values),
 		TEST(test_secrets_absent),
 		TEST(test_bom),
+		TEST(test_secrets_of_an_application),
 		TEST(test_secrets_bad_value),
 		TEST(test_secrets_bad_line),
 		TEST(test_secrets_mode),

@@ -287,6 +287,32 @@ test_bom(void **unused)
 	}
 }
 
+static void
+test_split_place(void **unused)
+{
+	static const char *const rows[][3] = { { "h", "h", NULL },
+		{ "h:25", "h", "25" }, { "h:", "h", "" }, { ":25", "", "25" },
+		{ "192.0.2.1:0x19", "192.0.2.1", "0x19" },
+		{ "2001:db8::1", "2001:db8::1", NULL },
+		{ "[2001:db8::1]", "[2001:db8::1]", NULL },
+		{ "[::1]:25", "[::1]", "25" },
+		{ "fe80::1%eth0", "fe80::1%eth0", NULL }, { "", "", NULL } };
+	char *host, *port;
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		text_split_place(rows[i][0], &host, &port);
+		assert_string_equal(host, rows[i][1]);
+		if (rows[i][2] == NULL)
+			assert_null(port);
+		else
+			assert_string_equal(port, rows[i][2]);
+		free(host);
+		free(port);
+	}
+}
+
 /* ---- outcome ---- */
 
 static void
@@ -353,6 +379,7 @@ main(void)
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_blank),
 		cmocka_unit_test(test_bom),
+		cmocka_unit_test(test_split_place),
 		cmocka_unit_test(test_every_class_has_a_status),
 		cmocka_unit_test(test_failure),
 	};
