@@ -17,6 +17,9 @@
 #define LEVELS_MAX 16
 #define FILE_MAX (16 << 20)
 #define BLANKS " \t\r\n"
+/* The alias of every other name; and as dma has it. */
+#define DEFAULT "default"
+#define ANY "*"
 
 struct target {
 	char *spec;
@@ -160,6 +163,10 @@ add_alias(struct aliases *a, const char *text, unsigned line, struct failure *f)
 	if (a->n == a->room) {
 		a->room = a->room == 0 ? 16 : a->room * 2;
 		a->v = mem_resize(a->v, a->room, sizeof(*a->v));
+	}
+	if (strcmp(name, ANY) == 0) {
+		free(name);
+		name = mem_strdup(DEFAULT);
 	}
 	alias = &a->v[a->n++];
 	*alias = (struct alias){ .name = name, .line = line };
@@ -347,7 +354,7 @@ look_up(const struct expansion *x, const char *name)
 
 	if (found != NULL)
 		return found;
-	found = find(x->a, "default");
+	found = find(x->a, DEFAULT);
 	if (found != NULL && x->marks[found - x->a->v] == MARK_ON_PATH)
 		return NULL;
 	return found;

@@ -25,6 +25,7 @@ struct config_request {
 				    root or the caller and writable by nobody
 				    else; passwordeval only when root owns it */
 	const char *account;  /* or NULL */
+	const char *server;   /* HOST[:PORT] where nothing else names a relay */
 	bool privileged;      /* system file only, no environment */
 	bool container;	      /* the variables of relay containers count */
 	const struct invocation_setting *settings; /* from options */

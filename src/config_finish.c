@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "config_impl.h"
@@ -92,6 +93,28 @@ expand_home(struct config *c, enum keyword_id id)
 	free(origin);
 }
 
+/* As in msmtp, from where the program was started; with raised privilege that
+   place is the caller's choice. */
+static void
+expand_relative(struct config *c, enum keyword_id id)
+{
+	struct value *v = &c->effective.values[id];
+	char *directory, *path, *origin;
+
+	if (v->text == NULL || net_is_path(v->text) ||
+	    strncmp(v->text, "~/", 2) == 0 || c->request.privileged)
+		return;
+	directory = getcwd(NULL, 0);
+	if (directory == NULL)
+		return;
+	path = mem_printf("%s/%s", directory, v->text);
+	origin = mem_strdup(v->origin);
+	value_assign(v, path, origin, v->rank);
+	free(path);
+	free(origin);
+	free(directory);
+}
+
 static void
 fill_in(struct config *c)
 {
@@ -105,6 +128,7 @@ fill_in(struct config *c)
 		follow(c, KW_SOCKET, KW_HOST);
 	/* A host is no path below the home directory. */
 	expand_home(c, KW_SOCKET);
+	expand_relative(c, KW_SOCKET);
 	if (socket->text != NULL && net_is_path(socket->text))
 		follow(c, KW_HOST, KW_SOCKET);
 	for (id = 0; id < KEYWORD_COUNT; id++) {
@@ -466,11 +490,12 @@ check_socket(const struct config *c, struct failure *f)
 {
 	const char *socket = config_string(c, KW_SOCKET);
 
-	return socket == NULL || strncmp(socket, "~/", 2) != 0 ||
-	    failure_set(f, FAIL_CONFIG,
-		"%s: socket: '%s' is below a home directory, and there is "
-		"none",
-		config_origin(c, KW_SOCKET), socket);
+	return socket == NULL || net_is_path(socket) ||
+	    failure_set(f, FAIL_CONFIG, "%s: socket: '%s' is %s",
+		config_origin(c, KW_SOCKET), socket,
+		strncmp(socket, "~/", 2) == 0 ?
+		    "below a home directory, and there is none" :
+		    "no absolute path");
 }
 
 static bool

@@ -94,6 +94,7 @@ struct config {
 	int tls;
 	bool tls_verify;
 	bool restricted; /* no secret but what its own file holds */
+	bool stranger;	 /* the arguments have named the relay */
 	bool withheld;	 /* a password that is not for this host */
 	bool warned;	 /* of a password that others may read */
 };

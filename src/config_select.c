@@ -8,6 +8,7 @@
 #include "text.h"
 
 #define DEFAULT_ACCOUNT "default"
+#define OPTION_SERVER "option -S"
 
 /* Accounts of the user come first and hide those of the system. */
 static const struct account *
@@ -241,6 +242,49 @@ keep_from_strangers(struct config *c)
 	}
 }
 
+static bool
+names_relay(const struct layer *l)
+{
+	return config_endpoint(l) != NULL ||
+	    l->values[KW_PROVIDER].text != NULL;
+}
+
+/* A relay of the arguments gets no password, wherever that may be. */
+static void
+leave_out_credentials(struct config *c)
+{
+	static const enum keyword_id ids[] = { KW_USER, KW_PASSWORD,
+		KW_PASSWORDEVAL };
+	size_t i;
+
+	for (i = 0; i < sizeof(ids) / sizeof(*ids); i++)
+		value_assign(&c->effective.values[ids[i]], NULL, OPTION_SERVER,
+		    RANK_OPTION);
+	value_assign(&c->effective.values[KW_AUTH], "off", OPTION_SERVER,
+	    RANK_OPTION);
+}
+
+/* BusyBox's -S. */
+static bool
+use_server(struct config *c, struct layer *out, bool *found, struct failure *f)
+{
+	char *host, *port;
+	bool ok;
+
+	if (c->request.server == NULL || c->request.privileged)
+		return true;
+	text_split_place(c->request.server, &host, &port);
+	ok = layer_set(out, KW_HOST, host, OPTION_SERVER, RANK_DJANGO, f) &&
+	    layer_set(out, KW_PORT, port != NULL ? port : "", OPTION_SERVER,
+		RANK_DJANGO, f);
+	free(host);
+	free(port);
+	if (!ok)
+		failure_prefix(f, OPTION_SERVER ": ");
+	*found = c->stranger = ok && names_relay(out);
+	return ok;
+}
+
 /* base lies below environment and options. */
 static bool
 use(struct config *c, const struct layer *base, struct failure *f)
@@ -252,14 +296,9 @@ use(struct config *c, const struct layer *base, struct failure *f)
 	if (c->restricted)
 		keep_from_strangers(c);
 	lay_over(c, &c->options, RANK_OPTION);
+	if (c->stranger)
+		leave_out_credentials(c);
 	return config_finish(c, f) && check_fallback(c, f);
-}
-
-static bool
-names_relay(const struct layer *l)
-{
-	return config_endpoint(l) != NULL ||
-	    l->values[KW_PROVIDER].text != NULL;
 }
 
 /* Whether environment and options alone say where mail goes. */
@@ -285,7 +324,8 @@ use_environment(struct config *c, const char *sender, struct failure *f)
 
 	if (!is_complete(c) && (container == NULL || direct)) {
 		if (!files)
-			ok = config_application(c, application, &found, f);
+			ok = config_application(c, application, &found, f) &&
+			    (found || use_server(c, application, &found, f));
 		/* Direct delivery is for those who have said nothing. */
 		if (ok && !found && (files || !direct))
 			ok = nothing_found(c, sender, f);

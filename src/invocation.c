@@ -68,6 +68,27 @@ find_letter(char letter)
 }
 
 /*
+ * Whether BusyBox's -S has its argument in the next word: elsewhere it has
+ * none, and what follows is another option or a recipient.
+ */
+static bool
+is_server(const struct parse *p)
+{
+	const char *word = p->next < p->argc ? p->argv[p->next] : "-";
+
+	return word[0] != '-' && strchr(word, '@') == NULL;
+}
+
+static enum option_argument
+argument_of(const struct parse *p, const struct option_letter *row,
+    enum option_action action, const char *rest)
+{
+	if (action != ACTION_SERVER)
+		return row->argument;
+	return *rest != '\0' || is_server(p) ? TAKES_ONE : TAKES_NONE;
+}
+
+/*
  * One letter of a cluster; *rest is what follows it in the word, and becomes
  * NULL when that was its argument.
  */
@@ -78,6 +99,7 @@ parse_letter(struct parse *p, const char *letter, const char **rest)
 	char *name = mem_printf("-%c", *letter);
 	struct found found = { option_own(p, name), "", false, ACTION_NONE,
 		MODE_DELIVER };
+	enum option_argument argument;
 
 	if (row == NULL) {
 		/* What follows may be its argument: no more letters. */
@@ -86,19 +108,20 @@ parse_letter(struct parse *p, const char *letter, const char **rest)
 		*rest = NULL;
 		return true;
 	}
-	if (row->argument != TAKES_NONE && **rest != '\0') {
+	found.action = row->action;
+	if (is_sendmail(p->out) && row->as_sendmail != ACTION_NONE)
+		found.action = row->as_sendmail;
+	argument = argument_of(p, row, found.action, *rest);
+	if (argument != TAKES_NONE && **rest != '\0') {
 		found.argument = *rest;
 		found.attached = true;
-	} else if (row->argument == TAKES_ONE) {
+	} else if (argument == TAKES_ONE) {
 		if (p->next == p->argc)
 			return missing_argument(p, name);
 		found.argument = p->argv[p->next++];
 	}
-	if (row->argument != TAKES_NONE)
+	if (argument != TAKES_NONE)
 		*rest = NULL;
-	found.action = row->action;
-	if (is_sendmail(p->out) && row->as_sendmail != ACTION_NONE)
-		found.action = row->as_sendmail;
 	found.mode = row->mode;
 	/* -qSOMETHING and the like: the mode takes no argument. */
 	if (found.action == ACTION_MODE)

@@ -72,6 +72,7 @@ struct invocation {
 	const char *ret;       /* -R: "FULL" or "HDRS", or NULL */
 	const char *envid;     /* -V, xtext, or NULL */
 	const char *log_tag;   /* -L */
+	const char *server;    /* -S of sendmail: HOST[:PORT], or NULL */
 	bool requiretls;       /* -O requiretls=yes */
 	bool verbose;	       /* -v, -d, --debug: dialogue on stderr */
 	bool json;	       /* --json */

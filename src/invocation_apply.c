@@ -390,6 +390,9 @@ option_apply(struct parse *p, const struct found *found)
 		return apply_account(p, found);
 	case ACTION_LOGFILE:
 		return apply_logfile(p, found);
+	case ACTION_SERVER:
+		p->out->server = found->argument;
+		return option_clean(p, found, false);
 	case ACTION_VERBOSE:
 		return out->verbose = true;
 	case ACTION_JSON:

@@ -36,7 +36,8 @@ enum option_action {
 	ACTION_LOGFILE,
 	ACTION_VERBOSE,
 	ACTION_JSON,
-	ACTION_CONTAINER
+	ACTION_CONTAINER,
+	ACTION_SERVER /* -S of BusyBox, which has an argument */
 };
 
 struct option_letter {

@@ -38,7 +38,7 @@ const struct option_letter option_letters[] = {
 	    "ACCOUNT", "account to use" },
 	{ 'P', TAKES_NONE, ACTION_MODE, ACTION_WARN, MODE_PRETEND, NULL,
 	    "show the settings, send nothing" },
-	{ 'S', TAKES_NONE, ACTION_MODE, ACTION_WARN, MODE_SERVERINFO, NULL,
+	{ 'S', TAKES_NONE, ACTION_MODE, ACTION_SERVER, MODE_SERVERINFO, NULL,
 	    "show what the relay offers" },
 	{ 'X', TAKES_ONE, ACTION_LOGFILE, 0, 0, NULL, NULL },
 	{ 'v', TAKES_NONE, ACTION_VERBOSE, 0, 0, NULL,

@@ -71,7 +71,7 @@ check_host_name(const char *value)
 		host = mem_strndup(value + 1, len - 2);
 	else
 		host = mem_strdup(value);
-	if (is_literal(host))
+	if (network_is_literal(host))
 		return host;
 	len = strlen(host);
 	if (len > 1 && host[len - 1] == '.')
@@ -95,14 +95,6 @@ check_host(const char *value)
 	if (text_casecmp(value, KEYWORD_HOST_MX) == 0)
 		return mem_strdup(KEYWORD_HOST_MX);
 	return value[0] == '/' ? mem_strdup(value) : check_host_name(value);
-}
-
-static char *
-check_path(const char *value)
-{
-	return value[0] == '/' || strncmp(value, "~/", 2) == 0 ?
-	    mem_strdup(value) :
-	    NULL;
 }
 
 static char *
@@ -526,8 +518,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .low = 1, .high = 65535, .argument = "PORT",
 	    .doc = "its port (25; 465 with implicit TLS)" },
 	[KW_SOCKET] = { .name = "socket", .type = KEYWORD_PATH,
-	    .flags = TRUST, .check = check_path, .allowed = PATHS,
-	    .argument = "PATH", .doc = "Unix socket of the relay" },
+	    .flags = TRUST, .argument = "PATH", .doc = "Unix socket of the relay" },
 	[KW_PROTOCOL] = { .name = "protocol", .type = KEYWORD_CHOICE,
 	    .flags = TRUST, .choices = protocols, .initial = "smtp", .argument = "PROTOCOL",
 	    .doc = "smtp or lmtp" },
@@ -896,17 +887,35 @@ canonical_choice(const struct keyword *k, const char *value)
 	return NULL;
 }
 
+/* Decimal, or hexadecimal with 0x, as msmtp has it. */
+static bool
+parse_number(const char *value, uint64_t low, uint64_t high, uint64_t *n)
+{
+	uint64_t hex = 0;
+	const char *p;
+
+	if (!text_case_prefix(value, "0x"))
+		return text_number(value, low, high, n);
+	for (p = value + 2; *p != '\0'; p++) {
+		int digit = text_hex_value(*p);
+
+		if (digit < 0 || hex > UINT64_MAX >> 4)
+			return false;
+		hex = hex << 4 | (uint64_t)digit;
+	}
+	*n = hex;
+	return p > value + 2 && hex >= low && hex <= high;
+}
+
 static char *
 canonical_number(const struct keyword *k, const char *value)
 {
 	uint64_t n;
 
-	if (k->type == KEYWORD_SECONDS) {
-		if (text_casecmp(value, "off") == 0)
-			return mem_strdup("off");
-		if (!text_number(value, 1, k->high, &n))
-			return NULL;
-	} else if (!text_number(value, k->low, k->high, &n))
+	if (k->type == KEYWORD_SECONDS && text_casecmp(value, "off") == 0)
+		return mem_strdup("off");
+	if (!parse_number(value, k->type == KEYWORD_SECONDS ? 1 : k->low,
+		k->high, &n))
 		return NULL;
 	return mem_printf("%llu", (unsigned long long)n);
 }

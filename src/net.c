@@ -16,6 +16,7 @@
 
 #include "buf.h"
 #include "net_impl.h"
+#include "network.h"
 #include "outcome.h"
 #include "socks.h"
 #include "stream.h"
@@ -50,18 +51,16 @@ net_is_path(const char *host)
 bool
 net_is_literal(const char *host)
 {
-	unsigned char bytes[sizeof(struct in6_addr)];
-	char bare[INET6_ADDRSTRLEN + 2];
+	char bare[NETWORK_TEXT_MAX];
 	size_t len = strlen(host);
 
-	if (host[0] == '[' && len > 2 && host[len - 1] == ']' &&
-	    len < sizeof(bare)) {
-		memcpy(bare, host + 1, len - 2);
-		bare[len - 2] = '\0';
-		return inet_pton(AF_INET6, bare, bytes) == 1;
-	}
-	return inet_pton(AF_INET, host, bytes) == 1 ||
-	    inet_pton(AF_INET6, host, bytes) == 1;
+	if (host[0] != '[')
+		return network_is_literal(host);
+	if (len < 3 || host[len - 1] != ']' || len >= sizeof(bare))
+		return false;
+	memcpy(bare, host + 1, len - 2);
+	bare[len - 2] = '\0';
+	return strchr(bare, ':') != NULL && network_is_literal(bare);
 }
 
 /* "::1" and "::ffff:127.0.0.1", with or without brackets. */

@@ -1,6 +1,7 @@
 #include "network.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 #include <stdint.h>
@@ -82,6 +83,37 @@ unbracketed(const char *text, size_t len)
 	if (len >= 2 && text[0] == '[' && text[len - 1] == ']')
 		return mem_strndup(text + 1, len - 2);
 	return mem_strndup(text, len);
+}
+
+/* Names of interfaces, or their numbers. */
+static bool
+is_zone(const char *text)
+{
+	size_t len = strlen(text), i;
+
+	for (i = 0; i < len; i++)
+		if (!text_is_alnum((unsigned char)text[i]) &&
+		    strchr("._:-", text[i]) == NULL)
+			return false;
+	return len > 0 && len < IF_NAMESIZE;
+}
+
+bool
+network_is_literal(const char *text)
+{
+	size_t len = strcspn(text, "%");
+	char bare[INET6_ADDRSTRLEN];
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		return true;
+	if (len >= sizeof(bare) ||
+	    (text[len] == '%' && !is_zone(text + len + 1)))
+		return false;
+	memcpy(bare, text, len);
+	bare[len] = '\0';
+	return inet_pton(AF_INET6, bare, &v6) == 1;
 }
 
 /* *max is what the prefix may be at most; a mapped address has 96 more. */

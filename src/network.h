@@ -24,6 +24,10 @@ struct network {
 	unsigned bits; /* of the prefix (RFC 4632), (RFC 4291 2.3) */
 };
 
+/* An IPv4 or IPv6 address, the latter also with the interface that it is valid
+   on (RFC 4007 section 11), "fe80::1%eth0"; no brackets. */
+bool network_is_literal(const char *text);
+
 /* The address of a peer. */
 void network_from_peer(struct network_address *out, const struct sockaddr *sa);
 

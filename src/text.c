@@ -388,12 +388,12 @@ text_hex_encode(struct buf *out, const void *bytes, size_t len)
 	return true;
 }
 
-static int
-hex_value(char c)
+int
+text_hex_value(int c)
 {
 	if (text_is_digit(c))
 		return c - '0';
-	c = (char)text_lower(c);
+	c = text_lower(c);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
@@ -407,8 +407,8 @@ text_hex_decode(struct buf *out, const char *string)
 			string++;
 			continue;
 		}
-		high = hex_value(string[0]);
-		low = high < 0 ? -1 : hex_value(string[1]);
+		high = text_hex_value(string[0]);
+		low = high < 0 ? -1 : text_hex_value(string[1]);
 		if (low < 0 || !buf_addc(out, high << 4 | low))
 			return false;
 		string += 2;

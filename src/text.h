@@ -66,6 +66,9 @@ void text_split_place(const char *place, char **host, char **port);
 bool text_base64_encode(struct buf *out, const void *bytes, size_t len);
 bool text_base64_decode(struct buf *out, const char *string, size_t len);
 
+/* 0 to 15, or -1 for what is no hexadecimal digit. */
+int text_hex_value(int c);
+
 /* Lower-case hexadecimal; decoding ignores ':' and blanks between pairs. */
 bool text_hex_encode(struct buf *out, const void *bytes, size_t len);
 bool text_hex_decode(struct buf *out, const char *string);

@@ -578,6 +578,28 @@ def test_mta_out_names_define_an_account(onehop):
     assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
 
 
+def test_what_msmtp_takes_for_a_place(onehop, tmp_path):
+    """A port in hexadecimal, a relative socket, an address of a link."""
+    with Sink() as sink:
+        result = onehop.run([TO], stdin=MESSAGE, config=sink.config.replace(
+            f"port {sink.port}", f"port {sink.port:#x}"))
+    assert result.status == 0 and sink.recipients == [TO], result
+    result = onehop.run([TO], stdin=MESSAGE, cwd=tmp_path,
+                        config="socket run/none.sock\nfrom a@x.example\n")
+    assert result.status == 75 and f"{tmp_path}/run/none.sock" in result.err
+    result = onehop.run([TO], stdin=MESSAGE,
+                        config="host fe80::1%lo\nport 1\nfrom a@x.example\n"
+                               "connect_timeout 2\n")
+    assert result.status == 75 and "fe80::1%lo" in result.err, result
+
+
+def test_dmas_star_is_the_default_alias(onehop, tmp_path):
+    path = write(tmp_path / "aliases", "*: admin@example.net\n")
+    sink = delivered(onehop, ["joe", "a@x.example"],
+                     config=f"aliases {path}\n")
+    assert sink.recipients == ["admin@example.net", "a@x.example"]
+
+
 ZULIP = """[secrets]
 avatar_salt = 0123456789abcdef
 camo_key = x=y

@@ -182,6 +182,19 @@ def test_serverinfo_by_letter_only_as_msmtp(onehop):
     assert result.status == 0 and "8BITMIME" in result.out, result
 
 
+def test_busyboxs_server_where_nothing_else_names_one(onehop):
+    """Without a password, whatever has one; a configuration goes before."""
+    env = {"ONEHOP_USER": "joe", "ONEHOP_PASSWORD": "S3cret-word"}
+    with Sink() as sink:
+        result = onehop.run(["-S", f"127.0.0.1:{sink.port}", TO],
+                            stdin=MESSAGE, argv0="sendmail", env=env)
+    assert (result.status, result.err) == (0, ""), result
+    assert sink.recipients == [TO]
+    assert not any("AUTH" in command for command in sink.commands)
+    sink = delivered(onehop, ["-S", "192.0.2.1:1", TO], argv0="sendmail")
+    assert sink.recipients == [TO]
+
+
 def test_x_never_writes(onehop, tmp_path):
     """Threats row 148."""
     for argv in (["-X", "trace"], ["-Xtrace"], ["-D", "trace"], ["-Dtrace"],

@@ -166,6 +166,8 @@ test_default(void **state)
 		/* It maps to a name that is nowhere: that is the end. */
 		{ "default: root\n", "joe", "root" },
 		{ "default: root\n", "root", "root" },
+		{ "*: a@x\nroot: r@x\n", "joe", "a@x" },
+		{ "root: r@x\n* : root\n", "joe", "r@x" },
 		{ "\xef\xbb\xbfroot: r@x\n", "root", "r@x" },
 	};
 	struct failure f = FAILURE_INIT;
@@ -208,6 +210,8 @@ test_refused(void **state)
 		{ "root: # x\nx: y@z\n", 0, "aliases:1: an alias without" },
 		{ "a: b@x\nc: d@x\nA: e@x\n", 0,
 		    "aliases:3: 'A' is in line 1 already" },
+		{ "*: a@x\ndefault: b@x\n", 0,
+		    "aliases:2: 'default' is in line 1 already" },
 		{ "root: a@x\0y\n", 12, "aliases:1: a NUL byte" },
 	};
 	struct failure f = FAILURE_INIT;

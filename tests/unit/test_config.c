@@ -134,6 +134,7 @@ struct ask {
 	const char *file; /* below the directory */
 	const char *account;
 	const char *sender;
+	const char *server;	    /* -S */
 	const char *option, *value; /* one keyword option, or NULL */
 	bool restricted, privileged, container;
 };
@@ -143,6 +144,7 @@ load(const struct ask *ask, struct failure *f)
 {
 	struct invocation_setting setting = { 0, ask->value, ask->option };
 	struct config_request r = { .account = ask->account,
+		.server = ask->server,
 		.file_restricted = ask->restricted,
 		.privileged = ask->privileged,
 		.container = ask->container,
@@ -370,6 +372,11 @@ static const struct {
 	{ "host h\neval echo port 2$((1 + 1))\n", "port=22" },
 	{ "protocol lmtp\nhost h\nport 24\n", "port=24" },
 	{ "protocol lmtp\nsocket /x\n", "protocol=lmtp" },
+	{ "host fe80::1%eth0\n", "host=fe80::1%eth0 MODE=may" },
+	{ "host [fe80::1%br-lan.5]\n", "host=fe80::1%br-lan.5" },
+	{ "host h\nport 0x1d1\n", "port=465 MODE=implicit" },
+	{ "host h\nport 0X19\nproxy_port 0x438\n", "port=25 proxy_port=1080" },
+	{ "host h\ntimeout 0xA\n", "timeout=10" },
 	{ "host h\ntls_ca " PEM "\\nAA==\\n\n",
 	    "host=h tls_ca=" PEM "\nAA==\n" },
 };
@@ -416,6 +423,14 @@ static const struct {
 	{ "host http://h\n", "without a scheme", FAIL_CONFIG },
 	{ "host h\nport 0\n", "rc:2: port: '0' is not allowed", FAIL_CONFIG },
 	{ "host h\nport 0\n", "1 to 65535", FAIL_CONFIG },
+	{ "host h\nport 0x0\n", "1 to 65535", FAIL_CONFIG },
+	{ "host h\nport 0x\n", "port: '0x'", FAIL_CONFIG },
+	{ "host h\nport 0x10000\n", "port: '0x10000'", FAIL_CONFIG },
+	{ "host h\nport 0x10000000000000019\n", "port", FAIL_CONFIG },
+	{ "host h\nport 19h\n", "port: '19h'", FAIL_CONFIG },
+	{ "host fe80::1%\n", "host: 'fe80::1%'", FAIL_CONFIG },
+	{ "host fe80::1%a/b\n", "host: 'fe80::1%a/b'", FAIL_CONFIG },
+	{ "host [192.0.2.1%eth0]\n", "host: '[192", FAIL_CONFIG },
 	{ "host h\nport 587 # submission\n", "port", FAIL_CONFIG },
 	{ "host h\ntimeout 0\n", "or off", FAIL_CONFIG },
 	{ "host h\ntls YESS\n", "starttls, implicit, secure", FAIL_CONFIG },
@@ -1309,6 +1324,64 @@ test_smtpserver(void **state)
 
 /* --- options -------------------------------------------------------------- */
 
+/* BusyBox's: a relay where nothing else names one, and never a password. */
+static void
+test_server(void **state)
+{
+	struct ask ask = { .server = "busy.example:2525" };
+
+	(void)state;
+	must_have(&ask, "host=busy.example port=2525 MODE=starttls auth=off");
+	set_variables("ONEHOP_USER=u\nONEHOP_PASSWORD=p\nONEHOP_AUTH=plain\n"
+		      "ONEHOP_TLS=none");
+	must_have(&ask, "host=busy.example user= password= auth=off MODE=none");
+	ask.server = "[::1]";
+	must_have(&ask, "host=::1 port=25");
+	ask.server = "a b";
+	must_fail(&ask, FAIL_CONFIG, "option -S: host: 'a b'");
+	ask.server = "";
+	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
+	ask.server = "busy.example";
+	ask.privileged = true;
+	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
+	ask.privileged = false;
+	set_variables("EMAIL_HOST=d.example");
+	must_have(&ask, "host=d.example");
+	set_variables("ONEHOP_HOST=o.example\nONEHOP_USER=u");
+	must_have(&ask, "host=o.example user=u");
+	put("etc/onehop.conf", 0644, "host s\n");
+	set_variables("HOME=/nonexistent");
+	must_have(&ask, "host=s");
+	put("etc/onehop.conf", 0644, "account other\nhost s\n");
+	must_fail(&ask, FAIL_CONFIG, "none is called default");
+}
+
+/* As msmtp, from where the program was started. */
+static void
+test_relative_socket(void **state)
+{
+	const struct ask ask = { .file = "rc" };
+	struct config *c;
+	char *expected, *before = getcwd(NULL, 0);
+
+	(void)state;
+	put("rc", 0600, "socket run/x.sock\n");
+	assert_int_equal(chdir(directory), 0);
+	c = must_load(&ask);
+	expected = mem_printf("socket=%s/run/x.sock host=%s/run/x.sock "
+			      "MODE=none",
+	    directory, directory);
+	check_values(c, expected);
+	config_free(c);
+	free(expected);
+	assert_int_equal(chdir(before), 0);
+	free(before);
+	/* With raised privilege that place is the caller's choice. */
+	put("etc/onehop.conf", 0644, "socket run/x.sock\n");
+	must_fail(&(struct ask){ .privileged = true }, FAIL_CONFIG,
+	    "no absolute path");
+}
+
 static void
 test_options(void **state)
 {
@@ -2023,6 +2096,8 @@ main(void)
 		TEST(test_mta_out_faults),
 		TEST(test_smtpserver),
 		TEST(test_options),
+		TEST(test_server),
+		TEST(test_relative_socket),
 		TEST(test_privileged),
 		TEST(test_certificate_variables),
 		TEST(test_secrets_files),

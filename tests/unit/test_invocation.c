@@ -68,6 +68,8 @@ describe(const struct invocation *inv)
 		buf_addf(&b, " %s[%d]=%s", inv->settings[i].option,
 		    inv->settings[i].keyword, inv->settings[i].value);
 	add_strings(&b, "to", inv->recipients, inv->recipient_count);
+	if (inv->server != NULL && *inv->server != '\0')
+		buf_addf(&b, " server=%s", inv->server);
 	if (inv->warning_count > 0)
 		buf_addf(&b, " warnings=%zu", inv->warning_count);
 	text = mem_strdup(buf_str(&b));
@@ -441,8 +443,15 @@ test_password_not_shown(void **state)
 /* --- personalities -------------------------------------------------------- */
 
 static const struct row personalities[] = {
-	{ { "/usr/sbin/sendmail", "-S", "-P", "r" }, "deliver to=r warnings=2",
+	{ { "/usr/sbin/sendmail", "-S", "-P", "r" }, "deliver to=r warnings=1",
 	    0, NULL },
+	{ { "/usr/sbin/sendmail", "-S", "h:25", "r" },
+	    "deliver to=r server=h:25", 0, NULL },
+	{ { "/usr/sbin/sendmail", "-tSh", "r" }, "deliver t to=r server=h", 0,
+	    NULL },
+	{ { "/usr/sbin/sendmail", "-S", "a@b" }, "deliver to=a@b", 0, NULL },
+	{ { "/usr/sbin/sendmail", "a@b", "-S" }, "deliver to=a@b", 0, NULL },
+	{ { "/usr/sbin/sendmail", "-S", "h\n" }, NULL, FAIL_USAGE, "-S" },
 	{ { "/usr/sbin/sendmail", "-a", "work", "r" },
 	    "deliver account=work to=r", 0, NULL },
 	{ { "/usr/sbin/sendmail", "-auuser", "-appass", "-amLOGIN", "r" },
