@@ -485,8 +485,8 @@ test_secrets_of_an_application(void **state)
 		&t->out, &t->f),
 	    "joes");
 	expect_absent(t,
-	    secret_from_secrets_file(t->path, "avatar_salt", "", false, &t->out,
-		&t->f));
+	    secret_from_secrets_file(t->path, "avatar_salt", "x", false,
+		&t->out, &t->f));
 	/* Keys of others need no section. */
 	write_file(t, 0600, "key = x\nkey=x\n key =x\nh u = secret\n");
 	expect_found(t,
