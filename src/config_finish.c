@@ -274,8 +274,10 @@ automatic_mode(const struct config *c)
 
 	if (config_string(c, KW_SOCKET) != NULL)
 		return TLS_NONE;
-	/* A port that speaks TLS from its first byte has no STARTTLS. */
-	if (secure == TLS_IMPLICIT || is_pinned(c))
+	/* Who writes a word about TLS wants it; and a port that speaks TLS from
+	   its first byte has no STARTTLS. */
+	if (secure == TLS_IMPLICIT || is_pinned(c) ||
+	    config_is_set(c, KW_TLS_STARTTLS))
 		return secure;
 	/* The end of a tunnel has no certificate for its name. */
 	if (config_is_local(c))

@@ -147,7 +147,7 @@ SPELLINGS = [
     "TLS starttls", "Tls starttls", "tLS\tSTARTTLS", "Tls_Starttls on\ntls on",
     "\xa0tls starttls", "tls\xa0starttls", "tls starttls\xa0",
     "\ufefftls starttls", "\u200btls\u2060starttls\u200f", "\ftls starttls",
-    "t\u200bls starttls"]
+    "t\u200bls starttls", "Tls_Starttls on"]
 
 
 @pytest.mark.parametrize("line", SPELLINGS)
