@@ -84,9 +84,9 @@ warn_about(enum keyword_id id, const char *value, const char *origin)
 		log_warn("%s: '%s' has no effect", origin, keywords[id].name);
 }
 
-bool
-layer_set(struct layer *l, enum keyword_id id, const char *value,
-    const char *origin, enum config_rank rank, struct failure *f)
+static bool
+set(struct layer *l, enum keyword_id id, const char *value, const char *origin,
+    enum config_rank rank, struct failure *f)
 {
 	const char *meaning;
 	bool unset;
@@ -107,6 +107,31 @@ layer_set(struct layer *l, enum keyword_id id, const char *value,
 	value_assign(&l->values[id], meaning, origin, rank);
 	mem_free_secret(text);
 	return true;
+}
+
+/* The name of "NAME <ADDRESS>", but not over one that this layer has. */
+static bool
+set_from(struct layer *l, const char *value, const char *origin,
+    enum config_rank rank, struct failure *f)
+{
+	const struct value *full = &l->values[KW_FROM_FULL_NAME];
+	char *addresses, *name;
+	bool ok = config_split_from(value, &addresses, &name, f) &&
+	    set(l, KW_FROM, addresses, origin, rank, f);
+
+	if (ok && name != NULL && (!full->set || full->inherited))
+		ok = set(l, KW_FROM_FULL_NAME, name, origin, rank, f);
+	free(addresses);
+	free(name);
+	return ok;
+}
+
+bool
+layer_set(struct layer *l, enum keyword_id id, const char *value,
+    const char *origin, enum config_rank rank, struct failure *f)
+{
+	return id == KW_FROM ? set_from(l, value, origin, rank, f) :
+			       set(l, id, value, origin, rank, f);
 }
 
 /* --- loading -------------------------------------------------------------- */

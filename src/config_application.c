@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
 #include "buf.h"
 #include "config_impl.h"
 #include "log.h"
@@ -157,25 +156,6 @@ translate_use_ssl(struct application *a, const char *value, const char *origin)
 	return false;
 }
 
-/* "Name <a@b>" is an address and a name. */
-static bool
-translate_from(struct application *a, const char *value, const char *origin)
-{
-	struct address_list list = { .v = NULL };
-	bool ok = address_parse_list(value, strlen(value), &list, a->failure);
-
-	if (!ok) {
-		failure_prefix(a->failure, "%s: ", origin);
-		a->failure->class = FAIL_CONFIG;
-	}
-	if (ok && list.n > 0)
-		ok = set(a, KW_FROM, list.v[0].spec, origin) &&
-		    (list.v[0].name == NULL ||
-			set(a, KW_FROM_FULL_NAME, list.v[0].name, origin));
-	address_list_free(&list);
-	return ok;
-}
-
 /*
  * The classes that Django has.  Some send nothing: with them a message would
  * vanish, and the exit status would say that it has been sent.
@@ -219,7 +199,7 @@ static const struct row django_rows[] = {
 	/* Behind EMAIL_USE_TLS, which it contradicts. */
 	{ "EMAIL_USE_SSL", KW_TLS, translate_use_ssl, false },
 	{ "EMAIL_TIMEOUT", KW_TIMEOUT, NULL, true },
-	{ "DEFAULT_FROM_EMAIL", KW_FROM, translate_from, true },
+	{ "DEFAULT_FROM_EMAIL", KW_FROM, NULL, true },
 	/* Those of the rescue account end here. */
 	{ "EMAIL_FILE_PATH", KW_FILES_PATH, NULL, false },
 	{ "EMAIL_BACKEND", KW_BACKEND, translate_backend, false },
@@ -325,7 +305,7 @@ finish_mta_out(struct config *c, struct application *a)
 
 static const struct row msmtp_rows[] = {
 	{ "SMTPSERVER", KW_HOST, NULL, false },
-	{ "EMAIL", KW_FROM, translate_from, false },
+	{ "EMAIL", KW_FROM, NULL, false },
 };
 
 /* The first family of which one of these is set counts. */

@@ -111,6 +111,13 @@ void config_free_directories(struct directories *d);
 void config_look_at_strangers(const struct config *c, bool user,
     const char *name);
 
+/* config_from.c */
+
+/* Divides a value of `from` into the addresses, as a list of words, and the
+   display name of the first of them, or NULL; free() both. */
+bool config_split_from(const char *value, char **addresses, char **name,
+    struct failure *f);
+
 /* config_file.c */
 
 /* Reads the files that the request allows. */

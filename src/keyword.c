@@ -383,8 +383,14 @@ is_sender_rule(const char *word, size_t len)
 {
 	const char *colon = memchr(word, ':', len);
 
-	return colon != NULL && is_caller(word, (size_t)(colon - word)) &&
-	    colon + 1 != word + len;
+	if (colon == NULL || !is_caller(word, (size_t)(colon - word)))
+		return false;
+	len -= (size_t)(++colon - word);
+	/* Brackets and quotes would be part of a pattern. */
+	return text_case_equal(colon, len, "<>") ||
+	    (len > 0 && memchr(colon, '<', len) == NULL &&
+		memchr(colon, '>', len) == NULL &&
+		memchr(colon, '"', len) == NULL);
 }
 
 static char *

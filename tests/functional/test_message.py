@@ -1016,6 +1016,17 @@ def test_from_a_list_only_what_has_a_domain_counts(onehop):
         in sink.message
 
 
+@pytest.mark.parametrize("value", [
+    "Joe Doe <me@x.example>", '"Joe Doe" <me@x.example>',
+    '"Joe Doe <me@x.example>"', "me@x.example (Joe Doe)",
+    "Joe Doe <me@x.example>, other@x.example, *@y.example"])
+def test_from_of_the_configuration_with_a_name(onehop, value):
+    sink = delivered(onehop, ["a@x.example"], stdin=b"Subject: s\n\nx\n",
+                     config=f"from {value}\n" + DOMAIN)
+    assert sink.sender == "me@x.example"
+    assert b"\r\nFrom: Joe Doe <me@x.example>\r\n" in sink.message
+
+
 def test_comments_to_a_great_depth(onehop):
     """Threats row 134."""
     depth = 300000

@@ -328,6 +328,28 @@ static const struct {
 	{ "host \"h\"\n", "host=h" },
 	{ "host h\nfrom_full_name \"a\n", "from_full_name=\"a" },
 	{ "host h\nfrom_full_name \"\"a\"\"\n", "from_full_name=\"a\"" },
+	/* Addresses with a name. */
+	{ "host h\nfrom Joe <a@b>\n", "from=a@b from_full_name=Joe" },
+	{ "host h\nfrom \"Joe\" <a@b>\n", "from=a@b from_full_name=Joe" },
+	{ "host h\nfrom \"Joe <a@b>\"\n", "from=a@b from_full_name=Joe" },
+	{ "host h\nfrom \"\"Joe\" <a@b>\"\n", "from=a@b from_full_name=Joe" },
+	{ "host h\nfrom a@b (Joe)\n", "from=a@b from_full_name=Joe" },
+	{ "host h\nfrom <a@b>\n", "from=a@b from_full_name=" },
+	{ "host h\nfrom Joe <%U@%H>, X <*@c>, <d@e>\n",
+	    "from=%U@%H,*@c,d@e from_full_name=Joe" },
+	{ "host h\nfrom_full_name J\nfrom Joe <a@b>\n",
+	    "from=a@b from_full_name=J" },
+	{ "host h\nfrom Joe <a@b>\nfrom_full_name J\n",
+	    "from=a@b from_full_name=J" },
+	{ "defaults\nfrom_full_name J\naccount default\nhost h\n"
+	  "from Joe <a@b>\n",
+	    "from=a@b from_full_name=Joe" },
+	{ "host h\nfrom a@b c@d, *@e root\n", "host=h" },
+	{ "host h\nfrom root, www\n", "host=h" },
+	{ "host h\nfrom *@x root\n", "host=h" },
+	{ "host h\nfrom root\n", "from=root" },
+	{ "host h\nfrom Joe <a@b>\nfrom\n", "from=" },
+	{ "host h\nallow_senders 33:<>,*:*@b\n", "host=h" },
 	{ "host h\nhost i\n", "host=i" },
 	{ "host h\nport\n", "host=h port=25" },
 	{ "host h\ntls\n", "tls=secure MODE=starttls" },
@@ -419,6 +441,19 @@ static const struct {
 	{ "\xd0\xb0uth plain\n", "unknown keyword", FAIL_CONFIG },
 	{ "host h\ntls starttls\xe2\x80\x8bx\n", "is not allowed",
 	    FAIL_CONFIG },
+	{ "host h\nfrom Joe Doe\n", "rc:2: from: 'Joe Doe' is not allowed: a",
+	    FAIL_CONFIG },
+	{ "from Joe Doe a@b\n", "NAME <ADDRESS>", FAIL_CONFIG },
+	{ "from Joe <a@b\n", "rc:1: from: bad address", FAIL_CONFIG },
+	{ "from Joe <>\n", "from: 'Joe <>' is not allowed", FAIL_CONFIG },
+	{ "from <\"a b\"@c>\n", "from: '<\"a b\"@c>'", FAIL_CONFIG },
+	{ "from a@b> c\n", "from: bad address", FAIL_CONFIG },
+	{ "noreply_from No Reply <a@b>\n", "noreply_from", FAIL_CONFIG },
+	{ "noreply_from <a@b>\n", "noreply_from", FAIL_CONFIG },
+	{ "default_domain J <a@b>\n", "default_domain", FAIL_CONFIG },
+	{ "allow_senders 33:<a@b>\n", "allow_senders", FAIL_CONFIG },
+	{ "allow_senders 33:Joe <a@b>\n", "allow_senders", FAIL_CONFIG },
+	{ "allow_senders 33:\"a@b\n", "allow_senders", FAIL_CONFIG },
 	{ "\nhost a b\n", "rc:2: host: 'a b' is not allowed", FAIL_CONFIG },
 	{ "host http://h\n", "without a scheme", FAIL_CONFIG },
 	{ "host h\nport 0\n", "rc:2: port: '0' is not allowed", FAIL_CONFIG },
@@ -1323,6 +1358,13 @@ test_smtpserver(void **state)
 	setenv("SMTPSERVER", "m.example", 1);
 	setenv("EMAIL", "a@example.org", 1);
 	must_have(&ask, "host=m.example from=a@example.org");
+	setenv("EMAIL", "Joe <a@example.org>", 1);
+	must_have(&ask, "from=a@example.org from_full_name=Joe");
+	setenv("EMAIL", "Joe Doe a@example.org", 1);
+	must_fail(&ask, FAIL_CONFIG, "EMAIL: from: 'Joe Doe a@example.org'");
+	setenv("EMAIL", "a@example.org", 1);
+	setenv("ONEHOP_FROM", "\"J\" <b@example.org>", 1);
+	must_have(&ask, "from=b@example.org from_full_name=J");
 }
 
 /* --- options -------------------------------------------------------------- */
