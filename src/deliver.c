@@ -461,10 +461,11 @@ attempt(struct delivery *d, const struct envelope *e, bool more,
 
 /*
  * Another account, where nothing has been sent and trying again may help; it
- * has its own secret, and its own view of who may send as whom.
+ * has its own secret, its own sender, and its own view of who may send as
+ * whom.
  */
 static bool
-choose_fallback(struct delivery *d)
+choose_fallback(struct delivery *d, struct envelope *e)
 {
 	char *name = mem_strdup(fallback_account(d));
 	struct failure f = FAILURE_INIT;
@@ -477,7 +478,8 @@ choose_fallback(struct delivery *d)
 	secret_vault_free(&d->vault);
 	caller_self(&who);
 	ok = config_select_name(d->config, name, &f) &&
-	    caller_may_send(&who, d->config, d->envelope.sender, &f) &&
+	    envelope_change_account(e, d->inv, d->config, d->message, &f) &&
+	    caller_may_send(&who, d->config, e->sender, &f) &&
 	    deliver_load_keys(d->config, &d->keys, false, &f);
 	if (!ok)
 		log_failure(&f);
@@ -488,8 +490,8 @@ choose_fallback(struct delivery *d)
 
 /*
  * The recipients of destinations that may be tried again, as an envelope
- * whose strings are the whole one's; free() its recipients.  Returns the class
- * of all others.
+ * whose strings are the whole one's, but for the sender; free() that and the
+ * list of recipients.  Returns the class of all others.
  */
 static enum fail_class
 collect_rest(const struct delivery *d, struct deliver_parts *parts,
@@ -499,6 +501,7 @@ collect_rest(const struct delivery *d, struct deliver_parts *parts,
 	size_t i, n = 0;
 
 	*rest = d->envelope;
+	rest->sender = mem_strdup(rest->sender);
 	rest->recipients = mem_alloc((rest->count + 1) * sizeof(char *));
 	for (i = 0; i < parts->count; i++) {
 		struct deliver_part *part = &parts->list[i];
@@ -644,7 +647,7 @@ send_again(struct delivery *d, struct deliver_parts *parts,
 	enum fail_class others = collect_rest(d, parts, &rest);
 	size_t i;
 
-	if (rest.count > 0 && choose_fallback(d)) {
+	if (rest.count > 0 && choose_fallback(d, &rest)) {
 		class = attempt(d, &rest, others != FAIL_NONE, &again);
 		report_all(parts, &again, class);
 		/* The first account may take it later. */
@@ -658,6 +661,7 @@ send_again(struct delivery *d, struct deliver_parts *parts,
 	}
 	deliver_parts_free(&again);
 	free(rest.recipients);
+	free(rest.sender);
 	return class;
 }
 

@@ -134,6 +134,32 @@ envelope_build(struct envelope *e, const struct invocation *inv,
 	return ok;
 }
 
+bool
+envelope_change_account(struct envelope *e, const struct invocation *inv,
+    const struct config *c, struct message *m, struct failure *f)
+{
+	struct envelope_job j = { .e = e, .inv = inv, .c = c, .m = m, .f = f };
+	char *before = e->sender;
+	bool ok;
+
+	set_dsn(e, inv, c);
+	if (config_string(c, KW_FROM) == NULL &&
+	    config_choice(c, KW_FROM_POLICY) != POLICY_FORCE)
+		return true;
+	message_revert(m, "From");
+	message_revert(m, "Sender");
+	message_revert(m, "Reply-To");
+	j.use_env = !privilege_is_raised();
+	j.has_dkim = message_find(m, "DKIM-Signature", 0) >= 0;
+	j.from_address = envelope_header_address(m);
+	ok = envelope_find_sender(&j) && envelope_edit_from(&j);
+	envelope_free_job(&j);
+	if (e->sender != before)
+		free(before);
+	e->utf8 = ok && needs_utf8(e);
+	return ok;
+}
+
 void
 envelope_free(struct envelope *e)
 {

@@ -38,6 +38,13 @@ char *envelope_hint(const struct invocation *inv, const struct message *m);
  */
 bool envelope_build(struct envelope *e, const struct invocation *inv,
     const struct config *c, struct message *m, struct failure *f);
+
+/*
+ * The sender, and the header fields that tell who sends, once more: for
+ * another account, where that says who.  Recipients, Date and Message-ID stay.
+ */
+bool envelope_change_account(struct envelope *e, const struct invocation *inv,
+    const struct config *c, struct message *m, struct failure *f);
 void envelope_free(struct envelope *e);
 
 /*

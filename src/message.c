@@ -228,7 +228,8 @@ new_entry(struct message *m)
 static void
 index_field(struct message *m, const char *text, size_t len)
 {
-	struct field *field = &new_entry(m)->field;
+	struct message_entry *e = new_entry(m);
+	struct field *field = &e->field;
 	size_t colon;
 
 	field->name = text;
@@ -237,6 +238,7 @@ index_field(struct message *m, const char *text, size_t len)
 	colon += blank_length(text + colon, len - colon);
 	field->value = text + colon + 1;
 	field->value_len = len - colon - 1 - 2; /* without the last CRLF */
+	e->read = *field;
 }
 
 static bool
@@ -453,6 +455,25 @@ message_replace(struct message *m, size_t i, const char *value,
 	set_value(e, value);
 	edited(m, reason);
 	return true;
+}
+
+void
+message_revert(struct message *m, const char *name)
+{
+	struct message_entry *e;
+
+	for (e = m->entries; e < m->entries + m->count; e++) {
+		if (!text_case_equal(e->field.name, e->field.name_len, name))
+			continue;
+		if (e->field.added) {
+			e->field.removed = true;
+			continue;
+		}
+		free(e->value);
+		e->value = NULL;
+		e->field = e->read;
+	}
+	edited(m, NULL);
 }
 
 bool

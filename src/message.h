@@ -94,6 +94,9 @@ bool message_replace(struct message *m, size_t i, const char *value,
 bool message_add_field(struct message *m, const char *name, const char *value,
     bool top, const char *reason);
 
+/* Makes the fields of that name what they were in the input. */
+void message_revert(struct message *m, const char *name);
+
 /* Comma-separated reasons in the order in which they came, "" if none. */
 const char *message_changes(const struct message *m);
 

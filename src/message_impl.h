@@ -70,6 +70,7 @@ struct message_sink {
 
 struct message_entry {
 	struct field field;
+	struct field read;  /* as it came */
 	char *name, *value; /* owned, or NULL: as it was read */
 	bool top;
 };

@@ -574,6 +574,36 @@ test_edits(void **state)
 	buf_free(&out);
 }
 
+/* All edits of a field are undone, and of that field only. */
+static void
+test_revert(void **state)
+{
+	static const char in[] = "From: a\n folded\nTo: b\nFrom : c\n\nbody\n";
+	struct message *m = parse(in, sizeof(in) - 1);
+	struct buf out = BUF_INIT(OUT_MAX);
+	struct message_wire wire;
+
+	(void)state;
+	assert_true(message_replace(m, 0, "x", "from"));
+	assert_true(message_replace(m, 0, "y", "from"));
+	assert_true(message_remove(m, 2, "from"));
+	assert_true(message_replace(m, 1, "z", "to"));
+	assert_true(message_add_field(m, "From", "new", false, "from"));
+	message_revert(m, "from");
+	message_revert(m, "Reply-To");
+	assert_int_equal(message_find(m, "From", 1), 2);
+	assert_int_equal(message_find(m, "From", 3), -1);
+	value_case(m, 0, "a folded");
+	render(m, &eightbit, &wire, &out);
+	assert_text(&out,
+	    "From: a\r\n folded\r\nTo: z\r\nFrom : c\r\n\r\nbody\r\n");
+	assert_true(message_replace(m, 0, "x", "from"));
+	render(m, &eightbit, &wire, &out);
+	assert_text(&out, "From: x\r\nTo: z\r\nFrom : c\r\n\r\nbody\r\n");
+	message_free(m);
+	buf_free(&out);
+}
+
 /* Nothing that is given as a name or a value makes a field of its own. */
 static void
 test_edits_refused(void **state)
@@ -1405,6 +1435,7 @@ main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_remove_bcc),
 		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_revert),
 		cmocka_unit_test(test_edits_refused),
 		cmocka_unit_test(test_many_fields),
 		cmocka_unit_test(test_render_folds),
