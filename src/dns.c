@@ -13,8 +13,8 @@
 #include "outcome.h"
 #include "text.h"
 
-/* Longest answer that is looked at. */
-#define ANSWER_MAX 16384
+/* Longest answer that there is (RFC 1035 section 4.2.2). */
+#define ANSWER_MAX 65535
 
 /* RFC 1035 section 4.1.1. */
 #define HEADER_SIZE 12
@@ -65,48 +65,6 @@ is_plain(const char *name)
 	return true;
 }
 
-/* Before the name RFC 1035 has a preference, RFC 2782 priority, weight and
-   port; "." says that there is no such service. */
-static bool
-take_record(struct reader *r, size_t len, enum dns_type type,
-    struct dns_list *out)
-{
-	struct reader data = { r->start, r->at, r->at + len };
-	struct dns_record record;
-	int n;
-
-	memset(&record, 0, sizeof(record));
-	if (!take16(&data, &record.priority) ||
-	    (type == DNS_SRV &&
-		(!take16(&data, &record.weight) ||
-		    !take16(&data, &record.port))))
-		return false;
-	n = dn_expand(r->start, r->end, data.at, record.target,
-	    sizeof(record.target));
-	if (n < 0 || n > data.end - data.at || !is_plain(record.target))
-		return false;
-	if (record.target[0] == '\0' || strcmp(record.target, ".") == 0)
-		out->denied = true;
-	else if ((type == DNS_MX || record.port != 0) &&
-	    out->count < DNS_RECORDS_MAX)
-		out->list[out->count++] = record;
-	return true;
-}
-
-static bool
-take_answer(struct reader *r, enum dns_type wanted, struct dns_list *out)
-{
-	unsigned type, class, len;
-
-	if (!skip_name(r) || !take16(r, &type) || !take16(r, &class) ||
-	    !skip(r, 4) || !take16(r, &len) || (size_t)(r->end - r->at) < len)
-		return false;
-	if (type == type_numbers[wanted] && class == ns_c_in &&
-	    !take_record(r, len, wanted, out))
-		return false;
-	return skip(r, len);
-}
-
 /* Among equals of priority the one that is to get most. */
 static int
 compare(const void *a, const void *b)
@@ -118,6 +76,72 @@ compare(const void *a, const void *b)
 	if (x->weight != y->weight)
 		return x->weight > y->weight ? -1 : 1;
 	return strcmp(x->target, y->target);
+}
+
+/* Instead of the worst one where there is no room for all. */
+static void
+keep_record(struct dns_list *out, const struct dns_record *record)
+{
+	size_t worst = 0, i;
+
+	if (out->count < DNS_RECORDS_MAX) {
+		out->list[out->count++] = *record;
+		return;
+	}
+	for (i = 1; i < out->count; i++)
+		if (compare(&out->list[i], &out->list[worst]) > 0)
+			worst = i;
+	if (compare(record, &out->list[worst]) < 0)
+		out->list[worst] = *record;
+}
+
+/* Before the name RFC 1035 has a preference, RFC 2782 priority, weight and
+   port; "." says that there is no such service. */
+static bool
+parse_record(const struct reader *r, size_t len, enum dns_type type,
+    struct dns_record *out)
+{
+	struct reader data = { r->start, r->at, r->at + len };
+	int n;
+
+	memset(out, 0, sizeof(*out));
+	if (!take16(&data, &out->priority) ||
+	    (type == DNS_SRV &&
+		(!take16(&data, &out->weight) || !take16(&data, &out->port))))
+		return false;
+	n = dn_expand(r->start, r->end, data.at, out->target,
+	    sizeof(out->target));
+	return n >= 0 && n <= data.end - data.at && is_plain(out->target);
+}
+
+/* A record that cannot be used takes no other with it. */
+static void
+take_record(const struct reader *r, size_t len, enum dns_type type,
+    struct dns_list *out)
+{
+	struct dns_record record;
+
+	if (!parse_record(r, len, type, &record))
+		out->unusable = true;
+	else if (record.target[0] == '\0' || strcmp(record.target, ".") == 0)
+		out->denied = true;
+	else if (type == DNS_SRV && record.port == 0)
+		out->unusable = true;
+	else
+		keep_record(out, &record);
+}
+
+static bool
+take_answer(struct reader *r, enum dns_type wanted, struct dns_list *out)
+{
+	unsigned type, class, len;
+
+	if (!skip_name(r) || !take16(r, &type) || !take16(r, &class) ||
+	    !skip(r, 4) || !take16(r, &len) || (size_t)(r->end - r->at) < len)
+		return false;
+	if (type == type_numbers[wanted] && class == ns_c_in)
+		take_record(r, len, wanted, out);
+	return skip(r, len);
 }
 
 bool
@@ -198,6 +222,8 @@ understand(const struct question *q, enum dns_type type, struct dns_list *out,
 		return failed(q->name, "the answer is malformed", f);
 	if (out->count > 0)
 		return DNS_FOUND;
+	if (out->unusable)
+		return DNS_UNUSABLE;
 	return out->denied ? DNS_DENIED : DNS_NONE;
 }
 

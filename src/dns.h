@@ -14,7 +14,7 @@
 
 struct failure;
 
-/* Records of one name that are kept. */
+/* Records of one name that are kept: the best. */
 #define DNS_RECORDS_MAX 64
 #define DNS_NAME_MAX 256
 
@@ -29,15 +29,17 @@ struct dns_record {
 struct dns_list {
 	struct dns_record list[DNS_RECORDS_MAX]; /* best first */
 	size_t count;
-	bool denied; /* a record says that there is no such service */
+	bool denied;   /* a record says that there is no such service */
+	bool unusable; /* a record names no host */
 };
 
 enum dns_result {
 	DNS_FOUND,
-	DNS_NONE,    /* the name has no such record */
-	DNS_NO_NAME, /* there is no such name */
-	DNS_DENIED,  /* expressly no such service (RFC 2782, RFC 7505) */
-	DNS_FAILED   /* FAIL_TEMP */
+	DNS_NONE,     /* the name has no such record */
+	DNS_NO_NAME,  /* there is no such name */
+	DNS_DENIED,   /* expressly no such service (RFC 2782, RFC 7505) */
+	DNS_UNUSABLE, /* there are records, and none of them names a host */
+	DNS_FAILED    /* FAIL_TEMP */
 };
 
 /* name: A-labels; no search list applies.  No longer than until end, on the
@@ -45,7 +47,8 @@ enum dns_result {
 enum dns_result dns_lookup(const char *name, enum dns_type type, int64_t end,
     struct dns_list *out, struct failure *f);
 
-/* Pure parser of an answer; false when it is malformed. */
+/* Pure parser of an answer; false when it is malformed.  A record that is
+   malformed by itself is left out. */
 bool dns_parse(const void *message, size_t len, enum dns_type type,
     struct dns_list *out);
 

@@ -427,6 +427,18 @@ check_networks(const char *value)
 	return check_words(value, is_network);
 }
 
+static char *
+check_refused(const char *value)
+{
+	static const char *const off[] = { "off", "no", "false" };
+	size_t i;
+
+	for (i = 0; i < sizeof(off) / sizeof(*off); i++)
+		if (text_casecmp(value, off[i]) == 0)
+			return mem_strdup("off");
+	return check_networks(value);
+}
+
 /* RFC 6376 section 3.1: labels, with the '_' that some have; U-labels if
    utf8 is set. */
 static bool
@@ -676,6 +688,12 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .check = check_domains, .argument = "DOMAINS",
 	    .allowed = "domains, or *. in front of one",
 	    .doc = "domains that we are a secondary MX for" },
+	[KW_MX_REFUSE] = { .name = "mx_refuse", .flags = KEYWORD_GUARDED,
+	    .check = check_refused, .argument = "LIST",
+	    .initial = "0.0.0.0/8,127.0.0.0/8,::,::1,224.0.0.0/4,ff00::/8",
+	    .allowed = "off, or a list of IP addresses and networks "
+	    "ADDRESS/BITS",
+	    .doc = "networks that no MX host is in, or off" },
 	[KW_ALIASES] = { .name = "aliases", .type = KEYWORD_PATH,
 	    .argument = "FILE", .doc = "aliases of local names" },
 	[KW_AUTO_FROM] = { .name = "auto_from", .type = KEYWORD_BOOL,

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,15 +36,32 @@ struct log {
 	char *time_format;
 };
 
+/* Behind log_limit(): lines that stderr may still get. */
+static unsigned lines_left = UINT_MAX;
+
+void
+log_limit(unsigned lines)
+{
+	lines_left = lines;
+}
+
 /* One line on stderr in one write; what cannot be written is lost. */
 static void
 write_stderr(struct buf *line)
 {
 	ssize_t ignored;
 
+	if (lines_left == 1) {
+		buf_clear(line);
+		buf_adds(line, "onehop: further lines are left out");
+	}
 	buf_addc(line, '\n');
-	ignored = write(STDERR_FILENO, buf_str(line), line->len);
-	(void)ignored;
+	if (lines_left > 0) {
+		ignored = write(STDERR_FILENO, buf_str(line), line->len);
+		(void)ignored;
+	}
+	if (lines_left > 0 && lines_left < UINT_MAX)
+		lines_left--;
 	buf_free(line);
 }
 

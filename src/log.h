@@ -63,6 +63,10 @@ struct log_item {
 void log_record(struct log *log, const struct log_item *items, size_t count,
     bool failed);
 
+/* From now on at most so many lines on stderr; the last one says that others
+   are left out. */
+void log_limit(unsigned lines);
+
 /* One escaped line on stderr, "onehop: ..." in front. */
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -24,8 +24,6 @@
 
 /* RFC 8305 section 5: delay between the starts of two attempts. */
 #define NET_STAGGER_MS 250
-/* Addresses of one name that are tried. */
-#define NET_ADDRESSES_MAX 32
 /* A listener whose backlog is full is asked again after this. */
 #define NET_BUSY_MS 50
 
@@ -105,17 +103,32 @@ net_name_address(const struct sockaddr *sa, socklen_t len, char *out,
 		out[0] = '\0';
 }
 
+static bool
+is_refused(const struct net_params *p, const struct sockaddr *sa)
+{
+	struct network_address address;
+
+	network_from_peer(&address, sa);
+	return p->refused != NULL &&
+	    network_list_contains(p->refused, &address);
+}
+
 /* RFC 8305 section 4: the families take turns, in the resolver's order. */
 static void
 interleave(struct race *r, const struct addrinfo *list)
 {
 	const struct addrinfo *lane[2] = { list, list };
 	int first = list->ai_family, turn = 0, empty = 0;
+	size_t most = r->params->most;
 
-	while (r->count < NET_ADDRESSES_MAX && empty < 2) {
+	if (most == 0 || most > NET_ADDRESSES_MAX)
+		most = NET_ADDRESSES_MAX;
+	while (r->count < most && empty < 2) {
 		const struct addrinfo **p = &lane[turn];
 
-		while (*p != NULL && ((*p)->ai_family == first) != (turn == 0))
+		while (*p != NULL &&
+		    (((*p)->ai_family == first) != (turn == 0) ||
+			is_refused(r->params, (*p)->ai_addr)))
 			*p = (*p)->ai_next;
 		empty = *p == NULL ? empty + 1 : 0;
 		if (*p != NULL) {
@@ -296,13 +309,27 @@ explain_race(const struct race *r, const char *host, unsigned port,
 	buf_free(&words);
 }
 
+/* Nothing is connected. */
+static void
+explain_refused(const struct addrinfo *first, const char *host,
+    struct failure *f)
+{
+	char address[64];
+
+	net_name_address(first->ai_addr, first->ai_addrlen, address,
+	    sizeof(address));
+	failure_set(f, FAIL_LOOP, "'%s' is at %s, which mx_refuse refuses",
+	    host, address);
+}
+
 static int
-connect_tcp(const struct net_params *p, const char *host, unsigned port,
-    int64_t end, struct net_peer *peer, struct failure *f)
+connect_tcp(const struct net_params *p, int64_t end, struct net_peer *peer,
+    struct failure *f)
 {
 	struct race r = { .params = p, .end = end };
 	int64_t start = stream_now();
-	struct addrinfo *list = net_resolve(host, port, p->family, end, f);
+	struct addrinfo *list = net_resolve(p->host, p->port, p->family, end,
+	    f);
 	ssize_t winner;
 	int fd = -1, one = 1;
 	size_t i;
@@ -315,8 +342,11 @@ connect_tcp(const struct net_params *p, const char *host, unsigned port,
 	for (i = 0; i < r.started; i++)
 		if (r.attempts[i].fd >= 0 && (ssize_t)i != winner)
 			close(r.attempts[i].fd);
-	if (winner < 0) {
-		explain_race(&r, host, port, f);
+	peer->tried = r.started;
+	if (r.count == 0) {
+		explain_refused(list, p->host, f);
+	} else if (winner < 0) {
+		explain_race(&r, p->host, p->port, f);
 	} else {
 		const struct addrinfo *ai = r.attempts[winner].address;
 
@@ -363,6 +393,23 @@ connect_unix(const char *path, int64_t end, struct failure *f)
 	return fd;
 }
 
+/*
+ * Whether a host that the proxy is asked for is refused already by what it is
+ * called: an address, or a name of the proxy's own machine (RFC 6761 section
+ * 6.3).
+ */
+static bool
+is_refused_name(const struct net_params *p)
+{
+	struct network n;
+
+	if (p->refused == NULL ||
+	    (!net_is_literal(p->host) && !net_is_loopback(p->host)))
+		return false;
+	return !network_parse(p->host, strlen(p->host), &n) ||
+	    network_list_contains(p->refused, &n.base);
+}
+
 /* The address behind the proxy is nobody's business but its own. */
 static int
 connect_proxy(const struct net_params *p, int64_t end, struct net_peer *peer,
@@ -370,9 +417,20 @@ connect_proxy(const struct net_params *p, int64_t end, struct net_peer *peer,
 {
 	const struct socks_params socks = { p->host, p->port, p->proxy_user,
 		p->proxy_password, end };
-	int fd = connect_tcp(p, p->proxy_host, p->proxy_port, end, peer, f);
+	const struct net_params there = { .host = p->proxy_host,
+		.port = p->proxy_port,
+		.family = p->family,
+		.source_ip = p->source_ip };
 	bool proxy = true;
+	int fd;
 
+	if (is_refused_name(p)) {
+		failure_set(f, FAIL_LOOP,
+		    "'%s' is an address that mx_refuse refuses", p->host);
+		return -1;
+	}
+	fd = connect_tcp(&there, end, peer, f);
+	peer->tried = 1;
 	peer->address[0] = '\0';
 	if (fd >= 0 && socks_connect(fd, &socks, &proxy, f))
 		return fd;
@@ -418,7 +476,7 @@ net_connect(const struct net_params *p, struct net_peer *peer,
 	if (net_is_path(p->host))
 		return connect_unix(p->host, end, f);
 	if (p->proxy_host == NULL)
-		fd = connect_tcp(p, p->host, p->port, end, peer, f);
+		fd = connect_tcp(p, end, peer, f);
 	else
 		fd = connect_proxy(p, end, peer, f);
 	if (fd >= 0)

@@ -11,11 +11,16 @@
 
 struct failure;
 
+/* Addresses of one name that are tried. */
+#define NET_ADDRESSES_MAX 10
+
 struct net_params {
-	const char *host;	/* name (A-labels), IP literal, or path */
-	unsigned port;		/* 0 for a Unix socket */
-	int family;		/* AF_UNSPEC, AF_INET or AF_INET6 */
-	const char *source_ip;	/* or NULL */
+	const char *host;      /* name (A-labels), IP literal, or path */
+	unsigned port;	       /* 0 for a Unix socket */
+	int family;	       /* AF_UNSPEC, AF_INET or AF_INET6 */
+	const char *source_ip; /* or NULL */
+	const char *refused;   /* networks where no host is met, or NULL */
+	size_t most; /* addresses that are tried; 0: NET_ADDRESSES_MAX */
 	const char *proxy_host; /* SOCKS5, or NULL */
 	unsigned proxy_port;
 	const char *proxy_user;	    /* or NULL */
@@ -27,14 +32,16 @@ struct net_params {
 struct net_peer {
 	char address[64]; /* numeric peer, "" for a Unix socket or proxy */
 	char local[64];	  /* numeric local end, or "" */
+	size_t tried;	  /* addresses, that one among them */
 	int64_t resolve_ms, connect_ms;
 };
 
 /*
  * A connected, close-on-exec, non-blocking descriptor with TCP_NODELAY, or
- * -1: FAIL_NOHOST when the name does not exist, FAIL_TEMP for everything that
- * may pass; the text says what each address answered.  A failure of the proxy
- * (see socks.h) begins with its name and port.
+ * -1: FAIL_NOHOST when the name does not exist, FAIL_LOOP when all of its
+ * addresses are refused, FAIL_TEMP for everything that may pass; the text says
+ * what each address answered.  A failure of the proxy (see socks.h) begins with
+ * its name and port.  Addresses that a proxy finds are not ours to refuse.
  */
 int net_connect(const struct net_params *p, struct net_peer *peer,
     struct failure *f);

@@ -22,6 +22,7 @@ enum fail_class {
 	FAIL_NOUSER,	 /* 67: recipient refused for good */
 	FAIL_NOHOST,	 /* 68: the relay's name does not exist */
 	FAIL_REFUSED,	 /* 69: service refused for good */
+	FAIL_LOOP,	 /* 69: the next hop would be this host itself */
 	FAIL_SOFTWARE,	 /* 70: internal */
 	FAIL_OS,	 /* 71 */
 	FAIL_CANTCREATE, /* 73 */

@@ -479,6 +479,10 @@ set_net_params(const struct relay *r, const char *host, struct net_params *p)
 	relay_net_params(r->params->config, host, p);
 	p->port = r->port;
 	p->deadline = r->params->deadline;
+	if (r->params->hop != NULL) {
+		p->refused = route_refused(r->params->config);
+		p->most = r->params->hop->most;
+	}
 	if (r->proxy_secret.len == 0)
 		return;
 	p->proxy_user = config_string(r->params->config, KW_PROXY_USER);
@@ -499,6 +503,8 @@ connect_stream(struct relay *r, struct failure *f)
 		p.timeout = RELAY_PATIENCE_MS;
 	fd = net_connect(&p, &r->peer, f);
 	r->times.connect = stream_now() - start;
+	if (r->params->hop != NULL)
+		*r->params->hop->addresses += r->peer.tried;
 	if (fd < 0)
 		return false;
 	r->stream = stream_new(fd);
@@ -579,6 +585,19 @@ confine(const struct relay *r, bool handshake_done)
 		sandbox_enter(r->params->confine);
 }
 
+/* Mail for others comes back by any port that leads here. */
+static bool
+is_other_host(const struct relay *r, struct failure *f)
+{
+	const struct relay_hop *hop = r->params->hop;
+
+	if (hop == NULL ||
+	    !route_greets_as_us(hop->own, smtp_greeting(r->smtp)))
+		return true;
+	return failure_set(f, FAIL_LOOP,
+	    "the server greets with our own name: mail comes back to us");
+}
+
 static bool
 greet(struct relay *r, struct failure *f)
 {
@@ -591,7 +610,7 @@ greet(struct relay *r, struct failure *f)
 	if (!smtp_greet(r->smtp, f))
 		return false;
 	confine(r, true);
-	return true;
+	return is_other_host(r, f);
 }
 
 static bool
@@ -663,12 +682,18 @@ attempt_in_clear(struct relay *r, struct failure *f)
 
 	failure_copy(&r->no_tls, f);
 	disconnect(r);
+	/* The same server: no other address is met in clear. */
+	if (r->peer.address[0] != '\0') {
+		free(r->lookup);
+		r->lookup = mem_strdup(r->peer.address);
+	}
 	r->mode = TLS_NONE;
 	failure_clear(f);
 	if (attempt(r, f))
 		return true;
 	failure_copy(&both, &r->no_tls);
-	if (r->smtp != NULL && smtp_final(r->smtp) != NULL)
+	if (f->class == FAIL_LOOP ||
+	    (r->smtp != NULL && smtp_final(r->smtp) != NULL))
 		both.class = f->class;
 	failure_prefix(f, "in clear: ");
 	failure_append(&both, f);

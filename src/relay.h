@@ -40,7 +40,10 @@ enum relay_phase {
 struct relay_hop {
 	const char *host; /* A-labels, or an IP literal */
 	unsigned port;
-	int tls; /* TLS_NONE ... TLS_IMPLICIT */
+	int tls;	   /* TLS_NONE ... TLS_IMPLICIT */
+	char *const *own;  /* names that it must not greet with (route.h) */
+	size_t most;	   /* addresses that are tried */
+	size_t *addresses; /* ... were tried: added to */
 };
 
 /* How long the phases took, in milliseconds; -1 when not reached. */

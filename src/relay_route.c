@@ -65,6 +65,35 @@ is_late(const struct relay_params *p)
 	return p->deadline > 0 && stream_now() >= p->deadline;
 }
 
+/* Half of the addresses that are left, as long as other hosts follow. */
+static size_t
+share(const struct route *route, size_t at, size_t tried)
+{
+	size_t left = ROUTE_ADDRESSES_MAX - tried;
+
+	return at + 1 < route->count ? (left + 1) / 2 : left;
+}
+
+/* What one host comes to is in f; false when no other one is to be asked. */
+static bool
+open_host(struct relay_params *p, const struct route *route, size_t at,
+    struct relay_hop *hop, struct relay **relay, struct failure *f)
+{
+	size_t tried = *hop->addresses;
+
+	hop->host = route->hosts[at];
+	if ((at > 0 && is_late(p)) || tried >= ROUTE_ADDRESSES_MAX)
+		return failure_set(f, FAIL_TEMP, "'%s': not asked: %s",
+		    hop->host,
+		    is_late(p) ? "no time was left" : "too many addresses");
+	hop->most = share(route, at, tried);
+	*relay = relay_open(p, f);
+	/* A local configuration error is the same for every host, and hosts
+	   behind this one are no better than we are ourselves. */
+	return *relay == NULL && f->class != FAIL_CONFIG &&
+	    !(f->class == FAIL_LOOP && tried < *hop->addresses);
+}
+
 static struct relay *
 open_first(struct relay_params *p, const struct route *route,
     struct relay_hop *hop, struct failure *f)
@@ -72,25 +101,24 @@ open_first(struct relay_params *p, const struct route *route,
 	struct failure all = FAILURE_INIT;
 	struct telling telling = { NULL, { 0 } };
 	struct relay *relay = NULL;
-	size_t i;
+	size_t addresses = 0, i;
+	bool go_on = true;
 
-	*hop = (struct relay_hop){ .port = route->port, .tls = route->tls };
+	*hop = (struct relay_hop){ .port = route->port,
+		.tls = route->tls,
+		.own = route->own,
+		.addresses = &addresses };
 	p->hop = hop;
-	for (i = 0; i < route->count && relay == NULL; i++) {
-		hop->host = route->hosts[i];
-		if (i > 0 && is_late(p)) {
-			failure_set(f, FAIL_TEMP, "'%s': no time was left",
-			    hop->host);
-			i = route->count;
-		} else
-			relay = relay_open(p, f);
+	for (i = 0; i < route->count && go_on; i++) {
+		go_on = open_host(p, route, i, hop, &relay, f);
 		if (relay == NULL) {
 			add_refusal(&all, f);
 			keep_telling(&telling, p);
 		}
-		/* Ours to mend, whoever is asked. */
-		if (relay == NULL && f->class == FAIL_CONFIG)
-			break;
+	}
+	if (relay == NULL && go_on && route->cut) {
+		failure_set(f, FAIL_TEMP, "other hosts were not asked");
+		add_refusal(&all, f);
 	}
 	if (relay == NULL)
 		tell(&telling, p, hop);
@@ -98,6 +126,8 @@ open_first(struct relay_params *p, const struct route *route,
 		failure_copy(f, &all);
 		failure_prefix(f, "mail for '%s': ", route->domain);
 	}
+	hop->own = NULL;
+	hop->addresses = NULL;
 	failure_free(&all);
 	relay_facts_free(&telling.facts);
 	return relay;

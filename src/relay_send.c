@@ -320,6 +320,8 @@ deliver_once(struct delivery *d)
 	relay = relay_open_route(&p, job->route, &hop, &r->failure);
 	relay_describe(&p, &facts, r);
 	relay_facts_free(&facts);
+	if (relay == NULL && r->failure.class == FAIL_LOOP)
+		failure_prefix(&r->failure, "%s ", fail_enhanced(FAIL_LOOP));
 	if (relay == NULL)
 		return false;
 	if (relay_fell_back(relay) != NULL)

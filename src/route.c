@@ -14,6 +14,7 @@
 #include "identity.h"
 #include "idn.h"
 #include "net.h"
+#include "network.h"
 #include "stream.h"
 #include "text.h"
 
@@ -94,57 +95,86 @@ route_depends(const struct config *c)
 /* ---- who we are ---- */
 
 struct own {
-	char *names[2];
-	unsigned served; /* 0: no port of ours can be met */
+	char *const *names; /* those of the route */
+	unsigned served;    /* 0: no port of ours can be met */
 	const struct config *config;
 	int64_t end;
 };
 
+/* "localhost" is the name of every host. */
 static void
-find_own(struct own *own, const struct route_params *p, unsigned port,
-    int64_t end)
+add_name(struct route *r, size_t i, char *name)
 {
-	struct failure ignored = FAILURE_INIT;
-	char *domain = config_expand(p->config, KW_DOMAIN, NULL, &ignored);
 	const char *why;
 
-	if (domain != NULL)
-		own->names[0] = idn_to_ascii(domain, &why);
-	own->names[1] = identity_fqdn(true);
-	own->served = p->served == port ? port : 0;
-	own->config = p->config;
-	own->end = end;
-	free(domain);
-	failure_free(&ignored);
+	if (name != NULL && text_casecmp(name, "localhost") != 0)
+		r->own[i] = idn_to_ascii(name, &why);
+	free(name);
 }
 
 static void
-free_own(struct own *own)
+find_names(struct route *r, const struct route_params *p)
 {
-	free(own->names[0]);
-	free(own->names[1]);
+	struct failure ignored = FAILURE_INIT;
+
+	add_name(r, 0, config_expand(p->config, KW_DOMAIN, NULL, &ignored));
+	add_name(r, 1, identity_server());
+	add_name(r, 2, mem_strdup(p->name));
+	failure_free(&ignored);
+}
+
+static bool
+is_own_name(char *const *own, const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < ROUTE_NAMES_MAX; i++)
+		if (own[i] != NULL && text_case_equal(name, len, own[i]))
+			return true;
+	return false;
+}
+
+bool
+route_greets_as_us(char *const *own, const char *greeting)
+{
+	size_t len = strcspn(greeting, " \t\n");
+	char *name, *ascii;
+	const char *why;
+	bool ours;
+
+	if (len > 0 && greeting[len - 1] == '.')
+		len--;
+	name = mem_strndup(greeting, len);
+	ascii = idn_to_ascii(name, &why);
+	ours = ascii != NULL && is_own_name(own, ascii, strlen(ascii));
+	free(ascii);
+	free(name);
+	return ours;
+}
+
+const char *
+route_refused(const struct config *c)
+{
+	const char *list = config_string(c, KW_MX_REFUSE);
+
+	return list == NULL || strcmp(list, "off") == 0 ? NULL : list;
 }
 
 /* Whether one of our interfaces has the address. */
 static bool
-is_interface(const char *address)
+is_interface(const struct network *address)
 {
-	char text[64];
+	struct network_address own;
 	struct ifaddrs *all, *i;
 	bool found = false;
 
 	if (getifaddrs(&all) != 0)
 		return false;
 	for (i = all; i != NULL && !found; i = i->ifa_next) {
-		int family = i->ifa_addr != NULL ? i->ifa_addr->sa_family : 0;
-		socklen_t len = family == AF_INET6 ?
-		    sizeof(struct sockaddr_in6) :
-		    sizeof(struct sockaddr_in);
-
-		found = (family == AF_INET || family == AF_INET6) &&
-		    getnameinfo(i->ifa_addr, len, text, sizeof(text), NULL, 0,
-			NI_NUMERICHOST) == 0 &&
-		    strcmp(text, address) == 0;
+		if (i->ifa_addr == NULL)
+			continue;
+		network_from_peer(&own, i->ifa_addr);
+		found = network_contains(address, &own);
 	}
 	freeifaddrs(all);
 	return found;
@@ -170,13 +200,18 @@ has_own_address(const struct own *own, const char *host)
 		.port = own->served,
 		.timeout = time_left(own->end) };
 	struct net_tries tries;
+	struct network n;
 	bool found = false;
 	size_t i;
 
 	if (config_string(own->config, KW_PROXY_HOST) == NULL &&
 	    net_try_all(&p, NULL, 0, &tries, &ignored)) {
-		for (i = 0; i < tries.count && !found; i++)
-			found = is_interface(tries.list[i].address);
+		for (i = 0; i < tries.count && !found; i++) {
+			const char *address = tries.list[i].address;
+
+			found = network_parse(address, strlen(address), &n) &&
+			    is_interface(&n);
+		}
 		net_tries_free(&tries);
 	}
 	failure_free(&ignored);
@@ -188,16 +223,23 @@ static bool
 is_own(void *ctx, const char *host)
 {
 	const struct own *own = ctx;
-	size_t i;
 
-	for (i = 0; i < 2; i++)
-		if (own->names[i] != NULL &&
-		    text_casecmp(own->names[i], host) == 0)
-			return true;
-	return own->served != 0 && has_own_address(own, host);
+	return is_own_name(own->names, host, strlen(host)) ||
+	    (own->served != 0 && has_own_address(own, host));
 }
 
 /* ---- MX ---- */
+
+/* RFC 1123 section 2.1: the last label of a name is no number, and of what has
+   one "127.1" is an address to many resolvers. */
+static bool
+is_host_name(const char *target)
+{
+	const char *dot = strrchr(target, '.');
+
+	return !net_is_literal(target) &&
+	    !text_is_digit((unsigned char)(dot != NULL ? dot + 1 : target)[0]);
+}
 
 bool
 route_drop_own(struct dns_list *list,
@@ -215,7 +257,7 @@ route_drop_own(struct dns_list *list,
 			list->count = left;
 			return true;
 		}
-		if (!net_is_literal(r->target))
+		if (is_host_name(r->target))
 			list->list[left++] = *r;
 	}
 	list->count = left;
@@ -261,7 +303,7 @@ refuse(struct route *r, int code, const char *enhanced)
 static void
 refuse_loop(struct route *r)
 {
-	failure_set(&r->failure, FAIL_REFUSED,
+	failure_set(&r->failure, FAIL_LOOP,
 	    "mail for '%s' comes back to us: we are its best MX", r->domain);
 	refuse(r, 554, "5.4.6");
 }
@@ -295,6 +337,7 @@ take_hosts(struct route *r, struct dns_list *list)
 		r->hosts[i] = mem_strdup(list->list[i].target);
 	}
 	r->count = i;
+	r->cut = i < list->count;
 }
 
 static void
@@ -305,22 +348,33 @@ take_single(struct dns_list *list, const char *host)
 		strcpy(list->list[list->count++].target, host);
 }
 
+static void
+refuse_address(struct route *r)
+{
+	failure_set(&r->failure, FAIL_LOOP,
+	    "'%s' is an address that mx_refuse refuses", r->domain);
+	refuse(r, 554, "5.4.6");
+}
+
 /* "[192.0.2.1]" and "[IPv6:2001:db8::1]" (RFC 5321 section 4.1.3). */
-static bool
+static void
 find_literal(struct route *r, const struct own *own)
 {
 	size_t len = strlen(r->domain);
 	char *address = mem_strndup(r->domain + 1, len - 2);
-	const char *bare = address;
+	const char *bare = address, *refused = route_refused(own->config);
+	struct network n;
 	struct dns_list *list;
 
 	if (text_case_prefix(bare, "IPv6:"))
 		bare += 5;
-	if (!net_is_literal(bare)) {
+	if (!net_is_literal(bare) || !network_parse(bare, strlen(bare), &n)) {
 		failure_set(&r->failure, FAIL_DATA,
 		    "'%s' is no address that can be connected", r->domain);
 		refuse(r, 553, "5.1.3");
-	} else if (own->served != 0 && is_interface(bare)) {
+	} else if (refused != NULL && network_list_contains(refused, &n.base)) {
+		refuse_address(r);
+	} else if (own->served != 0 && is_interface(&n)) {
 		refuse_loop(r);
 	} else {
 		list = mem_alloc(sizeof(*list));
@@ -329,7 +383,6 @@ find_literal(struct route *r, const struct own *own)
 		free(list);
 	}
 	free(address);
-	return r->kind == ROUTE_MX;
 }
 
 /* What the DNS says about the domain; false when it ends there. */
@@ -353,6 +406,8 @@ look_up(struct route *r, int64_t end, struct dns_list *list)
 		    "domain '%s' takes no mail: null MX", r->domain);
 		refuse(r, 556, "5.1.10");
 		return false;
+	case DNS_UNUSABLE:
+		return true;
 	case DNS_FAILED:
 		break;
 	}
@@ -389,18 +444,20 @@ find_mx(struct route *r, const struct route_params *p)
 	uint64_t limit = config_number(c, KW_CONNECT_TIMEOUT);
 	int64_t end = limit > 0 ? stream_now() + (int64_t)limit * 1000 :
 				  INT64_MAX;
-	struct own own = { .served = 0 };
+	struct own own = { .names = r->own, .config = c };
 
 	if (p->deadline > 0 && p->deadline < end)
 		end = p->deadline;
+	r->whole_domain = true;
 	r->port = config_is_mx(c) ? config_port(c) : ROUTE_PORT;
 	r->tls = config_is_mx(c) ? config_tls(c) : TLS_MAY;
-	find_own(&own, p, r->port, end);
+	own.served = p->served == r->port ? r->port : 0;
+	own.end = end;
+	find_names(r, p);
 	if (r->domain[0] == '[')
 		find_literal(r, &own);
 	else
 		find_records(r, &own);
-	free_own(&own);
 }
 
 struct route *
@@ -459,6 +516,8 @@ route_free(struct route *r)
 		return;
 	for (i = 0; i < r->count; i++)
 		free(r->hosts[i]);
+	for (i = 0; i < ROUTE_NAMES_MAX; i++)
+		free(r->own[i]);
 	free(r->key);
 	free(r->domain);
 	failure_free(&r->failure);

@@ -14,8 +14,12 @@
 struct config;
 struct dns_list;
 
-/* Hosts of one destination that are tried, against hostile records. */
+/* Hosts of one destination that are tried, and addresses of all of them,
+   against hostile records. */
 #define ROUTE_HOSTS_MAX 10
+#define ROUTE_ADDRESSES_MAX 10
+/* Names of ours. */
+#define ROUTE_NAMES_MAX 3
 /* Where a mail host of a domain is met (RFC 5321 section 4.5.4.2), unless
    `host mx` comes with a port. */
 #define ROUTE_PORT 25
@@ -50,11 +54,15 @@ struct route {
 	char *hosts[ROUTE_HOSTS_MAX];
 	unsigned preferences[ROUTE_HOSTS_MAX];
 	size_t count;
+	bool cut;      /* there are other hosts behind them */
 	bool implicit; /* the domain has no MX: its own addresses are used */
 	unsigned port;
 	int tls; /* TLS_MAY, TLS_STARTTLS ... */
+	/* A server that greets with one of these names is ourselves. */
+	char *own[ROUTE_NAMES_MAX]; /* or NULL */
 
 	/* ROUTE_NONE: why, and the reply that says so to a client. */
+	bool whole_domain; /* the same for every address of the domain */
 	struct failure failure;
 	int code;
 	const char *enhanced; /* RFC 3463, RFC 7505 */
@@ -64,6 +72,7 @@ struct route_params {
 	const struct config *config;
 	int64_t deadline; /* stream_now() scale; 0: none */
 	unsigned served;  /* a port where we listen ourselves, or 0 */
+	const char *name; /* what we greet clients with, or NULL */
 	bool session;	  /* unknown local names are refused */
 };
 
@@ -74,6 +83,12 @@ struct route_params {
  */
 struct route *route_find(const struct route_params *p, const char *address);
 void route_free(struct route *r);
+
+/* Networks where no mail exchanger is, or NULL: `mx_refuse`. */
+const char *route_refused(const struct config *c);
+
+/* Whether a greeting begins with a name of ours. */
+bool route_greets_as_us(char *const *own, const char *greeting);
 
 /* "10 mx1.example.org, 20 mx2.example.org", or what else it is; free() it. */
 char *route_words(const struct route *r);

@@ -56,7 +56,8 @@ serve_reply(struct server *s, int code, const char *enhanced,
 	va_end(ap);
 	put_line(s, code, true, buf_str(&text), text.len);
 	buf_free(&text);
-	if (code >= 500)
+	/* 452 asks the client to come again (RFC 5321 section 4.5.3.1.10). */
+	if (code >= 400 && code != 452)
 		s->errors++;
 }
 
@@ -66,6 +67,15 @@ serve_usual_code(int code)
 	if (code / 100 == 3)
 		return 451;
 	return code / 100 == 2 && code / 10 != 25 ? 250 : code;
+}
+
+void
+serve_quote(struct server *s, int code, const char *words, const char *more)
+{
+	char *text = mem_printf("%s%s", words, more);
+
+	put_line(s, code, true, text, strlen(text));
+	free(text);
 }
 
 void
@@ -131,6 +141,7 @@ serve_reset(struct server *s)
 	route_free(s->route);
 	s->route = NULL;
 	s->begun = false;
+	s->elsewhere = 0;
 	s->notify = s->orcpt = NULL;
 	s->rcpts = NULL;
 	s->named = NULL;
@@ -691,6 +702,9 @@ run_on(struct server *s, int in, int out)
 {
 	enum verdict v;
 
+	/* Whoever runs us by pipes reads them. */
+	if (s->caller.is_socket)
+		log_limit(SERVE_LOG_MAX);
 	s->in = stream_new(in);
 	s->out = stream_new(out);
 	v = run_session(s);
@@ -698,6 +712,7 @@ run_on(struct server *s, int in, int out)
 	serve_close_relay(s);
 	stream_free(s->in);
 	stream_free(s->out);
+	serve_forget_failed(s);
 	tls_free(s->tls);
 	log_close(s->log);
 	secret_vault_free(&s->vault);

@@ -53,6 +53,13 @@
 #define SERVE_LINGER_MAX (1U << 22)
 /* What a client has for taking a reply when the session is to end. */
 #define SERVE_STOP_MS 2000
+/* Lines of a session on stderr. */
+#define SERVE_LOG_MAX 250
+/* For so long, in milliseconds, a destination that failed is not tried again
+   in the session. */
+#define SERVE_FAILED_MS 300000
+/* Recipients of other destinations that are looked up in a transaction. */
+#define SERVE_ELSEWHERE_MAX 100
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000
 
@@ -66,6 +73,15 @@ struct tls;
 /* A recipient as the client named it: a run of the recipients it maps to. */
 struct serve_rcpt {
 	size_t first, count;
+};
+
+/* A destination that failed: there are no more of them than errors. */
+struct serve_failed {
+	char *key;
+	int64_t until; /* stream_now() scale */
+	int code;      /* of the reply, with its status; 0: the failure's */
+	const char *enhanced;
+	struct failure failure;
 };
 
 struct server {
@@ -109,6 +125,11 @@ struct server {
 	   NULL: as configured, or not known yet. */
 	struct route *route;
 	bool begun;
+	unsigned elsewhere; /* recipients of other destinations */
+
+	/* ... and where those of the session that failed went to. */
+	struct serve_failed *failed;
+	size_t failed_count;
 
 	/* The next hop, kept for the next message. */
 	struct relay *relay;
@@ -168,6 +189,11 @@ bool serve_flush(struct server *s);
  * the end of data: many of them look at more than the first digit.
  */
 int serve_usual_code(int code);
+
+/* A reply line in the relay's words, with ours behind them: no error of the
+   client's. */
+void serve_quote(struct server *s, int code, const char *words,
+    const char *more);
 
 /* A reply of the relay's, as it came but for an unusual code. */
 void serve_pass(struct server *s, const struct smtp_reply *r);
@@ -290,6 +316,9 @@ bool serve_uses_files(const struct server *s);
  * there is no way, or it is another one than that of the recipients before.
  */
 bool serve_choose_route(struct server *s, const char *name, char **list);
+
+/* What has failed may be tried again. */
+void serve_forget_failed(struct server *s);
 
 /* Whether we take mail for this address from anybody. */
 bool serve_is_ours(const struct server *s, const char *address);

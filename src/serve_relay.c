@@ -604,8 +604,7 @@ answer_run(struct server *s, size_t first, size_t count,
 	    mem_strdup("");
 
 	if (code >= 200 && words != NULL && strlen(words) > 4)
-		serve_reply(s, serve_usual_code(code), NULL, "%s%s", words + 4,
-		    others);
+		serve_quote(s, serve_usual_code(code), words + 4, others);
 	else if (class == FAIL_NONE)
 		serve_reply(s, 250, "2.0.0", "%s",
 		    words != NULL ? words : "ok");

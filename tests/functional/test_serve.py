@@ -675,6 +675,26 @@ def over_socket(onehop, config):
     return client, ours
 
 
+def test_lines_of_a_session_are_bounded(onehop, tmp_path):
+    """A client of a socket cannot fill the disk with complaints; each of its
+    messages has a record all the same. The relay's refusals are no errors of
+    its."""
+    log = tmp_path / "log"
+    with Sink(at={"BDAT": "550 5.7.1 no", "DOT": "550 5.7.1 no"}) as sink:
+        client, ours = over_socket(onehop,
+                                   sink.config + f"logfile {log}\n")
+        with ours:
+            client.greet("LHLO client.example")
+            for _ in range(300):
+                client.begin()
+                assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 550
+            result = client.quit()
+    lines = result.err.splitlines()
+    assert len(lines) == 250, len(lines)
+    assert lines[-1] == "onehop: further lines are left out"
+    assert len(log.read_text().splitlines()) == 300
+
+
 def silent_in_a_command(client):
     del client
 

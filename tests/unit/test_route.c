@@ -135,6 +135,8 @@ loops(void **state)
 		{ "5 z,10 a,10 b,10 us,20 us", "5 z", true },
 		{ "10 a,20 192.0.2.1,30 b", "10 a,30 b", false },
 		{ "10 192.0.2.1", "", false },
+		{ "10 127.1,20 2130706433,30 x.0x7f,40 1a.b", "40 1a.b",
+		    false },
 	};
 	struct dns_list list;
 	char us[] = "us", *after;
@@ -192,6 +194,8 @@ kinds(void **state)
 	static const char *const keeps[] = { "host", "h.example",
 		"local_domains", "local.example", "files_path", "/x", NULL };
 	static const char *const mx[] = { "host", "mx", "port", "2525", NULL };
+	static const char *const open[] = { "host", "mx", "mx_refuse", "no",
+		NULL };
 	static const char *const strict[] = { "host", "mx", "tls", "secure",
 		NULL };
 	static const char *const files[] = { "backend", "files", "files_path",
@@ -216,6 +220,12 @@ kinds(void **state)
 		{ mx, "a@[IPv6:2001:db8::1]", false, ROUTE_MX,
 		    "mx:2525:2,0 2001:db8::1", NULL },
 		{ mx, "a@[tag:x]", false, ROUTE_NONE, NULL, "5.1.3" },
+		{ mx, "a@[127.0.0.9]", false, ROUTE_NONE, NULL, "5.4.6" },
+		{ mx, "a@[IPv6:::FFFF:127.9.0.1]", true, ROUTE_NONE, NULL,
+		    "5.4.6" },
+		{ mx, "a@[IPv6:::]", false, ROUTE_NONE, NULL, "5.4.6" },
+		{ open, "a@[127.0.0.9]", false, ROUTE_MX, "mx:25:2,0 127.0.0.9",
+		    NULL },
 		{ strict, "a@[192.0.2.1]", false, ROUTE_MX,
 		    "mx:25:3,0 192.0.2.1", NULL },
 	};

@@ -6,7 +6,8 @@
 
 What runs in call() sees another loopback, where every port is free, and
 another /etc/resolv.conf; so do the programs that it starts, and sockets that
-it makes stay there.
+it makes stay there.  Mail exchangers are met at addresses below HOSTS, as
+none is at a loopback address (mx_refuse).
 """
 
 import ctypes
@@ -20,6 +21,9 @@ import threading
 import pytest
 
 from .server import wait_for
+
+# RFC 5737: every address of it is the network's own.
+HOSTS = "198.51.100."
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
@@ -85,6 +89,8 @@ class Network:
                 os.path.realpath("/etc/resolv.conf").encode(), None, MS_BIND,
                 None)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "route", "add", "local", f"{HOSTS}0/24",
+                        "dev", "lo"], check=True)
 
     def __enter__(self):
         self._thread.start()
@@ -109,13 +115,20 @@ class Network:
         config = self.directory / "dnsmasq.conf"
         config.write_text("\n".join([
             "no-resolv", "no-hosts", "bind-interfaces", "user=root",
+            "log-queries", f"log-facility={self.directory / 'dns.log'}",
             "listen-address=127.0.0.1", "pid-file=", "local=/test/",
             "local=/example/", *records, ""]))
         self._dnsmasq = self.call(lambda: subprocess.Popen(
-            ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}",
-             "--log-facility=-"], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL))
         wait_for(lambda: self.call(_has_resolver), "dnsmasq")
+
+    def questions(self, name):
+        """How often the resolver was asked about it."""
+        log = (self.directory / "dns.log").read_text()
+        return sum("query[" in line and f"] {name} from " in line
+                   for line in log.splitlines())
 
     def stop_dns(self):
         """From now on nobody answers."""
