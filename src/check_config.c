@@ -192,8 +192,6 @@ read_secret(struct check *k, struct check_step *s)
 	if (ok && source == NULL)
 		check_text(s, "none is needed beside the certificate");
 	else if (ok) {
-		check_report_hide(&k->report, config_string(c, KW_USER),
-		    &secret);
 		describe_source(s, source);
 		ok = secret_put_away(&k->vault, &secret, &k->failure);
 	}

@@ -1,6 +1,5 @@
 /*
- * check_report: the steps of a check as lines or as one JSON document.  The
- * secret is taken out of everything that is written, whoever said it.
+ * check_report: the steps of a check as lines or as one JSON document.
  */
 #ifndef CHECK_REPORT_H
 #define CHECK_REPORT_H
@@ -17,19 +16,13 @@ struct check_step {
 	struct buf detail, warnings; /* lines */
 };
 
-/* Forms in which a secret could come back to us. */
-#define CHECK_SECRETS 3
-
 struct check_report {
 	bool json;
 	enum fail_class class; /* of the first failure */
 	struct buf steps;      /* JSON so far */
-	struct buf secrets[CHECK_SECRETS];
 };
 
 void check_report_init(struct check_report *r, bool json);
-void check_report_hide(struct check_report *r, const char *user,
-    const struct buf *secret);
 
 void check_begin(struct check_step *s, const char *name);
 void check_text(struct check_step *s, const char *format, ...)

@@ -1,12 +1,16 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
 #include "config_impl.h"
+#include "text.h"
 
 /* A value on one line, in quotes where the parser would take some away. */
 static void
-dump_value(struct buf *out, const char *text)
+dump_value(struct buf *out, const char *value)
 {
+	char *shown = text_without_pin(value);
+	const char *text = shown;
 	size_t len = strlen(text);
 	bool quoted = len >= 2 && text[0] == '"' && text[len - 1] == '"';
 
@@ -23,6 +27,7 @@ dump_value(struct buf *out, const char *text)
 			buf_addc(out, *text);
 	if (quoted)
 		buf_addc(out, '"');
+	free(shown);
 }
 
 /* A command may hold a secret: whoever reads this with raised privilege could
@@ -51,6 +56,8 @@ dump_keyword(const struct config *c, enum keyword_id id, struct buf *out)
 	else if (id == KW_FALLBACK)
 		buf_addf(out, "# %s %s\n", keywords[id].name, text);
 	else {
+		if (text_has_pin(text))
+			buf_adds(out, "# its PIN (set)\n");
 		buf_addf(out, "%s ", keywords[id].name);
 		dump_value(out, text);
 		buf_addc(out, '\n');

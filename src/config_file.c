@@ -192,6 +192,10 @@ parse_keyword(struct parser *p, enum keyword_id id, const char *value,
 		to = &p->config->accounts[p->current].layer;
 	origin = mem_printf("%s:%u", p->file->path, p->line);
 	ok = layer_set(to, id, value, origin, p->file->rank, f);
+	if (ok && !secret && text_has_pin(value) &&
+	    (p->file->st.st_mode & S_IROTH) != 0)
+		log_warn("%s: everybody can read the PIN in '%s'", origin,
+		    keywords[id].name);
 	free(origin);
 	return ok;
 }

@@ -8,6 +8,7 @@
 #include "config_impl.h"
 #include "identity.h"
 #include "log.h"
+#include "secret.h"
 
 /* Somebody else's; a directory that is not there is nobody's. */
 static bool
@@ -112,36 +113,24 @@ config_path(const struct config *c, const char *path)
 	return mem_printf("%s%s", config_home(c), path + 1);
 }
 
-/* Length of the directory if path is below it, else 0. */
-static size_t
-below(const char *path, const char *directory)
-{
-	size_t len = directory == NULL ? 0 : strlen(directory);
-
-	while (len > 1 && directory[len - 1] == '/')
-		len--;
-	return len > 0 && strncmp(path, directory, len) == 0 &&
-		path[len] == '/' ?
-	    len :
-	    0;
-}
-
-/* Whether a directory on the way from there, or the file, is another's: who
-   may rename may choose. */
+/* Whether the home directory, one on the way from there, or the file is
+   another's: who may rename may choose. */
 static bool
-is_anothers(const char *path, size_t start, uid_t *owner)
+is_anothers(const char *path, const char *home, uid_t *owner)
 {
-	size_t len = start;
-	bool found;
+	size_t len = strlen(home);
+	bool found = belongs_to_another(home, owner);
 	char *part;
 
-	do {
+	while (len > 0 && home[len - 1] == '/')
+		len--;
+	while (!found && path[len] != '\0') {
 		len += strspn(path + len, "/");
 		len += strcspn(path + len, "/");
 		part = mem_strndup(path, len);
 		found = belongs_to_another(part, owner);
 		free(part);
-	} while (!found && path[len] != '\0');
+	}
 	return found;
 }
 
@@ -170,14 +159,13 @@ config_is_own(const struct config *c, const char *path)
 		d->home, d->user };
 	struct stat st;
 	uid_t owner;
-	size_t i, len;
+	size_t i;
 
 	if (geteuid() != 0 || c->request.privileged || lstat(path, &st) != 0)
 		return true;
 	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		len = below(path, places[i]);
-		/* Its own directory first, then what is in it. */
-		if (len > 0 && is_anothers(path, len - 1, &owner)) {
+		if (secret_is_below(path, places[i]) &&
+		    is_anothers(path, places[i], &owner)) {
 			refuse(d, path, owner);
 			return false;
 		}

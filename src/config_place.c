@@ -11,8 +11,6 @@
 #include "privilege.h"
 #include "secret.h"
 
-#define SECRETS_DIRECTORY "/run/secrets/"
-
 /* Bytes of one read(2). */
 #define READ_CHUNK 16384
 
@@ -59,17 +57,8 @@ config_place(const struct config *c, size_t i, bool *read)
 bool
 config_is_credential(const struct config *c, const char *path)
 {
-	const char *directory = config_env(c, "CREDENTIALS_DIRECTORY");
-	size_t len;
-
-	if (strstr(path, "/../") != NULL)
-		return false;
-	if (strncmp(path, SECRETS_DIRECTORY, strlen(SECRETS_DIRECTORY)) == 0)
-		return true;
-	if (directory == NULL || directory[0] != '/')
-		return false;
-	len = strlen(directory);
-	return strncmp(path, directory, len) == 0 && path[len] == '/';
+	return secret_is_below(path, SECRETS_DIRECTORY) ||
+	    secret_is_below(path, config_env(c, "CREDENTIALS_DIRECTORY"));
 }
 
 static bool

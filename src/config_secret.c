@@ -17,7 +17,6 @@
 #define COMMAND_TIMEOUT_MS 60000
 #define KEYRING_TIMEOUT_MS 10000
 #define KEYRING_HELPER LIBEXECDIR "/onehop-keyring"
-#define SECRETS_DIRECTORY "/run/secrets"
 
 /* What is looked for, and a list of where it was not. */
 struct search {
@@ -222,7 +221,11 @@ from_credentials(struct search *s)
 	const char *directory = config_env(s->config, "CREDENTIALS_DIRECTORY");
 	enum secret_result result = SECRET_ABSENT;
 
-	if (s->config->request.privileged || !is_configured_host(s->config))
+	/* A stranger who can choose the arguments must not choose who is shown
+	   the password. */
+	if (s->config->request.privileged ||
+	    (s->config->request.file_restricted &&
+		!is_configured_host(s->config)))
 		return SECRET_ABSENT;
 	if (directory != NULL)
 		result = from_credentials_in(s, directory);
@@ -378,6 +381,7 @@ config_secret_source(const struct config *c, struct buf *out, char **source,
 		result = SECRET_FOUND;
 	if (result == SECRET_ABSENT)
 		not_found(&s);
+	f->internal = result != SECRET_FOUND;
 	buf_free(&s.places);
 	*source = s.source;
 	return result == SECRET_FOUND;
@@ -409,6 +413,7 @@ config_proxy_secret(const struct config *c, struct buf *out, struct failure *f)
 	result = look_in(&s, sources, 2);
 	if (result == SECRET_ABSENT)
 		not_found(&s);
+	f->internal = result != SECRET_FOUND;
 	buf_free(&s.places);
 	free(s.source);
 	return result == SECRET_FOUND;

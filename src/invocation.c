@@ -115,10 +115,12 @@ parse_letter(struct parse *p, const char *letter, const char **rest)
 	if (argument != TAKES_NONE && **rest != '\0') {
 		found.argument = *rest;
 		found.attached = true;
-	} else if (argument == TAKES_ONE) {
-		if (p->next == p->argc)
-			return missing_argument(p, name);
+	} else if (argument == TAKES_ONE && p->next < p->argc) {
 		found.argument = p->argv[p->next++];
+	} else if (argument == TAKES_ONE) {
+		if (row->mode == MODE_DELIVER)
+			return missing_argument(p, name);
+		p->out->mode = row->mode;
 	}
 	if (argument != TAKES_NONE)
 		*rest = NULL;
@@ -295,6 +297,17 @@ add_recipient(struct parse *p, const char *word)
 	return true;
 }
 
+/* People try what other programs take.  A sendmail may have an alias of that
+   name. */
+static bool
+asks_for_help(const struct parse *p, const char *word)
+{
+	return p->argc == 2 &&
+	    (strcmp(word, "-help") == 0 || strcmp(word, "-?") == 0 ||
+		(strcmp(word, "help") == 0 &&
+		    p->out->personality == PERSONA_ONEHOP));
+}
+
 bool
 invocation_parse(struct invocation *out, int argc, char **argv,
     const struct invocation_option *options, size_t count, struct failure *f)
@@ -312,6 +325,10 @@ invocation_parse(struct invocation *out, int argc, char **argv,
 		bool ok;
 
 		word = argv[p.next++];
+		if (asks_for_help(&p, word)) {
+			out->mode = MODE_HELP;
+			break;
+		}
 		if (only_recipients || word[0] != '-' || word[1] == '\0')
 			ok = add_recipient(&p, word);
 		else if (strcmp(word, "--") == 0)

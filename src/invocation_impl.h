@@ -45,8 +45,8 @@ struct option_letter {
 	enum option_argument argument;
 	enum option_action action;
 	enum option_action as_sendmail; /* ACTION_NONE with other: the same */
-	enum invocation_mode mode;
-	const char *value, *doc; /* doc NULL: not in --help */
+	enum invocation_mode mode; /* or, of -h, that without its argument */
+	const char *value, *doc;   /* doc NULL: not in --help */
 };
 
 struct option_word {

@@ -298,13 +298,12 @@ warn_if_open(const struct config *c)
 /* Groups are given keys of servers on purpose; what a container is handed has
    the mode that it has. */
 static void
-warn_if_readable(const char *key)
+warn_if_readable(const struct config *c, const char *key)
 {
-	static const char secrets[] = "/run/secrets/";
 	struct stat st;
 
-	if (strncmp(key, secrets, strlen(secrets)) != 0 &&
-	    stat(key, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+	if (!config_is_credential(c, key) && stat(key, &st) == 0 &&
+	    (st.st_mode & S_IROTH) != 0)
 		log_warn("listen_key_file '%s' can be read by everybody", key);
 }
 
@@ -329,7 +328,7 @@ set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
 	tls = tls_server_new(cert, key, f);
 	tls_free(tls);
 	if (tls != NULL)
-		warn_if_readable(key);
+		warn_if_readable(c, key);
 	return tls != NULL;
 }
 

@@ -56,6 +56,7 @@ failure_clear(struct failure *f)
 	buf_clear(&f->hint);
 	buf_clear(&f->detail);
 	f->class = FAIL_NONE;
+	f->internal = false;
 }
 
 /*
@@ -147,6 +148,7 @@ failure_copy(struct failure *to, const struct failure *from)
 {
 	failure_clear(to);
 	to->class = from->class;
+	to->internal = from->internal;
 	buf_add(&to->text, buf_str(&from->text), from->text.len);
 	buf_add(&to->hint, buf_str(&from->hint), from->hint.len);
 	buf_add(&to->detail, buf_str(&from->detail), from->detail.len);

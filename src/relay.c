@@ -43,6 +43,7 @@ struct relay {
 	struct smtp_params smtp_params;
 	struct sasl_credentials credentials;
 	struct buf secret, proxy_secret;
+	struct secret_marks marks;
 	struct relay_times times;
 	bool tls_active, handshake_failed;
 	struct failure no_tls; /* why `may` went back to clear text */
@@ -313,7 +314,7 @@ set_tls_policy(struct relay *r)
 	p->pins = config_string(c, KW_TLS_PIN);
 	if (r->params->hop != NULL && !config_is_mx(c))
 		keep_to_stranger(p);
-	if (p->key_file != NULL && strncmp(p->key_file, "pkcs11:", 7) == 0)
+	if (p->key_file != NULL && text_case_prefix(p->key_file, "pkcs11:"))
 		p->key_pin = config_string(c, KW_PASSWORD);
 }
 
@@ -333,12 +334,15 @@ fetch_secret(struct relay *r, struct failure *f)
 	if (p->no_auth || p->hop != NULL ||
 	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
 		return true;
-	if (p->vault != NULL && p->vault->used)
-		return secret_fetch(p->vault, &r->secret, f);
-	if (!config_secret(p->config, &r->secret, f))
+	if (p->vault != NULL && p->vault->used) {
+		if (!secret_fetch(p->vault, &r->secret, f))
+			return false;
+	} else if (!config_secret(p->config, &r->secret, f))
 		return false;
+	secret_marks_set(&r->marks, config_string(p->config, KW_USER),
+	    &r->secret);
 	/* Which wipes it. */
-	return p->vault == NULL ||
+	return p->vault == NULL || p->vault->used ||
 	    (secret_put_away(p->vault, &r->secret, f) &&
 		secret_fetch(p->vault, &r->secret, f));
 }
@@ -432,6 +436,7 @@ set_smtp_params(struct relay *r)
 	r->credentials.host = r->host;
 	r->credentials.port = r->port;
 	p->credentials = &r->credentials;
+	p->marks = &r->marks;
 	p->auth_cleartext = config_flag(c, KW_AUTH_CLEARTEXT);
 }
 
@@ -440,20 +445,23 @@ set_smtp_params(struct relay *r)
 static void
 show_dialogue(void *ctx, int dir, const void *bytes, size_t len)
 {
-	struct buf line = BUF_INIT(SIZE_MAX);
+	struct buf line = BUF_INIT(SIZE_MAX), clean = BUF_INIT(SIZE_MAX);
+	const struct relay *r = ctx;
 	const char *p = bytes;
 	ssize_t ignored;
 
-	(void)ctx;
 	while (len > 0 && (p[len - 1] == '\n' || p[len - 1] == '\r'))
 		len--;
 	if (len == 0 && dir == '>')
 		return;
 	buf_addf(&line, "%c ", dir);
-	text_escape(&line, p, len, 0, SMTP_LINE_MAX);
+	/* Our own words hold none, and are not to be guessed from. */
+	secret_marks_add(dir == '<' ? &r->marks : NULL, &clean, p, len);
+	text_escape(&line, buf_str(&clean), clean.len, 0, SMTP_LINE_MAX);
 	buf_addc(&line, '\n');
 	ignored = write(STDERR_FILENO, buf_str(&line), line.len);
 	(void)ignored;
+	buf_free(&clean);
 	buf_free(&line);
 }
 
@@ -511,7 +519,7 @@ connect_stream(struct relay *r, struct failure *f)
 	stream_set_stop(r->stream, interrupt_fd());
 	stream_set_deadline(r->stream, r->params->deadline);
 	if (r->params->verbose)
-		stream_set_tap(r->stream, show_dialogue, NULL);
+		stream_set_tap(r->stream, show_dialogue, r);
 	return true;
 }
 

@@ -16,9 +16,6 @@
 #include "outcome.h"
 #include "text.h"
 
-/* Where containers find their secrets, with modes that nobody chose. */
-#define SECRETS_DIRECTORY "/run/secrets"
-
 /* A secret, CR and LF; one more byte shows that it is too long. */
 #define SECRET_READ_MAX (SECRET_MAX + 3)
 
@@ -240,8 +237,8 @@ without_newline(const void *bytes, size_t len)
 	return len;
 }
 
-static bool
-is_below(const char *path, const char *directory)
+bool
+secret_is_below(const char *path, const char *directory)
 {
 	size_t len;
 
@@ -250,8 +247,9 @@ is_below(const char *path, const char *directory)
 	len = strlen(directory);
 	while (len > 0 && directory[len - 1] == '/')
 		len--;
-	return strncmp(path, directory, len) == 0 && path[len] == '/' &&
-	    strstr(path, "/../") == NULL;
+	/* Below the root directory is everything, and that says nothing. */
+	return len > 0 && strncmp(path, directory, len) == 0 &&
+	    path[len] == '/' && strstr(path, "/../") == NULL;
 }
 
 enum secret_result
@@ -262,8 +260,8 @@ secret_from_file(const char *path, bool safe, struct buf *out,
 	enum secret_result result;
 	enum check check = CHECK_NOTHING;
 
-	if (safe && !is_below(path, SECRETS_DIRECTORY) &&
-	    !is_below(path, secure_getenv("CREDENTIALS_DIRECTORY")))
+	if (safe && !secret_is_below(path, SECRETS_DIRECTORY) &&
+	    !secret_is_below(path, secure_getenv("CREDENTIALS_DIRECTORY")))
 		check = CHECK_FILE;
 	result = read_file(path, check, &contents, f);
 	if (result == SECRET_FOUND) {

@@ -17,6 +17,13 @@ struct failure;
 #define SECRET_MAX 16384
 #define SECRET_FILE_MAX (1 << 20)
 
+/* Where containers find their secrets, with modes that nobody chose. */
+#define SECRETS_DIRECTORY "/run/secrets"
+
+/* Whether path is below an absolute directory, which may end in slashes, and
+   does not lead out of it; false for a directory that is NULL. */
+bool secret_is_below(const char *path, const char *directory);
+
 /* How a look-up ended: not found is not a failure. */
 enum secret_result { SECRET_FOUND, SECRET_ABSENT, SECRET_FAILED };
 
@@ -79,8 +86,35 @@ bool secret_put_away(struct secret_vault *v, struct buf *secret,
 bool secret_fetch(struct secret_vault *v, struct buf *out, struct failure *f);
 void secret_vault_free(struct secret_vault *v);
 
-/* The same by exec of helper with the arguments HOST USER, no shell; exit
-   status 1 with no output means absent. */
+/*
+ * Fingerprints of a secret in the forms in which a relay may repeat it, found
+ * again in what the relay says, without the secret itself.  All zeroes finds
+ * nothing.
+ */
+#define SECRET_MARKS 3
+#define SECRET_BASES 2
+struct secret_marks {
+	uint64_t base[SECRET_BASES];
+	struct secret_mark {
+		size_t len; /* 0: none */
+		uint64_t hash[SECRET_BASES];
+		uint64_t power[SECRET_BASES]; /* of the base, by len */
+	} marks[SECRET_MARKS];
+};
+
+void secret_marks_set(struct secret_marks *m, const char *user,
+    const struct buf *secret);
+
+/* Appends bytes with "(secret)" in its place; m may be NULL. */
+void secret_marks_add(const struct secret_marks *m, struct buf *out,
+    const void *bytes, size_t len);
+
+/* The same in place, from an offset on. */
+void secret_marks_hide(const struct secret_marks *m, struct buf *text,
+    size_t from);
+
+/* As secret_from_command(), by exec of helper with the arguments HOST USER, no
+   shell; exit status 1 with no output means absent. */
 enum secret_result secret_from_helper(const char *helper, const char *host,
     const char *user, int64_t timeout_ms, struct buf *out, struct failure *f);
 

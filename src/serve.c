@@ -92,6 +92,22 @@ serve_pass(struct server *s, const struct smtp_reply *r)
 	} while (lf != NULL);
 }
 
+/* How this host is set up is not for those who send through it. */
+const char *
+serve_words(const struct failure *f)
+{
+	switch (f->class) {
+	case FAIL_CONFIG:
+	case FAIL_SOFTWARE:
+	case FAIL_OS:
+	case FAIL_IO:
+	case FAIL_CANTCREATE:
+		return "see the log";
+	default:
+		return f->internal ? "see the log" : buf_str(&f->text);
+	}
+}
+
 void
 serve_failure(struct server *s, const struct failure *f)
 {
@@ -101,10 +117,10 @@ serve_failure(struct server *s, const struct failure *f)
 		return;
 	log_failure(f);
 	if (f->class == FAIL_NOPERM)
-		serve_reply(s, 550, "5.7.1", "%s", buf_str(&f->text));
+		serve_reply(s, 550, "5.7.1", "%s", serve_words(f));
 	else
 		serve_reply(s, fail_is_temporary(f->class) ? 451 : 554,
-		    enhanced, "%s", buf_str(&f->text));
+		    enhanced, "%s", serve_words(f));
 }
 
 uint64_t

@@ -202,6 +202,9 @@ void serve_pass(struct server *s, const struct smtp_reply *r);
    the client has been answered already. */
 void serve_failure(struct server *s, const struct failure *f);
 
+/* What a client is told of it: "see the log" if it is about our set-up. */
+const char *serve_words(const struct failure *f);
+
 void serve_reset(struct server *s);
 
 /* False when the session is over. */

@@ -610,7 +610,7 @@ answer_run(struct server *s, size_t first, size_t count,
 		    words != NULL ? words : "ok");
 	else
 		serve_reply(s, fail_is_temporary(class) ? 451 : 554,
-		    fail_enhanced(class), "%s%s", buf_str(&f->text), others);
+		    fail_enhanced(class), "%s%s", serve_words(f), others);
 	free(others);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hint.h"
+#include "secret.h"
 #include "smtp_impl.h"
 #include "stream.h"
 #include "text.h"
@@ -198,12 +199,20 @@ smtp_put(struct smtp *smtp, const char *line, struct failure *f)
 	return true;
 }
 
+/* Capabilities and challenges are not for people. */
+static bool
+is_for_us(const struct smtp_reply *r, enum smtp_phase phase)
+{
+	return r->code / 100 == 3 || (r->code / 100 == 2 && phase == SMTP_EHLO);
+}
+
 enum smtp_parse
 smtp_read_line(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
 {
 	struct buf *line = &smtp->line;
 	enum smtp_parse parse;
 	enum stream_result result;
+	size_t before;
 
 	buf_clear(line);
 	result = stream_get_line(smtp->stream, line);
@@ -213,10 +222,15 @@ smtp_read_line(struct smtp *smtp, enum smtp_phase phase, struct failure *f)
 	}
 	if (smtp->reply_done)
 		smtp_reply_clear(&smtp->reply);
+	before = smtp->reply.text.len;
 	parse = smtp_reply_line(&smtp->reply, buf_str(line), line->len);
 	smtp->reply_done = parse == SMTP_DONE;
+	if (!is_for_us(&smtp->reply, phase))
+		secret_marks_hide(smtp->params->marks, &smtp->reply.text,
+		    before);
 	if (parse == SMTP_BAD) {
 		smtp->broken = true;
+		secret_marks_hide(smtp->params->marks, line, 0);
 		failure_set(f, FAIL_PROTOCOL, "%s: invalid reply '%.200s'",
 		    phase_names[phase], buf_str(line));
 		if (phase == SMTP_BANNER)
@@ -349,6 +363,10 @@ say_hello(struct smtp *smtp, struct failure *f)
 
 	if (hello(smtp, p->lmtp ? "LHLO" : "EHLO", SMTP_EHLO, f)) {
 		smtp_caps_parse(&smtp->caps, &smtp->reply);
+		/* From here on they are only shown. */
+		secret_marks_hide(smtp->params->marks, &smtp->caps.lines, 0);
+		secret_marks_hide(smtp->params->marks, &smtp->caps.auth_words,
+		    0);
 		return true;
 	}
 	if (f->class != FAIL_REFUSED || p->lmtp || smtp->broken)

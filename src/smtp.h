@@ -15,6 +15,7 @@
 #include "outcome.h"
 
 struct sasl_credentials;
+struct secret_marks;
 struct smtp;
 struct stream;
 
@@ -93,6 +94,8 @@ struct smtp_params {
 	unsigned mechanisms; /* those that may be used, as configured */
 	bool named;	     /* they were named: no automatic choice */
 	bool auth_cleartext; /* password may be shown without TLS */
+	/* What must not be seen again in the server's words, or NULL. */
+	const struct secret_marks *marks;
 
 	int64_t reply_timeout; /* ms for each reply */
 	int64_t data_timeout;  /* ms for each block and for the final reply */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hint.h"
+#include "secret.h"
 #include "smtp_impl.h"
 #include "stream.h"
 #include "text.h"
@@ -193,6 +194,7 @@ static bool
 conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
     struct failure *f)
 {
+	struct buf error = BUF_INIT(SIZE_MAX);
 	const char *hint;
 	char *words;
 
@@ -206,10 +208,13 @@ conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
 		    "AUTH %s: the server ended the exchange too early: %s",
 		    sasl_name(m), words);
 	} else {
+		if (sasl_error(sasl) != NULL)
+			buf_addf(&error, " / %s", sasl_error(sasl));
+		secret_marks_hide(smtp->params->marks, &error, 0);
 		failure_set(f, smtp_reply_class(SMTP_AUTH, &smtp->reply),
-		    "AUTH %s: server said: %s%s%s", sasl_name(m), words,
-		    sasl_error(sasl) != NULL ? " / " : "",
-		    sasl_error(sasl) != NULL ? sasl_error(sasl) : "");
+		    "AUTH %s: server said: %s%s", sasl_name(m), words,
+		    buf_str(&error));
+		buf_free(&error);
 		hint = hint_for_reply(smtp->reply.code, words);
 		if (hint != NULL)
 			failure_hint(f, "%s", hint);

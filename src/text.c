@@ -447,6 +447,76 @@ is_deceptive(const unsigned char *p, size_t n)
 	return false;
 }
 
+/*
+ * Length of "?pin-value=..." or "&pin-source=..." at p, which begins with the
+ * separator: the attributes of a PKCS#11 URI (RFC 7512 section 2.3) that give
+ * away a PIN; 0 when it is none.
+ */
+static size_t
+pin_attribute(const char *p, size_t len)
+{
+	static const char *const names[] = { "pin-value=", "pin-source=" };
+	size_t i, n;
+
+	if (len == 0 || strchr("?&;", *p) == NULL || *p == '\0')
+		return 0;
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		n = strlen(names[i]);
+		if (len <= n || !text_case_equal(p + 1, n, names[i]))
+			continue;
+		for (n++; n < len; n++)
+			if (strchr("&;'\"", p[n]) != NULL ||
+			    (unsigned char)p[n] <= ' ')
+				break;
+		return n;
+	}
+	return 0;
+}
+
+/* Bytes at p that are left out; *mark tells that a '?' takes their place, as
+   the next attribute is the first one then. */
+static size_t
+hidden_at(const void *bytes, size_t len, bool *mark)
+{
+	const char *p = bytes;
+	size_t n = 0, one;
+
+	while ((one = pin_attribute(p + n, len - n)) > 0)
+		n += one;
+	*mark = n > 0 && n < len && *p == '?' && p[n] == '&';
+	return n + (*mark ? 1 : 0);
+}
+
+bool
+text_has_pin(const char *uri)
+{
+	for (; *uri != '\0'; uri++)
+		if (pin_attribute(uri, strlen(uri)) > 0)
+			return true;
+	return false;
+}
+
+char *
+text_without_pin(const char *uri)
+{
+	struct buf out = BUF_INIT(SIZE_MAX);
+	size_t len = strlen(uri), n;
+	char *result;
+	bool mark;
+
+	for (; len > 0; uri += n, len -= n) {
+		n = hidden_at(uri, len, &mark);
+		if (n == 0)
+			buf_addc(&out, *uri);
+		else if (mark)
+			buf_addc(&out, '?');
+		n = n == 0 ? 1 : n;
+	}
+	result = mem_strdup(buf_str(&out));
+	buf_free(&out);
+	return result;
+}
+
 void
 text_escape(struct buf *out, const void *bytes, size_t len, int quote,
     size_t limit)
@@ -454,11 +524,20 @@ text_escape(struct buf *out, const void *bytes, size_t len, int quote,
 	const unsigned char *p = bytes;
 	size_t start = out->len, n;
 	char hex[5];
+	bool mark;
 
 	while (len > 0) {
 		const void *piece = p;
 		size_t used, size;
 
+		n = hidden_at(p, len, &mark);
+		if (n > 0) {
+			if (mark)
+				buf_addc(out, '?');
+			p += n;
+			len -= n;
+			continue;
+		}
 		n = utf8_sequence(p, len);
 		if (is_deceptive(p, n))
 			n = 0;

@@ -77,11 +77,16 @@ bool text_hex_decode(struct buf *out, const char *string);
  * Appends bytes so that they are harmless on a terminal and in a log line:
  * control bytes, backslashes, characters that nobody sees or that turn the
  * direction of writing, and whatever is not UTF-8 become \xNN (line ends \n
- * and \r).  quote, if not 0, is escaped as well.  Cut with "..." at limit
+ * and \r).  The PIN attributes of PKCS#11 URIs are left out.  quote, if not 0, is escaped as well.  Cut with "..." at limit
  * output bytes.
  */
 void text_escape(struct buf *out, const void *bytes, size_t len, int quote,
     size_t limit);
+
+/* Whether a PKCS#11 URI has pin-value or pin-source, and the URI without them;
+   free() it. */
+bool text_has_pin(const char *uri);
+char *text_without_pin(const char *uri);
 
 /*
  * The next word of a list, whose words have blanks and commas between them:

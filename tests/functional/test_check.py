@@ -271,6 +271,24 @@ def test_server_that_repeats_the_secret(form, onehop):
     assert "535 5.7.8 no (secret) here" in report.step("auth")
 
 
+@pytest.mark.parametrize("secret", ["configuration", "127.0.0.1", "alice",
+                                    "onehop", "capabilities"])
+def test_our_own_words_are_no_secret(secret, onehop):
+    """Blotted out of them, a password could be read off the gap."""
+    with FakeSink(ehlo=["AUTH PLAIN"], user="alice",
+                  password=secret, connections=2) as server:
+        config = CLEAR.format(port=server.port) \
+            + f"auth plain\nuser alice\npassword {secret}\n"
+        result = onehop.run(["--check"], config=config)
+        trace = onehop.run(["-v", "a@example.net"], stdin=b"x\n",
+                           config=config + "from a@example.org\n")
+    assert (result.status, trace.status) == (0, 0), (result, trace)
+    assert b"(secret)" not in result.stdout
+    assert f"relay 127.0.0.1:{server.port}" in result.out
+    assert "(secret)" not in "".join(line for line in trace.err.splitlines()
+                                     if line.startswith(">"))
+
+
 def test_words_of_a_server_cannot_forge_lines(onehop):
     server = fake(["220 hi\x1b[2J\x07", "ehlo", "250 hi", {"expect": "NOOP"},
                    "500 a\\nb\x00\x9b", {"expect": "QUIT"}, "221 bye"])

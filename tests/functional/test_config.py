@@ -825,6 +825,48 @@ def test_the_credentials_directory(onehop, tmp_path, name):
     assert result.status == 0 and sink.messages, result
 
 
+@pytest.mark.parametrize("slashes", ["", "/", "//"])
+def test_the_credentials_directory_as_it_is_written(onehop, tmp_path, slashes):
+    """With and without a slash at the end, for every reader: modes there are
+    those of whoever has made it."""
+    directory = tmp_path / "credentials"
+    env = {"CREDENTIALS_DIRECTORY": f"{directory}{slashes}"}
+    write(directory / "smtp_password", "S3cret-word\n", 0o666)
+    assert delivered(onehop, config=PLAIN, sink=AUTH, env=env).messages
+    assert delivered(onehop, config=PLAIN, sink=AUTH, env={
+        **env, "ONEHOP_PASSWORD_FILE": f"{directory}/smtp_password"}).messages
+    with Sink(**AUTH) as sink:
+        path = write(directory / "onehop.conf", sink.config + PLAIN
+                     + "password S3cret-word\n", 0o666)
+        for spelling in (path, f"{directory}//onehop.conf"):
+            result = onehop.run(["-C", str(spelling), "--dump"], env=env)
+            assert (result.status, result.err) == (0, ""), result
+            lost = onehop.run(["-C", str(spelling), "--dump"])
+            assert lost.status == 78, lost
+
+
+@pytest.mark.parametrize("argv0, status", [("onehop", 0), ("msmtp", 0),
+                                           ("sendmail", 78)])
+def test_credentials_for_a_host_of_the_arguments(onehop, tmp_path, argv0,
+                                                 status):
+    """A stranger who chooses those of a sendmail does not get the password."""
+    write(tmp_path / "credentials/smtp_password", "S3cret-word\n", 0o400)
+    with Sink(**AUTH) as sink:
+        result = onehop.run(
+            ["--host=127.0.0.1", f"--port={sink.port}", "--auth=plain",
+             "--user=joe", "--from=a@example.org", "--tls=off",
+             "--auth-cleartext", TO] if status == 0 else
+            ["--host=127.0.0.1", TO], stdin=MESSAGE, argv0=argv0, env={
+                "CREDENTIALS_DIRECTORY": f"{tmp_path}/credentials/",
+                **({"ONEHOP_PORT": str(sink.port), "ONEHOP_AUTH": "plain",
+                    "ONEHOP_USER": "joe", "ONEHOP_TLS": "off",
+                    "ONEHOP_AUTH_CLEARTEXT": "on",
+                    "ONEHOP_FROM": "a@example.org"} if status else {})})
+    assert result.status == status and len(sink.messages) == (status == 0), \
+        result
+    assert "S3cret" not in result.err
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"a\0b\n",
                                      b"x" * 1000000])
 def test_bad_password_files(onehop, tmp_path, content):

@@ -254,6 +254,51 @@ def test_help(onehop, argv0):
     assert "--password=" not in result.out
 
 
+@pytest.mark.parametrize("argv0, argv", [
+    ("onehop", ["-h"]), ("onehop", ["help"]), ("onehop", ["-help"]),
+    ("onehop", ["-?"]), ("onehop", ["-v", "-h"]), ("onehop", ["-vh"]),
+    ("msmtp", ["-h"]), ("sendmail", ["-h"]), ("sendmail", ["-help"])])
+def test_other_words_for_help(onehop, argv0, argv):
+    result = onehop.run(argv, argv0=argv0)
+    assert (result.status, result.err) == (0, "")
+    assert result.out == onehop.run(["--help"]).out
+
+
+@pytest.mark.parametrize("argv0, argv, to", [
+    ("sendmail", ["help"], "help@x.example"),
+    ("msmtp", ["help"], "help@x.example"),
+    ("onehop", ["help", "b@x.example"], "help@x.example"),
+    ("onehop", ["--", "help"], "help@x.example"),
+    ("onehop", ["-h", "5", "help"], "help@x.example"),
+    ("sendmail", ["-h", "5", "a@x.example"], "a@x.example")])
+def test_what_is_no_call_for_help(onehop, argv0, argv, to):
+    sink = delivered(onehop, argv, argv0=argv0,
+                     config="default_domain x.example\n")
+    assert sink.recipients[0] == to
+
+
+def test_each_line_of_help_stands_by_itself(onehop):
+    """Nothing in it is understood from the line above, and none is said of
+    two options that mean different things."""
+    lines = re.findall(r"^  (-[\w-]+)\S*(?: [A-Z=]+)?\n? {2,}(.*)$",
+                       onehop.run(["--help"]).out, re.M)
+    words = {}
+    for option, text in lines:
+        assert len(text) > 3 and not re.match(r"(its|the same|this|these|those"
+                                              r"|it|them)\b(?! opt)", text), text
+        words.setdefault(text, []).append(option)
+    assert len(lines) > 100
+    same = {frozenset(options) for options in words.values()
+            if len(options) > 1}
+    assert same <= {
+        frozenset(pair) for pair in (
+            ("-t", "--read-recipients"), ("-f", "--from"),
+            ("-C", "--file"), ("-a", "--account"), ("-v", "--debug"),
+            ("-S", "--serverinfo"), ("-q", "--flush"),
+            ("-F", "--from-full-name"),
+            ("--add-missing-from-header", "--add-missing-date-header"))}, same
+
+
 # -- long options -----------------------------------------------------------
 
 def test_host_and_port_without_a_file(onehop):

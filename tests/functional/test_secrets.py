@@ -21,6 +21,7 @@ import pytest
 
 from fake import case
 from fake.sasl import plain_blob
+from fake.sink import Sink as FakeSink
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
 from lib.sink import Dialogue, Sink
 
@@ -485,6 +486,120 @@ def test_nobody_reads_what_it_says(which, onehop):
         process.communicate(MESSAGE, timeout=20)
         os.close(theirs)
     assert process.returncode == 0 and len(sink.messages) == 1
+
+
+# -- what a relay repeats ----------------------------------------------------------
+
+FORMS = [PASSWORD, base64.b64encode(PASSWORD.encode()).decode(),
+         plain_blob(USER, PASSWORD)]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["plain", "login", "PLAIN"])
+@pytest.mark.parametrize("at", ["AUTH", "MAIL", "RCPT", "DATA", "DOT"])
+def test_a_relay_that_repeats_the_password(onehop, tmp_path, at, form):
+    """Neither on standard error nor in the log, nor in the dialogue."""
+    with FakeSink(ehlo=["AUTH PLAIN"], user=USER, password=PASSWORD,
+                  at={at: f"550 5.7.1 no {form} here"}) as sink:
+        result = onehop.run(
+            ["-v", "a@example.net"], stdin=MESSAGE, config=sink.config
+            + f"user {USER}\nauth plain\nauth_cleartext on\n"
+            f"password {PASSWORD}\nlogfile {tmp_path}/log\n")
+    log = (tmp_path / "log").read_text()
+    assert result.status != 0 and "no (secret) here" in result.err, result
+    assert "no (secret) here" in log
+    assert not any(one in result.err + log for one in FORMS)
+
+
+# -- the PIN of a token ------------------------------------------------------------
+
+PIN = "13579246"
+TOKEN = "pkcs11:token=none;object=k"
+URIS = [f"{TOKEN}?pin-value={PIN}", f"{TOKEN}?pin-source=file:/{PIN}",
+        f"{TOKEN}?module-name=x&pin-value={PIN}&a=b",
+        f"{TOKEN}?pin-value={PIN}&pin-source={PIN}&module-name=x",
+        f"{TOKEN}?PIN-Value={PIN}", f"{TOKEN}?pin-value={PIN}%27%20{PIN}"]
+
+
+@pytest.mark.parametrize("argv", [
+    ["--dump"], ["--pretend", "a@example.net"], ["--check"],
+    ["--check", "--json"], ["--serverinfo"], ["-v", "a@example.net"], ["-bs"]],
+    ids=" ".join)
+@pytest.mark.parametrize("keyword", ["tls_key_file", "tls_cert_file",
+                                     "tls_trust_file", "dkim_key"])
+def test_a_pin_is_a_secret(onehop, pki, tmp_path, keyword, argv):
+    """All forms in one output, one form in each: they are printed alike."""
+    for uri in URIS if argv == ["--dump"] else URIS[3:4]:
+        text, replies = say(onehop, pki, tmp_path, keyword, argv, uri)
+        assert PIN not in text and "pin-" not in text.lower(), text
+        if argv == ["--dump"] and keyword != "dkim_key":
+            assert f"{keyword} {TOKEN}" in text
+            assert ("?module-name=x" in uri.replace(f"pin-value={PIN}&", "")
+                    .replace(f"pin-source={PIN}&", "")) \
+                == ("?module-name=x" in text)
+        assert TOKEN not in replies
+        assert not re.search(r"^[45].*(tls_|dkim)", replies, re.M)
+
+
+def say(onehop, pki, tmp_path, keyword, argv, uri):
+    """All that the program says, and what it replies to a client."""
+    lines = {"tls_cert_file": pki.ca, "tls_key_file": pki.ca}
+    if not keyword.startswith("tls_"):
+        lines = {"dkim_selector": "s"}
+    elif keyword == "tls_trust_file":
+        lines = {"tls_trust_file": ""}
+    lines[keyword] = uri
+    words = [f"{name} {value}" for name, value in lines.items()]
+    stdin = MESSAGE if argv[0] != "-bs" else \
+        b"EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\n" \
+        b"DATA\r\nQUIT\r\n"
+    with Sink(pki, tls="implicit") as sink:
+        result = onehop.run(argv, stdin=stdin, config=sink.config(
+            f"logfile {tmp_path}/log", "log_format json", *words))
+    log = tmp_path / "log"
+    text = result.out + result.err + (log.read_text() if log.exists() else "")
+    return text, result.out if argv[0] == "-bs" else ""
+
+
+@pytest.mark.parametrize("line", [
+    f"host {URIS[0]}", f"port {URIS[0]}", f"nonsense {URIS[0]}",
+    f"{URIS[0]} x", f"tls {URIS[0]}", f"account {URIS[0]}, x",
+    f"tls_key_file {TOKEN}?pin-value=1'{PIN}",
+    f"tls_key_file {TOKEN}?pin-value=1 {PIN}"])
+def test_a_pin_in_the_wrong_place(onehop, line):
+    result = onehop.run(["a@example.net"], stdin=MESSAGE,
+                        config=f"host localhost\n{line}\n")
+    assert result.status in (75, 78) and PIN not in result.err, result
+
+
+def test_a_pin_that_everybody_can_read(onehop):
+    path = onehop.write_config(f"host localhost\ntls_key_file {URIS[0]}\n"
+                               f"tls_cert_file {TOKEN}\n")
+    os.chmod(path, 0o644)
+    result = onehop.run(["-C", path, "--dump"])
+    assert result.err.count("can read the PIN in 'tls_key_file'") == 1
+    assert PIN not in result.err + result.out
+
+
+@pytest.mark.parametrize("lines, status", [
+    (["passwordeval exit 3"], 0), (["passwordeval sleep 9", "deadline 2"], 0),
+    (["secrets_file /nonexistent/secrets"], 0),
+    (["dkim_key /nonexistent/key", "dkim_selector s"], 0)])
+def test_what_a_client_is_told_about_our_settings(onehop, lines, status):
+    """The log, that is standard error, says it; the client is sent there."""
+    with FakeSink(ehlo=["AUTH PLAIN"], user=USER, password=PASSWORD) as sink:
+        result = onehop.run(
+            ["-bs"], config=sink.config + f"user {USER}\nauth plain\n"
+            "auth_cleartext on\n" + "\n".join(lines) + "\n", stdin=
+            b"EHLO x\r\nMAIL FROM:<a@example.org>\r\n"
+            b"RCPT TO:<b@example.net>\r\nQUIT\r\n")
+    assert result.status == status, result
+    replies = [line for line in result.out.splitlines() if line[0] in "45"]
+    assert replies and re.fullmatch(r"[45]\d\d [45]\.3\.\d see the log|"
+                                    r"[45]\d\d [45]\.4\.\d see the log",
+                                    replies[0]), result.out
+    assert not any(word in result.out for word in ("nonexistent", "passwordev",
+                                                   ".conf"))
+    assert lines[0].split()[0].split("_")[0] in result.err
 
 
 # -- AppArmor ---------------------------------------------------------------------

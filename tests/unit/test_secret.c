@@ -1155,6 +1155,58 @@ test_helper_failure(void **state)
 	    FAIL_TEMP, "did not end");
 }
 
+/* What a relay says is text, and the secret in it is not. */
+static void
+test_marks(void **state)
+{
+	static const struct {
+		const char *secret, *in, *out;
+	} rows[] = {
+		{ "secret", "535 no secret here", "535 no (secret) here" },
+		{ "secret", "secret", "(secret)" },
+		{ "secret", "secretsecret", "(secret)(secret)" },
+		{ "secret", "secre", "secre" },
+		{ "secret", "", "" },
+		{ "secret", "c2VjcmV0 x", "(secret) x" },
+		{ "secret", "AHVzZXIAc2VjcmV0", "(secret)" },
+		{ "aaaa", "aaaaaaa", "(secret)aaa" },
+		{ "abc", "abc", "abc" },
+		{ "\xff\xfe\x01\x02", "x\xff\xfe\x01\x02y", "x(secret)y" },
+	};
+	struct secret_marks m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf secret = BUF_INIT(64), text = BUF_INIT(64);
+
+		buf_adds(&secret, rows[i].secret);
+		secret_marks_set(&m, "user", &secret);
+		buf_adds(&text, rows[i].in);
+		secret_marks_hide(&m, &text, 0);
+		assert_string_equal(buf_str(&text), rows[i].out);
+		buf_free(&secret);
+		buf_free(&text);
+	}
+	/* It is nowhere in what is kept. */
+	{
+		struct buf secret = BUF_INIT(64), text = BUF_INIT(24);
+
+		buf_adds(&secret, "correct horse");
+		secret_marks_set(&m, NULL, &secret);
+		assert_null(memmem(&m, sizeof(m), "horse", 5));
+		buf_adds(&text, "12345678correct horse");
+		secret_marks_hide(NULL, &text, 0);
+		assert_string_equal(buf_str(&text), "12345678correct horse");
+		secret_marks_hide(&m, &text, 9);
+		assert_string_equal(buf_str(&text), "12345678correct horse");
+		secret_marks_hide(&m, &text, 8);
+		assert_string_equal(buf_str(&text), "12345678(secret)");
+		buf_free(&secret);
+		buf_free(&text);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -1167,6 +1219,7 @@ main(void)
 		TEST(test_file_size),
 		TEST(test_file_absent),
 		TEST(test_file_kinds),
+		TEST(test_marks),
 		TEST(test_file_mode),
 		TEST(test_file_credentials),
 		TEST(test_file_denied),

@@ -1,0 +1,155 @@
+/*
+ * What a relay says may repeat the password that it was shown.  The password
+ * itself is wiped as soon as it was sent; what is kept of each of its forms is
+ * a fingerprint, by which the form is found again in a text.
+ */
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "buf.h"
+#include "secret.h"
+#include "text.h"
+
+/* A shorter secret would blot out too much, and protect nothing. */
+#define MARK_MIN 4
+#define SHOWN "(secret)"
+/* Prime; two random bases make a chance match as rare as one in 2^60. */
+#define MODULUS 2147483647U
+
+static uint64_t
+multiply(uint64_t a, uint64_t b)
+{
+	return a * b % MODULUS;
+}
+
+static void
+set_bases(struct secret_marks *m)
+{
+	size_t i;
+
+	if (getrandom(m->base, sizeof(m->base), GRND_NONBLOCK) !=
+	    (ssize_t)sizeof(m->base))
+		m->base[0] = m->base[1] = (uint64_t)time(NULL);
+	for (i = 0; i < SECRET_BASES; i++)
+		m->base[i] = m->base[i] % (MODULUS - 512) + 256;
+}
+
+/* The bytes as the digits of a number. */
+static void
+set_mark(struct secret_marks *m, struct secret_mark *mark, const void *bytes,
+    size_t len)
+{
+	const unsigned char *p = bytes;
+	size_t i, k;
+
+	mark->len = len;
+	for (k = 0; k < SECRET_BASES; k++) {
+		mark->hash[k] = 0;
+		mark->power[k] = 1;
+		for (i = 0; i < len; i++) {
+			mark->hash[k] = (multiply(mark->hash[k], m->base[k]) +
+					    p[i] + 1) %
+			    MODULUS;
+			mark->power[k] = multiply(mark->power[k], m->base[k]);
+		}
+	}
+}
+
+void
+secret_marks_set(struct secret_marks *m, const char *user,
+    const struct buf *secret)
+{
+	struct buf plain = BUF_INIT(SIZE_MAX), form = BUF_INIT(SIZE_MAX);
+
+	memset(m, 0, sizeof(*m));
+	if (secret->len < MARK_MIN)
+		return;
+	set_bases(m);
+	/* As it is, and as LOGIN and PLAIN send it. */
+	set_mark(m, &m->marks[0], secret->data, secret->len);
+	text_base64_encode(&form, secret->data, secret->len);
+	set_mark(m, &m->marks[1], form.data, form.len);
+	buf_clear(&form);
+	buf_addc(&plain, '\0');
+	buf_adds(&plain, user != NULL ? user : "");
+	buf_addc(&plain, '\0');
+	buf_add(&plain, secret->data, secret->len);
+	text_base64_encode(&form, plain.data, plain.len);
+	set_mark(m, &m->marks[2], form.data, form.len);
+	buf_free(&plain);
+	buf_free(&form);
+}
+
+/* The window of a mark's length ends with p[at]: moves it there. */
+static bool
+matches(const struct secret_marks *m, const struct secret_mark *mark,
+    uint64_t *hash, const unsigned char *p, size_t at)
+{
+	bool all = at + 1 >= mark->len;
+	size_t k;
+
+	for (k = 0; k < SECRET_BASES; k++) {
+		hash[k] = multiply(hash[k], m->base[k]) + p[at] + 1;
+		if (at >= mark->len)
+			hash[k] += MODULUS -
+			    multiply(p[at - mark->len] + 1U, mark->power[k]);
+		hash[k] %= MODULUS;
+		all = all && hash[k] == mark->hash[k];
+	}
+	return all;
+}
+
+/* Where a mark is found first, or len. */
+static size_t
+find(const struct secret_marks *m, const struct secret_mark *mark,
+    const unsigned char *p, size_t len)
+{
+	uint64_t hash[SECRET_BASES] = { 0 };
+	size_t i;
+
+	for (i = 0; mark->len > 0 && i < len; i++)
+		if (matches(m, mark, hash, p, i))
+			return i + 1 - mark->len;
+	return len;
+}
+
+void
+secret_marks_add(const struct secret_marks *m, struct buf *out,
+    const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	size_t first, at, i, which;
+
+	for (;; p += first, len -= first) {
+		first = len;
+		which = 0;
+		for (i = 0; m != NULL && i < SECRET_MARKS; i++) {
+			at = find(m, &m->marks[i], p, len);
+			if (at < first) {
+				first = at;
+				which = i;
+			}
+		}
+		buf_add(out, p, first);
+		if (first == len)
+			return;
+		buf_adds(out, SHOWN);
+		first += m->marks[which].len;
+	}
+}
+
+void
+secret_marks_hide(const struct secret_marks *m, struct buf *text, size_t from)
+{
+	struct buf clean = BUF_INIT(SIZE_MAX);
+
+	if (m == NULL || m->marks[0].len == 0 || text->len <= from)
+		return;
+	secret_marks_add(m, &clean, text->data + from, text->len - from);
+	text->len = from;
+	/* What is longer now is cut where the text has its limit. */
+	buf_add(text, clean.data,
+	    clean.len < text->max - from ? clean.len : text->max - from);
+	buf_free(&clean);
+}
