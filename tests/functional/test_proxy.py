@@ -20,10 +20,18 @@ MESSAGE = b"Subject: through a proxy\n\nhello\n"
 RCPT = "rcpt@example.net"
 
 
+def needs_dante():
+    """Debian 13 has no proxy with rules and logins any more: there the
+    scripted one stands for them."""
+    if not Dante.is_installed():
+        pytest.skip("this release of Debian has no Dante")
+
+
 @pytest.fixture(scope="module")
 def dante(area):
     if os.geteuid() != 0:
         pytest.skip("no namespaces for others than root")
+    needs_dante()
     with Dante(area / "dante") as proxy:
         yield proxy
 
@@ -230,9 +238,10 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def inside(network, area):
     """Proxies in that network."""
+    kinds = [Microsocks, *[Dante] * Dante.is_installed()]
     with contextlib.ExitStack() as stack:
-        yield [network.call(lambda p=p: stack.enter_context(p)) for p in (
-            Dante(area / "dante-inside"), Microsocks(area / "micro-inside"))]
+        yield {kind.name: network.call(lambda kind=kind: stack.enter_context(
+            kind(area / f"{kind.name}-inside"))) for kind in kinds}
 
 
 def direct(onehop, network, proxy, domain, *lines):
@@ -247,8 +256,10 @@ def direct(onehop, network, proxy, domain, *lines):
     return network.call(run)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["dante", "microsocks"])
+@pytest.mark.parametrize("which", ["danted", "microsocks"])
 def test_the_mx_is_reached_through_it(which, inside, network, onehop):
+    if which == "danted":
+        needs_dante()
     result, sink = direct(onehop, network, inside[which], "mail.test",
                           "proxy_domain outside.example.org")
     assert (result.status, result.err) == (0, "")
@@ -256,13 +267,20 @@ def test_the_mx_is_reached_through_it(which, inside, network, onehop):
     assert sink.sessions[0].commands[0] == b"EHLO outside.example.org"
 
 
-@pytest.mark.parametrize("domain, status, words", [
-    ("lost.test", 75, "through SOCKS proxy '127.0.0.1' port"),
-    ("other.test", 69, "not allowed by its rules")])
-def test_an_mx_that_is_not_reached(domain, status, words, inside, network,
-                                   onehop):
-    result, sink = direct(onehop, network, inside[0], domain)
-    assert result.status == status and words in result.err, result
+@pytest.mark.parametrize("which", ["danted", "microsocks"])
+def test_an_mx_that_the_proxy_does_not_find(which, inside, network, onehop):
+    if which == "danted":
+        needs_dante()
+    result, sink = direct(onehop, network, inside[which], "lost.test")
+    assert result.status == 75, result
+    assert "through SOCKS proxy '127.0.0.1' port" in result.err
+    assert not sink.sessions
+
+
+def test_an_mx_that_the_rules_are_against(inside, network, onehop):
+    needs_dante()
+    result, sink = direct(onehop, network, inside["danted"], "other.test")
+    assert result.status == 69 and "not allowed by its rules" in result.err
     assert not sink.sessions
 
 
@@ -350,6 +368,9 @@ RFC1929 = b"\x01\x01u\x09pass word"
      "rotocol error"),
     ([(GREETING, b"\x05\x00"), (CONNECT, b"HTTP/1.1 200")], (), 76,
      "does not speak SOCKS version 5"),
+    ([(GREETING, b"\x05\x00"), (CONNECT, b"\x05\x02\x00\x01" + b"\0" * 6)],
+     (), 69, "refuses to connect to 'relay.test' port 25: not allowed by its "
+     "rules"),
     ([(GREETING, b"\x05\x00"), (CONNECT, b"\x05\x07\x00\x01" + b"\0" * 6)],
      (), 69, "command not supported"),
     ([(GREETING, b"\x05\x00"), (CONNECT, b"\x05\x08\x00\x01" + b"\0" * 6)],

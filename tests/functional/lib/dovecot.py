@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import socket
+import subprocess
 import time
 
 from .server import Server, free_ports, take_files, wait_for
@@ -16,7 +17,7 @@ SECRETS = {"alice": "secret of alice", "bob": 'p"a s#s\\ \'wörd/+='}
 TOKEN_KEY = b"the key that signs the tokens of the tests"
 SIZE_LIMIT = 1000000
 
-CONFIG = """\
+COMMON = """\
 protocols = submission lmtp
 base_dir = {top}/run
 state_dir = {top}/state
@@ -25,7 +26,6 @@ auth_verbose = yes
 instance_name = onehop-tests
 listen = 127.0.0.1
 hostname = relay.test
-mail_location = maildir:{top}/mail/%n
 mail_uid = {uid}
 mail_gid = {gid}
 first_valid_uid = 1
@@ -34,30 +34,12 @@ lmtp_save_to_detail_mailbox = yes
 lda_mailbox_autocreate = yes
 
 ssl = yes
-ssl_cert = <{chain}
-ssl_key = <{key}
 ssl_min_protocol = TLSv1.2
 
-disable_plaintext_auth = yes
 auth_mechanisms = {mechanisms}
 auth_failure_delay = 0
 auth_cache_size = 0
 auth_username_chars =
-auth_username_format = %Ln
-passdb {{
-  driver = passwd-file
-  mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256
-  args = {top}/users
-}}
-passdb {{
-  driver = oauth2
-  mechanisms = xoauth2 oauthbearer
-  args = {top}/oauth2.conf
-}}
-userdb {{
-  driver = passwd-file
-  args = {top}/users
-}}
 
 submission_relay_host = 127.0.0.1
 submission_relay_port = {onward}
@@ -100,10 +82,67 @@ service lmtp {{
 }}
 """
 
-OAUTH2 = """\
+# What is said otherwise before version 2.4 ...
+OLD = """\
+mail_location = maildir:{top}/mail/%n
+ssl_cert = <{chain}
+ssl_key = <{key}
+disable_plaintext_auth = yes
+auth_username_format = %Ln
+passdb {{
+  driver = passwd-file
+  mechanisms = {with_password}
+  args = {top}/users
+}}
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {top}/oauth2.conf
+}}
+userdb {{
+  driver = passwd-file
+  args = {top}/users
+}}
+"""
+
+OLD_OAUTH2 = """\
 introspection_mode = local
 local_validation_key_dict = fs:posix:prefix={top}/keys/
 username_attribute = sub
+"""
+
+# ... and since then; the version of the language comes first.
+VERSION = """\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+"""
+
+NEW = """\
+mail_driver = maildir
+mail_path = {top}/mail/%{{user | username}}
+ssl_server_cert_file = {chain}
+ssl_server_key_file = {key}
+auth_allow_cleartext = no
+auth_username_format = %{{user | username | lower}}
+oauth2_introspection_mode = local
+oauth2_username_attribute = sub
+oauth2_local_validation {{
+  dict fs {{
+    fs posix {{
+      prefix = {top}/keys/
+    }}
+  }}
+}}
+passdb passwd-file {{
+  mechanisms_filter = {with_password}
+  passwd_file_path = {top}/users
+}}
+passdb oauth2 {{
+  mechanisms_filter = xoauth2 oauthbearer
+}}
+userdb passwd-file {{
+  passwd_file_path = {top}/users
+}}
 """
 
 
@@ -121,6 +160,13 @@ def token(user, good=True):
     signature = hmac.new(TOKEN_KEY, head + b"." + claims,
                          hashlib.sha256).digest()
     return b".".join([head, claims, encode(signature)]).decode()
+
+
+def version():
+    """Major and minor number."""
+    said = subprocess.run(["/usr/sbin/dovecot", "--version"], check=True,
+                          capture_output=True, text=True).stdout
+    return tuple(int(n) for n in said.split(".")[:2])
 
 
 class Dovecot(Server):
@@ -143,12 +189,16 @@ class Dovecot(Server):
         self.lmtp_socket = self.directory / "lmtp.sock"
         self.sasl = self.directory / "run" / "sasl"
         cert = pki.cert("good-rsa")
-        offered = [*self.mechanisms, "digest-md5", "xoauth2", "oauthbearer"]
+        with_password = [*self.mechanisms, "digest-md5"]
+        offered = [*with_password, "xoauth2", "oauthbearer"]
+        config = (COMMON + OLD if version() < (2, 4) else
+                  VERSION + COMMON + NEW)
         self.conf = self.directory / "dovecot.conf"
-        self.conf.write_text(CONFIG.format(
+        self.conf.write_text(config.format(
             top=self.directory, uid=owner.pw_uid, gid=owner.pw_gid,
             chain=cert.chain, key=cert.key,
-            mechanisms=" ".join(offered), onward=onward.port,
+            mechanisms=" ".join(offered),
+            with_password=" ".join(with_password), onward=onward.port,
             limit=SIZE_LIMIT, submission=submission,
             submissions=submissions, lmtp=lmtp))
         (self.directory / "users").write_text("".join(
@@ -156,7 +206,7 @@ class Dovecot(Server):
             f"{self.directory}/home::\n"
             for user, password in SECRETS.items()))
         (self.directory / "oauth2.conf").write_text(
-            OAUTH2.format(top=self.directory))
+            OLD_OAUTH2.format(top=self.directory))
         key = self.directory / "keys" / "default" / "HS256" / "default"
         key.parent.mkdir(parents=True)
         key.write_bytes(base64.b64encode(TOKEN_KEY))

@@ -94,6 +94,11 @@ class Dante(Proxy):
 
     name = "danted"
 
+    @staticmethod
+    def is_installed():
+        """Debian 13 does not have it."""
+        return pathlib.Path("/usr/sbin/danted").exists()
+
     def command(self):
         conf = self.directory / "danted.conf"
         conf.write_text(DANTE.format(top=self.directory, port=self.port,
