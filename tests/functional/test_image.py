@@ -14,6 +14,7 @@ import pytest
 
 from lib import plain
 from lib.listener import Listener
+from lib.network import needs_namespaces
 from lib.onehop import TOP
 from lib.server import free_ports
 
@@ -38,9 +39,7 @@ def image(pki):
     """A directory with the files, which trusts our authority."""
     if os.geteuid():
         pytest.skip("only root may change the root")
-    if subprocess.run(["unshare", "-m", "true"], check=False,
-                      capture_output=True).returncode:
-        pytest.skip("no namespaces here")
+    needs_namespaces()
     root = pathlib.Path(tempfile.mkdtemp(prefix="onehop-image-"))
     root.chmod(0o755)
     subprocess.run([TOP / "etc" / "image", plain.binary(), root], check=True)

@@ -22,6 +22,7 @@ import pytest
 
 from lib.gnutls import Peer, at_once
 from lib.listener import Listener
+from lib.network import needs_namespaces
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
 from lib.server import UNPACKED, free_ports, has_ipv6, wait_for
 from lib.sink import Dialogue, Sink
@@ -701,6 +702,7 @@ mount --make-rprivate / && mount -t tmpfs -o ro none /tmp && exec "$@"
 
 def test_a_message_that_finds_no_disk(tmp_path, sink):
     """It takes so much memory at most, whatever its size may be."""
+    needs_namespaces()
     environ = {f"ONEHOP_{line.split()[0].upper()}": line.split(" ", 1)[1]
                for line in sink.config("max_size 0").splitlines()}
     listener = Listener(tmp_path, None, env=environ, prefix=[
@@ -1280,6 +1282,7 @@ mount --make-rprivate / && mount -o remount,bind,ro / && cd / &&
 def test_a_container(tmp_path, sink):
     """Any uid, nothing that can be written, no capability, the first process
     of a PID namespace: it also reaps what is not its own."""
+    needs_namespaces()
     place = TOP / "build" / "listen-test"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()

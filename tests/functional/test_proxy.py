@@ -3,7 +3,6 @@ that does everything else; whose failure it was is always said."""
 
 import base64
 import contextlib
-import os
 import smtplib
 import socket
 import threading
@@ -11,7 +10,7 @@ import threading
 import pytest
 
 from lib.listener import Listener
-from lib.network import Network
+from lib.network import Network, needs_namespaces
 from lib.server import free_ports
 from lib.sink import Sink
 from lib.socks import FORBIDDEN, HOST, Dante, Microsocks
@@ -29,8 +28,7 @@ def needs_dante():
 
 @pytest.fixture(scope="module")
 def dante(area):
-    if os.geteuid() != 0:
-        pytest.skip("no namespaces for others than root")
+    needs_namespaces()
     needs_dante()
     with Dante(area / "dante") as proxy:
         yield proxy
@@ -38,8 +36,7 @@ def dante(area):
 
 @pytest.fixture(scope="module")
 def microsocks(area):
-    if os.geteuid() != 0:
-        pytest.skip("no namespaces for others than root")
+    needs_namespaces()
     with Microsocks(area / "microsocks") as proxy:
         yield proxy
 

@@ -98,7 +98,26 @@ def test_automatic_choice_prefers_scram(dovecot, onehop, unique):
     config = dovecot.config("implicit", auth="on")
     assert_sent(onehop.run([to], stdin=MESSAGE, config=config), dovecot, to)
     methods = re.findall(rb"method=(\S+),", log.read_bytes()[before:])
-    assert methods == [b"SCRAM-SHA-256"]
+    assert methods == [b"SCRAM-SHA-256-PLUS" if dovecot.plus
+                       else b"SCRAM-SHA-256"]
+
+
+@pytest.mark.parametrize("password", ["good", "hunter2"])
+@pytest.mark.parametrize("mechanism", ["scram-sha-1-plus",
+                                       "scram-sha-256-plus"])
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+def test_scram_plus_of_dovecot(mode, mechanism, password, dovecot, onehop,
+                               unique):
+    if mechanism not in dovecot.plus:
+        pytest.skip("Dovecot before 2.4 binds no channel")
+    to = dovecot.recipient(unique)
+    config = dovecot.config(mode, auth=mechanism)
+    if password == "good":
+        assert_sent(onehop.run([to], stdin=MESSAGE, config=config), dovecot,
+                    to)
+    else:
+        assert_refused(onehop.run([to], stdin=MESSAGE,
+                                  config=replace(config, password=password)))
 
 
 @pytest.mark.parametrize("mechanism", SASL)

@@ -22,6 +22,7 @@ import pytest
 from fake import case
 from fake.sasl import plain_blob
 from fake.sink import Sink as FakeSink
+from lib.network import needs_namespaces
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
 from lib.sink import Dialogue, Sink
 
@@ -162,9 +163,7 @@ def test_an_option_with_a_password(onehop):
 
 def test_syslog_does_not_have_it(pki, tmp_path):
     """Row 185, with a /dev/log of our own."""
-    if subprocess.run(["unshare", "-m", "true"], check=False,
-                      capture_output=True).returncode:
-        pytest.skip("no namespaces here")
+    needs_namespaces()
     directory = tempfile.mkdtemp(prefix="onehop-dev-")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log, \
             Sink(pki, tls="implicit",
@@ -262,9 +261,7 @@ class Watched(Onehop):
 def test_185_no_case_shows_it(one, pki, tmp_path):
     """Standard output, standard error and log file are judged by the case;
     here are the system's log and what others see of the process."""
-    if subprocess.run(["unshare", "-m", "true"], check=False,
-                      capture_output=True).returncode:
-        pytest.skip("no namespaces here")
+    needs_namespaces()
     with tempfile.TemporaryDirectory(prefix="onehop-dev-") as dev:
         for name in ("null", "urandom"):
             with open(f"{dev}/{name}", "wb"):

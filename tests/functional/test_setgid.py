@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from lib.network import needs_namespaces
 from lib.server import wait_for
 from lib.setgid import GROUP, NOBODY, Installation
 from lib.sink import Dialogue, Sink
@@ -718,9 +719,7 @@ def test_163_mounted_nosuid(box, relay):
               f"mount -o remount,bind,nosuid {box.directory} && "
               f"exec setpriv --reuid={NOBODY} --regid={NOBODY} "
               f"--clear-groups {box.program} a@example.net")
-    if subprocess.run(["unshare", "-m", "true"], check=False,
-                      capture_output=True).returncode:
-        pytest.skip("no namespaces here")
+    needs_namespaces()
     result = clean(box.finish(subprocess.Popen(
         ["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE), MESSAGE))

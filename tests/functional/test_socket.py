@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from lib.network import needs_namespaces
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, TOP, Onehop, binary
 from lib.server import wait_for
 from lib.setgid import build
@@ -331,9 +332,7 @@ def test_read_only_chroot(place, relay):
               f"mount -o remount,bind,ro {root} && exec chroot "
               f"--userspec={CALLER}:{CALLER} --groups= {root} /onehop "
               "-C /onehop.conf -f me@example.org a@example.net")
-    if subprocess.run(["unshare", "-m", "true"], check=False,
-                      capture_output=True).returncode:
-        pytest.skip("no namespaces here")
+    needs_namespaces()
     with Service(place, relay) as service:
         process = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE,

@@ -171,7 +171,8 @@ def version():
 
 class Dovecot(Server):
     """Submission: modes plain, starttls and implicit, always with AUTH,
-    handed on to the sink whose port is 'onward', where find() finds it.
+    handed on to the sink whose port is 'onward', where find() finds it;
+    'plus' are the mechanisms that bind the channel, if it has any.
     LMTP: mode lmtp, and a socket at 'lmtp_socket'."""
 
     name = "dovecot"
@@ -189,7 +190,9 @@ class Dovecot(Server):
         self.lmtp_socket = self.directory / "lmtp.sock"
         self.sasl = self.directory / "run" / "sasl"
         cert = pki.cert("good-rsa")
-        with_password = [*self.mechanisms, "digest-md5"]
+        self.plus = () if version() < (2, 4) else (
+            "scram-sha-1-plus", "scram-sha-256-plus")
+        with_password = [*self.mechanisms, "digest-md5", *self.plus]
         offered = [*with_password, "xoauth2", "oauthbearer"]
         config = (COMMON + OLD if version() < (2, 4) else
                   VERSION + COMMON + NEW)

@@ -1,6 +1,6 @@
 """A submission server whose authentication is done by GNU SASL: the one
-implementation of SCRAM-*-PLUS on the server's side that Debian has
-ready for SMTP (Dovecot before 2.4, Exim 4.98 and Cyrus under Postfix have none)."""
+implementation of SCRAM-*-PLUS on the server's side that Debian 12 has ready
+for SMTP (Exim and Cyrus under Postfix have none, Dovecot has it since 2.4)."""
 
 import base64
 import ctypes

@@ -41,6 +41,14 @@ def _system(name, *args):
         raise OSError(error, f"{name}: {os.strerror(error)}")
 
 
+def needs_namespaces(flags="-m"):
+    """Skips where none can be made: by others than root, or below a root
+    directory that is not mounted."""
+    if subprocess.run(["unshare", flags, "true"], check=False,
+                      capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+
+
 class Network:
     """Namespaces belong to threads: there is one that does what is asked."""
 
