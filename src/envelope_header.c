@@ -198,6 +198,8 @@ rewrite_fields(struct envelope_job *j, const struct address_field *kind)
 	const struct field *field;
 	ssize_t i = -1;
 
+	if (message_is_covered(j->m, kind->name))
+		return true;
 	while ((i = message_find(j->m, kind->name, (size_t)(i + 1))) >= 0) {
 		field = message_field(j->m, (size_t)i);
 		if (!kind->recipients &&
@@ -361,7 +363,8 @@ wants(struct envelope_job *j, enum keyword_id id, const char *name,
 		*ok = *ok && remove_all(j, name, reason);
 	else if (how == HEADER_AUTO)
 		*ok = *ok && envelope_drop_empty(j, name, reason);
-	return *ok && how != HEADER_OFF && message_find(j->m, name, 0) < 0;
+	return *ok && how != HEADER_OFF && message_find(j->m, name, 0) < 0 &&
+	    (how == HEADER_ON || !message_is_covered(j->m, name));
 }
 
 bool
@@ -370,6 +373,10 @@ envelope_edit_header(struct envelope_job *j)
 	bool ok;
 
 	j->has_dkim = message_find(j->m, "DKIM-Signature", 0) >= 0;
+	/* RFC 5321 section 4.4: only the final delivery adds it. */
+	if (!message_facts(j->m)->is_signed &&
+	    !remove_all(j, "Return-Path", "return-path"))
+		return false;
 	ok = edit_recipients(j) && envelope_edit_from(j);
 
 	if (wants(j, KW_SET_DATE_HEADER, "Date", "date", &ok))

@@ -39,6 +39,7 @@ message_free(struct message *m)
 		free(m->entries[i].value);
 	}
 	free(m->entries);
+	free(m->cuts);
 	message_store_free(&m->store);
 	buf_free(&m->header);
 	buf_free(&m->changes);
@@ -76,14 +77,32 @@ message_add(struct message *m, const void *bytes, size_t len, struct failure *f)
 
 /* --- the header ----------------------------------------------------------- */
 
-/* RFC 5322 section 3.6.8: printable ASCII but no colon. */
+/*
+ * RFC 5322 section 3.6.8 has printable ASCII but no colon; RFC 6532 and what
+ * programs write have other bytes, too.  A name that we did not know for one
+ * would make the rest of the header body.
+ */
 static size_t
 name_length(const char *line, size_t len)
 {
 	size_t n = 0;
 
-	while (n < len && line[n] > ' ' && line[n] < 0x7f && line[n] != ':')
+	while (n < len && line[n] != ' ' && line[n] != ':' &&
+	    !text_is_control((unsigned char)line[n]))
 		n++;
+	return n;
+}
+
+/* Blanks that cannot be seen in front of a name, a byte order mark for
+   instance, are no part of it. */
+static size_t
+invisible_length(const char *line, size_t len)
+{
+	size_t n = 0, blank;
+
+	while (n < len && !text_is_space(line[n]) &&
+	    (blank = text_blank(line + n, len - n)) > 0)
+		n += blank;
 	return n;
 }
 
@@ -166,6 +185,91 @@ take_line(struct message *m, struct message_sink *line, bool keep,
 	}
 }
 
+/* --- what must not leave ------------------------------------------------- */
+
+/* Cuts are looked for one after the other. */
+#define CUTS_MAX 1000
+
+/* Whether a line is a field that names recipients whom nobody may see. */
+static bool
+is_hidden(const char *line, size_t len)
+{
+	size_t n, skip = 0, blank;
+
+	while (skip < len && (blank = text_blank(line + skip, len - skip)) > 0)
+		skip += blank;
+	line += skip;
+	len -= skip;
+	n = name_length(line, len);
+	return is_field(line, len) &&
+	    (text_case_equal(line, n, "Bcc") ||
+		text_case_equal(line, n, "Resent-Bcc"));
+}
+
+/* Goes behind the lines that continue a field. */
+static bool
+skip_continuation(struct message *m, struct message_place *end,
+    struct failure *f)
+{
+	const char *text = (const char *)m->chunk;
+	struct message_sink line;
+
+	do {
+		message_tell(m, end);
+		if (!read_line(m, &line, f) || !take_line(m, &line, false, f))
+			return false;
+	} while (line.len > 2 && text_is_space(*text));
+	message_seek(m, end);
+	return true;
+}
+
+static bool
+cut(struct message *m, const struct message_place *from, struct failure *f)
+{
+	struct message_cut *c;
+
+	if (m->cut_count == CUTS_MAX)
+		return failure_set(f, FAIL_DATA,
+		    "the message has over %d Bcc fields behind its header",
+		    CUTS_MAX);
+	m->cuts = mem_resize(m->cuts, m->cut_count + 1, sizeof(*m->cuts));
+	c = &m->cuts[m->cut_count];
+	c->from = from->offset;
+	if (!skip_continuation(m, &c->to, f))
+		return false;
+	m->cut_count++;
+	message_note(m, "bcc");
+	return true;
+}
+
+/*
+ * A line that is no field has begun the body before an empty line did.  What
+ * the writer took for the header goes on to that empty line, and a Bcc field
+ * there is as secret as one in its place.
+ */
+static bool
+cut_hidden(struct message *m, struct failure *f)
+{
+	const char *text = (const char *)m->chunk;
+	struct message_place start;
+	struct message_sink line;
+	bool hidden;
+
+	for (;;) {
+		message_tell(m, &start);
+		if (!read_line(m, &line, f))
+			return false;
+		if (line.len <= 2)
+			return true;
+		hidden = is_hidden(text, (size_t)line.len);
+		if (!take_line(m, &line, false, f) ||
+		    (hidden && !cut(m, &start, f)))
+			return false;
+	}
+}
+
+/* --- the header's lines --------------------------------------------------- */
+
 /* Copies the header in canonical form and finds where the body begins. */
 static bool
 read_header(struct message *m, struct failure *f)
@@ -196,6 +300,9 @@ read_header(struct message *m, struct failure *f)
 	} while (kind <= LINE_CONTINUED);
 	if (kind == LINE_EMPTY)
 		message_tell(m, &m->body);
+	message_seek(m, &m->body);
+	if (kind == LINE_BODY && !cut_hidden(m, f))
+		return false;
 	message_seek(m, &m->body);
 	return true;
 }
@@ -230,8 +337,10 @@ index_field(struct message *m, const char *text, size_t len)
 {
 	struct message_entry *e = new_entry(m);
 	struct field *field = &e->field;
-	size_t colon;
+	size_t skip = invisible_length(text, len), colon;
 
+	text += skip;
+	len -= skip;
 	field->name = text;
 	field->name_len = name_length(text, len);
 	colon = field->name_len;
@@ -292,18 +401,39 @@ find_signatures(struct message *m)
 	}
 }
 
+/* Where the message begins: behind a byte order mark. */
+static bool
+find_start(struct message *m, struct message_place *start, struct failure *f)
+{
+	struct message_sink sink = { .bytes = m->chunk, .max = 4 };
+	const char *text = (const char *)m->chunk;
+	size_t len;
+
+	*start = (struct message_place){ .offset = 0 };
+	message_seek(m, start);
+	if (!message_fill(m, &sink))
+		return message_unreadable(f);
+	len = (size_t)sink.len;
+	text_skip_bom(&text, &len);
+	start->offset = (uint64_t)(text - (const char *)m->chunk);
+	if (start->offset > 0)
+		message_note(m, "bom");
+	message_seek(m, start);
+	return true;
+}
+
 bool
 message_parse(struct message *m, struct failure *f)
 {
-	const struct message_place start = { .offset = 0 };
+	struct message_place start;
 
 	if (m->parsed)
 		return failure_set(f, FAIL_SOFTWARE,
 		    "the message was parsed already");
 	m->chunk = mem_alloc(MESSAGE_WINDOW);
 	m->facts.input_size = m->store.size;
-	message_seek(m, &start);
-	if (!read_header(m, f) || !index_header(m, f))
+	if (!find_start(m, &start, f) || !read_header(m, f) ||
+	    !index_header(m, f))
 		return false;
 	find_signatures(m);
 	if (!message_scan(m))
@@ -320,6 +450,66 @@ message_facts(const struct message *m)
 }
 
 /* --- fields --------------------------------------------------------------- */
+
+/* The value of the tag h of a DKIM-Signature (RFC 6376 section 3.5), which
+   text is moved to; its length, or 0. */
+static size_t
+signed_names(const char **text)
+{
+	const char *at = *text;
+	size_t len;
+
+	for (;;) {
+		at += strspn(at, "; \t");
+		len = strcspn(at, ";");
+		if (len == 0)
+			return 0;
+		if (*at == 'h' && at[1 + strspn(at + 1, " \t")] == '=') {
+			*text = strchr(at, '=') + 1;
+			return len - (size_t)(*text - at);
+		}
+		at += len;
+	}
+}
+
+static bool
+names_field(const char *list, size_t len, const char *name)
+{
+	const char *end = list + len;
+
+	for (; list < end; list += len + (list + len < end)) {
+		const char *colon = memchr(list, ':', (size_t)(end - list));
+		const char *word = list;
+		size_t n;
+
+		len = (size_t)((colon != NULL ? colon : end) - list);
+		n = len;
+		text_strip(&word, &n);
+		if (text_case_equal(word, n, name))
+			return true;
+	}
+	return false;
+}
+
+bool
+message_is_covered(const struct message *m, const char *name)
+{
+	bool covered = false;
+	const char *list;
+	ssize_t i = -1;
+	size_t len;
+	char *value;
+
+	while (!covered &&
+	    (i = message_find(m, "DKIM-Signature", (size_t)(i + 1))) >= 0) {
+		value = message_value(m, (size_t)i);
+		list = value;
+		len = signed_names(&list);
+		covered = names_field(list, len, name);
+		free(value);
+	}
+	return covered;
+}
 
 size_t
 message_field_count(const struct message *m)
@@ -483,7 +673,8 @@ message_add_field(struct message *m, const char *name, const char *value,
 	size_t len = strlen(name);
 	struct message_entry *e;
 
-	if (len == 0 || name_length(name, len) != len || !is_value(value))
+	if (len == 0 || name_length(name, len) != len ||
+	    text_has_8bit(name, len) || !is_value(value))
 		return false;
 	e = new_entry(m);
 	e->name = mem_strdup(name);

@@ -53,9 +53,10 @@ bool message_add(struct message *m, const void *bytes, size_t len,
     struct failure *f);
 
 /*
- * Ends the input and indexes the header: a leading mbox "From " or ">From "
- * line is dropped; the first line that is no field starts the body.  NUL in
- * the header or a header over the maximum: FAIL_DATA.
+ * Ends the input and indexes the header: a byte order mark at the start and a
+ * leading mbox "From " or ">From " line are dropped; the first line that is no
+ * field starts the body, from which Bcc fields before the first empty line are
+ * taken out.  NUL in the header or a header over the maximum: FAIL_DATA.
  */
 bool message_parse(struct message *m, struct failure *f);
 
@@ -80,6 +81,10 @@ ssize_t message_find(const struct message *m, const char *name, size_t from);
 
 /* The value unfolded (line ends gone), trimmed; free() it. */
 char *message_value(const struct message *m, size_t i);
+
+/* Whether a DKIM-Signature of the message covers fields of that name (RFC 6376
+   section 5.4), be they there or not. */
+bool message_is_covered(const struct message *m, const char *name);
 
 /*
  * Edits.  Values are given without line ends (CR or LF inside is a

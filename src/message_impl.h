@@ -49,6 +49,13 @@ struct message_place {
 	struct message_lines lines;
 };
 
+/* Bytes of the body that do not count, from the start of a line on, and where
+   reading goes on. */
+struct message_cut {
+	uint64_t from;
+	struct message_place to;
+};
+
 /* Part of the input at hand; next CR and LF at or after at, or end. */
 struct message_span {
 	const unsigned char *at, *end, *cr, *lf;
@@ -83,6 +90,8 @@ struct message {
 	struct message_entry *entries;
 	size_t count, room;
 	struct message_place body;
+	struct message_cut *cuts; /* in order */
+	size_t cut_count;
 	struct message_facts facts;
 	uint64_t body_size; /* canonical */
 	bool has_dkim;	    /* the header is signed, too */
@@ -122,6 +131,8 @@ void message_tell(const struct message *m, struct message_place *place);
 /* Fills the sink as far as it goes; false with errno.  At the end of the
    input nothing is added. */
 bool message_fill(struct message *m, struct message_sink *sink);
+/* Whether reading has come to the end of the input. */
+bool message_at_end(const struct message *m);
 /* Counts the rest of the body and gathers its facts. */
 bool message_scan(struct message *m);
 

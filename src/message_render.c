@@ -21,7 +21,8 @@ struct render {
 enum field_kind {
 	FIELD_TEXT,
 	FIELD_ADDRESSES,
-	FIELD_STRUCTURED /* no encoded word may stand there */
+	FIELD_PARAMETERS, /* RFC 2045 section 5.1 */
+	FIELD_STRUCTURED  /* no encoded word may stand there */
 };
 
 static const struct {
@@ -55,8 +56,8 @@ static const struct {
 	{ "In-Reply-To", FIELD_STRUCTURED },
 	{ "References", FIELD_STRUCTURED },
 	{ "MIME-Version", FIELD_STRUCTURED },
-	{ "Content-Type", FIELD_STRUCTURED },
-	{ "Content-Disposition", FIELD_STRUCTURED },
+	{ "Content-Type", FIELD_PARAMETERS },
+	{ "Content-Disposition", FIELD_PARAMETERS },
 	{ "Content-Transfer-Encoding", FIELD_STRUCTURED },
 	{ "Content-ID", FIELD_STRUCTURED },
 	{ "Content-Location", FIELD_STRUCTURED },
@@ -333,13 +334,35 @@ static bool
 add_value(struct buf *field, const struct message_entry *e, const char *value,
     size_t len, bool encode)
 {
-	bool addresses = kind_of(&e->field) == FIELD_ADDRESSES;
+	enum field_kind kind = kind_of(&e->field);
 
-	if (addresses && (encode || !value_8bit(&e->field)))
+	if (kind == FIELD_ADDRESSES && (encode || !value_8bit(&e->field)))
 		return mime_encode_addresses(value, len, field->len, field);
+	if (encode && kind == FIELD_PARAMETERS)
+		return mime_encode_parameters(value, len, field);
 	if (encode)
 		return mime_encode_unstructured(value, len, field->len, field);
 	return add_tidy(field, value, len);
+}
+
+/*
+ * What is written before the colon: the name, without the blanks that RFC 5322
+ * section 4.5.2 has behind it for old programs only, unless a signature may
+ * cover them.
+ */
+static size_t
+name_part(const struct render *r, const struct message_entry *e)
+{
+	const struct field *v = &e->field;
+	bool kept = r->form->verbatim || r->m->facts.is_signed;
+	size_t len = v->name_len;
+
+	if (e->value != NULL || v->value == v->name + len + 1)
+		return len;
+	if (kept)
+		return (size_t)(v->value - v->name) - 1;
+	message_note(r->m, "blank");
+	return len;
 }
 
 /* A field in a form that fits: encoded, folded. */
@@ -350,19 +373,18 @@ put_changed(struct render *r, const struct message_entry *e, bool encode,
 	const struct field *v = &e->field;
 	struct buf field = BUF_INIT(r->m->head.max);
 	struct buf value = BUF_INIT(r->m->head.max);
-	size_t name = v->name_len, limit = MESSAGE_LINE_WANTED;
+	size_t limit = e->value == NULL ? MESSAGE_LINE_MAX :
+					  MESSAGE_LINE_WANTED;
 
-	if (e->value == NULL) {
-		name = (size_t)(v->value - v->name) - 1;
-		limit = MESSAGE_LINE_MAX;
-	}
-	r->ok = r->ok && buf_add(&field, v->name, name) &&
+	r->ok = r->ok && buf_add(&field, v->name, name_part(r, e)) &&
 	    buf_addc(&field, ':') &&
 	    buf_adds(&value, e->value != NULL ? " " : "") &&
 	    buf_add(&value, v->value, v->value_len) &&
 	    add_value(&field, e, (char *)value.data, value.len, encode) &&
 	    buf_add(&field, "\r\n", 2) &&
 	    mime_fold(field.data, field.len, limit, &r->m->head);
+	if (text_has_8bit(field.data, field.len) && !r->utf8)
+		r->raw_8bit = true;
 	if (encode)
 		message_note(r->m, "encode");
 	else if (over)
@@ -384,9 +406,20 @@ put_read(struct render *r, const struct message_entry *e, bool encode)
 	if (encode || flaws.blank || flaws.over) {
 		put_changed(r, e, encode, flaws.over);
 	} else {
-		put(r, &r->m->head, v->name, len);
+		put(r, &r->m->head, v->name, name_part(r, e));
+		put(r, &r->m->head, ":", 1);
+		put(r, &r->m->head, v->value, v->value_len);
 		put(r, &r->m->head, "\r\n", 2);
 	}
+}
+
+static bool
+is_encodable(const struct render *r, const struct field *field)
+{
+	enum field_kind kind = kind_of(field);
+
+	return kind != FIELD_STRUCTURED &&
+	    (kind != FIELD_PARAMETERS || !r->m->facts.is_signed);
 }
 
 static void
@@ -402,8 +435,8 @@ put_field(struct render *r, const struct message_entry *e)
 		return;
 	covered = !value_8bit(v) || (r->utf8 && value_utf8(v));
 	encode = !covered && !r->form->verbatim && (own || !r->m->has_dkim) &&
-	    kind_of(v) != FIELD_STRUCTURED;
-	if (!covered && !encode)
+	    is_encodable(r, v);
+	if ((!covered && !encode) || text_has_8bit(v->name, v->name_len))
 		r->raw_8bit = true;
 	if (own)
 		put_changed(r, e, encode, false);
@@ -573,15 +606,6 @@ fill_head(struct message *m, struct message_sink *sink)
 	m->head_at += n;
 }
 
-static bool
-at_end(const struct message *m)
-{
-	const struct message_reader *r = &m->reader;
-
-	return r->offset == m->store.size && r->span.at == r->span.end &&
-	    r->lines.due == 0 && r->lines.crs == 0 && r->lines.column == 0;
-}
-
 /*
  * Adds some of the body.  Its last byte is given only when the whole is what
  * was announced: a file that others write to must not go out cut or mixed.
@@ -594,10 +618,10 @@ fill_body(struct message *m, struct message_sink *sink)
 	if (!message_fill(m, sink))
 		return false;
 	m->body_at += sink->len - before;
-	if (m->body_at < m->body_size && !at_end(m))
+	if (m->body_at < m->body_size && !message_at_end(m))
 		return true;
 	errno = ESTALE;
-	return m->body_at == m->body_size && at_end(m) &&
+	return m->body_at == m->body_size && message_at_end(m) &&
 	    message_store_unchanged(&m->store);
 }
 

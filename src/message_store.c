@@ -377,13 +377,54 @@ look_at(struct message *m)
 		m->facts.body_nul = text_has_nul(in->at, len);
 }
 
+/* The first cut that is not behind the offset, or NULL. */
+static const struct message_cut *
+next_cut(const struct message *m, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < m->cut_count; i++)
+		if (m->cuts[i].from >= offset)
+			return &m->cuts[i];
+	return NULL;
+}
+
+/* Goes on behind a cut where one begins; the line before has ended. */
+static bool
+skip_cut(struct message *m)
+{
+	struct message_reader *r = &m->reader;
+	const struct message_cut *cut = next_cut(m, r->offset);
+
+	if (cut == NULL || cut->from != r->offset)
+		return false;
+	r->offset = cut->to.offset;
+	r->lines.due = r->lines.crs + cut->to.lines.due;
+	r->lines.crs = 0;
+	return true;
+}
+
+bool
+message_at_end(const struct message *m)
+{
+	const struct message_reader *r = &m->reader;
+	const struct message_cut *cut = next_cut(m, r->offset);
+	uint64_t offset = r->offset;
+
+	if (cut != NULL && cut->from == offset)
+		offset = cut->to.offset;
+	return offset == m->store.size && r->span.at == r->span.end &&
+	    r->lines.due == 0 && r->lines.crs == 0 && r->lines.column == 0;
+}
+
 /* The next part of the input; false with errno when it cannot be had. */
 static bool
 load(struct message *m)
 {
 	struct message_reader *r = &m->reader;
 	const struct message_store *s = &m->store;
-	uint64_t left = s->size - r->offset;
+	const struct message_cut *cut = next_cut(m, r->offset);
+	uint64_t left = (cut != NULL ? cut->from : s->size) - r->offset;
 	size_t want = left > MESSAGE_WINDOW ? MESSAGE_WINDOW : (size_t)left;
 	ssize_t n = (ssize_t)left;
 
@@ -513,6 +554,8 @@ message_fill(struct message *m, struct message_sink *sink)
 			if (sink->one_line)
 				break;
 		} else if (r->span.at == r->span.end) {
+			if (skip_cut(m))
+				continue;
 			if (r->offset < m->store.size) {
 				if (!load(m))
 					return false;

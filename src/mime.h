@@ -48,6 +48,13 @@ bool mime_encode_addresses(const void *text, size_t len, size_t column,
     struct buf *out);
 bool mime_addresses_8bit(const void *text, size_t len);
 
+/*
+ * The value of Content-Type or Content-Disposition with the parameters that
+ * are not ASCII as RFC 2231 has them: name*=UTF-8''%C3%BC, in pieces where
+ * they are long.  What is no parameter stays as it is.
+ */
+bool mime_encode_parameters(const void *text, size_t len, struct buf *out);
+
 /* Folds a header field (CRLF line ends) at white space so that no line is
    over limit bytes, as far as white space allows. */
 bool mime_fold(const void *field, size_t len, size_t limit, struct buf *out);

@@ -287,7 +287,7 @@ def test_a_line_that_is_no_field_starts_the_body(onehop, line):
 
 def test_fields_with_white_space_before_the_colon(onehop):
     given = b"X-Odd : 1\nX-Tab\t: 2\n"
-    assert header_of(onehop, given) == crlf(given)
+    assert header_of(onehop, given) == b"X-Odd: 1\r\nX-Tab: 2\r\n"
 
 
 @pytest.mark.parametrize("first", [
@@ -303,7 +303,7 @@ def test_an_mbox_line_is_dropped(onehop, first):
 
 def test_a_from_field_with_a_blank_is_no_mbox_line(onehop):
     text = MESSAGE.replace(b"From: ", b"From  : ")
-    assert sent(onehop, text) == crlf(text)
+    assert sent(onehop, text) == crlf(MESSAGE)
 
 
 def test_a_from_line_in_the_body_stays(onehop):
@@ -813,6 +813,63 @@ def test_bcc_is_removed(onehop, fields, left, ends):
 def test_bcc_as_the_last_line_without_end(onehop):
     assert sent(onehop, HEADER + b"Bcc: a@example.net") \
         == WIRE_HEADER + b"\r\n"
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("before", [
+    BOM, BOM + BOM, b"Gr\xc3\xb6\xc3\x9fe: 5\n", b"\xff\xfe: 1\n",
+    b"no field at all\n", b"From a@b Mon\n" + BOM, b" indented\n",
+    BOM + b"no field\n", b"\xe2\x80\x8bX: y\n"])
+@pytest.mark.parametrize("name", [b"Bcc", b"BCC ", b"Resent-Bcc"])
+def test_bcc_is_removed_whatever_stands_before_it(onehop, before, name):
+    message = sent(onehop, before + b"Subject: s\n" + name +
+                   b": hidden@example.net,\n\tsecret@example.net\nX: y\n"
+                   b"\nBcc: kept\n")
+    assert b"hidden" not in message and b"secret" not in message
+    assert message.endswith(b"\r\n\r\nBcc: kept\r\n")
+    assert b"Subject: s\r\n" in message and b"X: y\r\n" in message
+
+
+def test_recipients_behind_a_byte_order_mark(onehop):
+    got = delivered(onehop, ["-t"], stdin=BOM +
+                    b"To: a@example.net\nBcc: b@example.net\n\nx\n")
+    assert sorted(got.recipients) == ["a@example.net", "b@example.net"]
+    assert BOM not in got.message
+
+
+@pytest.mark.parametrize("signature,kept", [
+    (b"", False),
+    (b"DKIM-Signature: v=1; d=x; h=From: Return-Path; b=x\n", True),
+    (b"Content-Type: multipart/signed; boundary=x\n", True)])
+def test_return_path_goes(onehop, signature, kept):
+    """RFC 5321 section 4.4: the final delivery makes it."""
+    message = sent(onehop, b"Return-Path: <old@x.example>\n" + signature +
+                   HEADER + b"\nx\n")
+    assert (b"Return-Path" in message) == kept
+
+
+@pytest.mark.parametrize("names,touched", [
+    (b"From:To:Subject", False), (b" from :\n to", False),
+    (b"From:Subject", True)])
+def test_signed_recipients_are_not_completed(onehop, names, touched):
+    message = sent(
+        onehop, b"DKIM-Signature: v=1; a=rsa-sha256; d=x.example;\n h=" +
+        names + b"; bh=h=To; b=BBBB\nFrom: a@x.example\nTo: Subscribers\n"
+        b"Date: Mon, 29 Jul 2024 19:13:35 -0400\nMessage-ID: <1@x>\n\nx\n",
+        config="default_domain example.org\n")
+    assert (b"To: Subscribers\r\n" in message) == (not touched)
+
+
+def test_signed_absence_is_kept(onehop):
+    """A signature may cover that there is no field of a name (RFC 6376
+    section 5.4.2)."""
+    message = sent(
+        onehop, b"DKIM-Signature: v=1; d=x; h=From:Date:Message-ID; b=B\n"
+        b"From: a@x.example\nTo: b@x.example\n\nx\n")
+    assert "message-id" not in added(message)
+    assert "date" not in added(message)
 
 
 def test_bcc_in_the_body_stays(onehop):

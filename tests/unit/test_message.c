@@ -379,8 +379,11 @@ test_header_rules(void **state)
 	DELIVER(" A: b\n", eightbit, "\r\n A: b\r\n");
 	DELIVER("\tA: b\n", eightbit, "\r\n\tA: b\r\n");
 	DELIVER("A b: c\n", eightbit, "\r\nA b: c\r\n");
-	DELIVER("A\377: c\n", eightbit, "\r\nA\377: c\r\n");
-	DELIVER("A \t: c\n", eightbit, "A \t: c\r\n\r\n");
+	DELIVER("A\377: c\nB: d\n", eightbit, "A\377: c\r\nB: d\r\n\r\n");
+	DELIVER("A \t: c\n", eightbit, "A: c\r\n\r\n");
+	DELIVER("A \t: c\n", verbatim, "A \t: c\r\n\r\n");
+	DELIVER("DKIM-Signature: x\nA : c\n", eightbit,
+	    "DKIM-Signature: x\r\nA : c\r\n\r\n");
 	DELIVER("~!{}: c\n", eightbit, "~!{}: c\r\n\r\n");
 	DELIVER("A:\nB:b\nC:\n c\n", eightbit, "A:\r\nB:b\r\nC:\r\n c\r\n\r\n");
 	/* Only white space: part of the field, and not sent. */
@@ -390,6 +393,63 @@ test_header_rules(void **state)
 	/* A lone CR is a line end for the reader of the header, too. */
 	DELIVER("A: b\rB: c\n\nx", eightbit, "A: b\r\nB: c\r\n\r\nx\r\n");
 	DELIVER("A: b\rtext\n\nx", eightbit, "A: b\r\n\r\ntext\r\n\r\nx\r\n");
+}
+
+#define BOM "\357\273\277"
+
+static void
+test_header_bom(void **state)
+{
+	(void)state;
+	DELIVER(BOM "A: b\n\nx", eightbit, "A: b\r\n\r\nx\r\n");
+	DELIVER(BOM, eightbit, "\r\n");
+	DELIVER(BOM "\nx", eightbit, "\r\nx\r\n");
+	DELIVER(BOM "no field\n", eightbit, "\r\nno field\r\n");
+	DELIVER(BOM "From a@b Mon\nA: b\n", eightbit, "A: b\r\n\r\n");
+	DELIVER("From a@b Mon\n" BOM "A: b\n", eightbit, "A: b\r\n\r\n");
+	DELIVER("A: b\n" BOM "\342\200\213"
+		"C: d\n",
+	    eightbit, "A: b\r\nC: d\r\n\r\n");
+	DELIVER("A: b\n\n" BOM "x", eightbit, "A: b\r\n\r\n" BOM "x\r\n");
+	DELIVER("\357\273", eightbit, "\r\n\357\273\r\n");
+}
+
+/* Between the line that began the body and the first empty one. */
+static void
+test_header_hidden(void **state)
+{
+	struct buf in = BUF_INIT(OUT_MAX), want = BUF_INIT(OUT_MAX);
+	size_t i;
+
+	(void)state;
+	DELIVER("A: b\nno field\nBcc: h@x\n more\nC: d\n\nBcc: kept\n",
+	    eightbit, "A: b\r\n\r\nno field\r\nC: d\r\n\r\nBcc: kept\r\n");
+	DELIVER("no field\nBcc: h@x", eightbit, "\r\nno field\r\n");
+	DELIVER("no field\nBcc: h@x\n", eightbit, "\r\nno field\r\n");
+	DELIVER("no field\nRESENT-bcc : h@x\n\tand\n\n", eightbit,
+	    "\r\nno field\r\n\r\n");
+	DELIVER(" x\nBcc: a\nBcc: b\ny z\n" BOM " Bcc: c\nz\n", eightbit,
+	    "\r\n x\r\ny z\r\nz\r\n");
+	DELIVER("  Bcc: h@x\nC d\n", eightbit, "\r\nC d\r\n");
+	DELIVER("no field\rBcc: h@x\r\rBcc: kept\r", eightbit,
+	    "\r\nno field\r\n\r\nBcc: kept\r\n");
+	DELIVER("no field\r\r\nBcc: h@x\r\r\nx y\r\n", eightbit,
+	    "\r\nno field\r\nx y\r\n");
+	/* Without an empty line it may stand anywhere. */
+	buf_adds(&want, "\r\n");
+	for (i = 0; i < 40000; i++) {
+		buf_addf(&in, "line number %zu\n", i);
+		buf_addf(&want, "line number %zu\r\n", i);
+		if (i % 1000 == 500)
+			buf_adds(&in, "Bcc: h@x,\n\tg@x\n");
+	}
+	deliver_case((char *)in.data, in.len, &eightbit, buf_str(&want));
+	buf_clear(&in);
+	for (i = 0; i < 1001; i++)
+		buf_adds(&in, "no field\nBcc: h@x\n");
+	refuse_case((char *)in.data, in.len, &eightbit, "Bcc fields");
+	buf_free(&in);
+	buf_free(&want);
 }
 
 static void
@@ -407,9 +467,9 @@ test_header_mbox(void **state)
 	DELIVER("From a@b 12:00\nFrom a@b\nA: b\n", eightbit,
 	    "\r\nFrom a@b\r\nA: b\r\n");
 	DELIVER("From a@b", eightbit, "\r\n");
-	DELIVER("From  : a@b\nA: b\n", eightbit, "From  : a@b\r\nA: b\r\n\r\n");
-	DELIVER("From : a@b\n", eightbit, "From : a@b\r\n\r\n");
-	DELIVER("From \t: a@b\n", eightbit, "From \t: a@b\r\n\r\n");
+	DELIVER("From  : a@b\nA: b\n", eightbit, "From: a@b\r\nA: b\r\n\r\n");
+	DELIVER("From : a@b\n", eightbit, "From: a@b\r\n\r\n");
+	DELIVER("From \t: a@b\n", eightbit, "From: a@b\r\n\r\n");
 	DELIVER("A: b\nFrom a@b\n", eightbit, "A: b\r\n\r\nFrom a@b\r\n");
 	DELIVER("From a@b\n \nA: b\n", eightbit, "\r\n \r\nA: b\r\n");
 	DELIVER("from a@b\n", eightbit, "\r\nfrom a@b\r\n");
@@ -596,10 +656,10 @@ test_revert(void **state)
 	value_case(m, 0, "a folded");
 	render(m, &eightbit, &wire, &out);
 	assert_text(&out,
-	    "From: a\r\n folded\r\nTo: z\r\nFrom : c\r\n\r\nbody\r\n");
+	    "From: a\r\n folded\r\nTo: z\r\nFrom: c\r\n\r\nbody\r\n");
 	assert_true(message_replace(m, 0, "x", "from"));
 	render(m, &eightbit, &wire, &out);
-	assert_text(&out, "From: x\r\nTo: z\r\nFrom : c\r\n\r\nbody\r\n");
+	assert_text(&out, "From: x\r\nTo: z\r\nFrom: c\r\n\r\nbody\r\n");
 	message_free(m);
 	buf_free(&out);
 }
@@ -842,15 +902,15 @@ test_render_addresses(void **state)
 static void
 test_render_structured(void **state)
 {
-	static const char in[] =
-	    "Content-Disposition: attachment; filename=\"" UE ".txt\"\n\nx";
+	static const char in[] = "Content-Location: http://example.org/" UE
+				 ".txt\n\nx";
 	struct message *m = parse(in, sizeof(in) - 1);
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 
 	(void)state;
 	render(m, &utf8, &wire, &out);
-	assert_memory_equal(out.data, in, 50);
+	assert_memory_equal(out.data, in, 42);
 	assert_true(wire.eightbit);
 	assert_false(wire.utf8);
 	assert_non_null(strstr(wire.warning, "header"));
@@ -859,6 +919,23 @@ test_render_structured(void **state)
 	assert_non_null(wire.warning);
 	message_free(m);
 	buf_free(&out);
+}
+
+/* RFC 2231, but for what is signed. */
+static void
+test_render_parameters(void **state)
+{
+	(void)state;
+	DELIVER("Content-Disposition: a; filename=\"" UE ".txt\"\n\nx", utf8,
+	    "Content-Disposition: a; filename*=UTF-8''%C3%BC.txt\r\n\r\nx\r\n");
+	DELIVER("Content-Type: a/b; name=\"" UE "\"\n\nx", sevenbit,
+	    "Content-Type: a/b; name*=UTF-8''%C3%BC\r\n\r\nx\r\n");
+	DELIVER("Content-Type: a/b; name=\"" UE "\"\n\nx", verbatim,
+	    "Content-Type: a/b; name=\"" UE "\"\r\n\r\nx\r\n");
+	DELIVER("DKIM-Signature: x\nContent-Type: a/b; name=\"" UE "\"\n\nx",
+	    sevenbit,
+	    "DKIM-Signature: x\r\nContent-Type: a/b; name=\"" UE
+	    "\"\r\n\r\nx\r\n");
 }
 
 /* What a signature covers is not touched; Bcc is still removed. */
@@ -1429,6 +1506,8 @@ main(void)
 		cmocka_unit_test(test_line_ends_windows),
 		cmocka_unit_test(test_line_ends_many_crs),
 		cmocka_unit_test(test_header_rules),
+		cmocka_unit_test(test_header_bom),
+		cmocka_unit_test(test_header_hidden),
 		cmocka_unit_test(test_header_mbox),
 		cmocka_unit_test(test_header_long_lines),
 		cmocka_unit_test(test_header_refused),
@@ -1445,6 +1524,7 @@ main(void)
 		cmocka_unit_test(test_render_latin1),
 		cmocka_unit_test(test_render_addresses),
 		cmocka_unit_test(test_render_structured),
+		cmocka_unit_test(test_render_parameters),
 		cmocka_unit_test(test_render_signed),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_body_8bit),

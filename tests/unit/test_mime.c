@@ -639,6 +639,48 @@ test_fold_property(void **state)
 	buf_free(&out);
 }
 
+/* RFC 2231 */
+static void
+test_parameters(void **state)
+{
+	static const char *const cases[][2] = {
+		{ " attachment; filename=\"Pr\303\274f.pdf\"",
+		    " attachment; filename*=UTF-8''Pr%C3%BCf.pdf" },
+		{ "text/plain; charset=us-ascii; name=\"\374\"; x=y",
+		    "text/plain; charset=us-ascii; name*=ISO-8859-1''%FC; "
+		    "x=y" },
+		{ "a/b;name=\303\274 b;c=d",
+		    "a/b;name*=UTF-8''%C3%BC%20b;c=d" },
+		{ "a/b; name=\"\\\"\303\274\\\\\"",
+		    "a/b; name*=UTF-8''%22%C3%BC%5C" },
+		{ "a/b; (c;d) name=\"\303\274\"",
+		    "a/b; (c;d) name=\"\303\274\"" },
+		{ "a/b; name=\"\303\274", "a/b; name=\"\303\274" },
+		{ "a/b;\r\n name=\"\303\274\"",
+		    "a/b;\r\n name*=UTF-8''%C3%BC" },
+		{ "a/b; x=\"1;\303\274\"; y=2",
+		    "a/b; x*=UTF-8''1%3B%C3%BC; y=2" },
+		{ "", "" },
+		{ ";", ";" },
+		{ "a/b; name=", "a/b; name=" },
+		{ "a/b; name=\"\303\274\303\274\303\274\303\274\303\274\303\274"
+		  "\303\274\303\274\303\274.pdf\"",
+		    "a/b; name*0*=UTF-8''%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC"
+		    "%C3%BC%C3;\r\n name*1*=%BC%C3%BC.pdf" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf out = BUF_INIT(4096);
+
+		assert_true(mime_encode_parameters(cases[i][0],
+		    strlen(cases[i][0]), &out));
+		assert_string_equal(buf_str(&out), cases[i][1]);
+		buf_free(&out);
+	}
+}
+
 int
 main(void)
 {
@@ -657,6 +699,7 @@ main(void)
 		cmocka_unit_test(test_addresses_garbage),
 		cmocka_unit_test(test_fold_vectors),
 		cmocka_unit_test(test_fold_long),
+		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_fold_property),
 	};
 
