@@ -354,6 +354,13 @@ check_trust_options(const struct config *c, struct failure *f)
 	return true;
 }
 
+/* Written, not what `auto` comes to at a loopback address. */
+static bool
+says_may(const struct config *c)
+{
+	return c->tls == TLS_MAY && config_choice(c, KW_TLS) == TLS_MAY;
+}
+
 /* Only who has written that it may be seen has a password there. */
 static bool
 check_may(const struct config *c, struct failure *f)
@@ -377,8 +384,7 @@ check_may(const struct config *c, struct failure *f)
 static void
 warn_exposure(struct config *c)
 {
-	if (c->warned || c->mechanisms == 0 || c->tls != TLS_MAY ||
-	    config_is_local(c))
+	if (c->warned || c->mechanisms == 0 || !says_may(c))
 		return;
 	c->warned = true;
 	log_warn("%s: with 'tls may' whoever is on the way to '%s' may read "
@@ -395,7 +401,7 @@ check_exposure(const struct config *c, struct failure *f)
 
 	if (c->mechanisms == 0)
 		return true;
-	if (c->tls == TLS_MAY && !config_is_local(c))
+	if (says_may(c))
 		return check_may(c, f);
 	if (c->tls == TLS_NONE && !config_flag(c, KW_AUTH_CLEARTEXT) &&
 	    !has_hidden_mechanism(c)) {

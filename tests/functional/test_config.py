@@ -571,10 +571,17 @@ def test_mta_out_names_define_an_account(onehop):
     env = {"MTA_OUT_MODE": "relay", "MTA_OUT_RELAY_HOST": "127.0.0.1:{port}",
            "MTA_OUT_RELAY_USERNAME": "joe",
            "MTA_OUT_RELAY_PASSWORD": "S3cret-word",
-           "MTA_OUT_SMTP_TLS_SECURITY_LEVEL": "may"}
+           "MTA_OUT_SMTP_TLS_SECURITY_LEVEL": "none"}
     result, sink = without_file(onehop, env=env, settings=AUTH)
     assert result.status == 0 and len(sink.messages) == 1, result
     assert result.err == ""
+    env["MTA_OUT_SMTP_TLS_SECURITY_LEVEL"] = "may"
+    result, sink = without_file(onehop, env=env, settings=AUTH)
+    assert result.status == 78 and not sink.connected, result
+    env["ONEHOP_AUTH_CLEARTEXT"] = "on"
+    result, sink = without_file(onehop, env=env, settings=AUTH)
+    assert result.status == 0 and len(sink.messages) == 1, result
+    assert result.err.count("read the password") == 1, result
     assert "AUTH PLAIN " + plain_blob("joe", "S3cret-word") in sink.commands
 
 

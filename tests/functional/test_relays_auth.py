@@ -277,6 +277,16 @@ def test_may_with_credentials_is_refused(pki, onehop):
         assert not sink.sessions
 
 
+def test_may_with_credentials_says_what_it_risks(pki, onehop):
+    with Sink(pki, tls="starttls", cert="self-signed",
+              auth={"PLAIN": ("alice", "secret-of-alice")}) as sink:
+        config = sink.config(*CREDENTIALS, "auth_cleartext on", tls="may")
+        result = onehop.run(["a@example.org"], stdin=MESSAGE, config=config)
+        assert result.status == 0 and len(sink.messages) == 1, result
+        assert result.err.count("\n") == 1, result
+        assert "'tls may'" in result.err and "password" in result.err
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login"])
 def test_auth_before_tls_never_happens(mechanism, pki, onehop):
     user = ("alice", "secret-of-alice")

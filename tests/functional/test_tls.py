@@ -795,10 +795,20 @@ def test_auto_on_loopback_without_credentials_is_may(pki, onehop):
         assert_sent(send(onehop, sink, tls="auto"), sink)
 
 
-def test_auto_with_credentials_is_verified(pki, onehop):
+def test_auto_on_loopback_with_credentials_is_may(pki, onehop):
+    """A tunnel or a local bridge has no certificate for its own end."""
     with Sink(pki, tls="starttls", cert="self-signed",
               auth={"PLAIN": USER}) as sink:
         result = send(onehop, sink, *CREDENTIALS, tls="auto", trust=True)
+        assert_sent(result, sink)
+        assert result.stderr == b""
+
+
+def test_starttls_written_out_is_verified_on_loopback(pki, onehop):
+    with Sink(pki, tls="starttls", cert="self-signed",
+              auth={"PLAIN": USER}) as sink:
+        result = send(onehop, sink, "tls_starttls on", *CREDENTIALS,
+                      tls="auto", trust=True)
         if result.status == 0:
             pytest.fail("credentials went to an unverified server")
         assert not sink.messages
