@@ -1596,8 +1596,10 @@ test_credentials_and_netrc(void **state)
 	must_know(&ask, "cred");
 	put("credentials/onehop_password", 0444, "first\n");
 	must_know(&ask, "first");
-	/* A host of the arguments gets what is its own only. */
 	setenv("ONEHOP_USER", "u", 1);
+	must_know(&(struct ask){ .option = "host", .value = "h" }, "first");
+	/* What names no directory: the entry of the host only. */
+	unsetenv("CREDENTIALS_DIRECTORY");
 	must_know(&(struct ask){ .option = "host", .value = "h" }, "net");
 	must_not_know(&(struct ask){ .option = "host", .value = "i" },
 	    FAIL_CONFIG, "no password");
