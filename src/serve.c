@@ -166,7 +166,7 @@ serve_reset(struct server *s)
 	s->rcpt_count = s->named_count = 0;
 	s->received = 0;
 	memset(&s->mail, 0, sizeof(s->mail));
-	s->utf8_asked = false;
+	s->utf8_asked = s->utf8_domain = false;
 	s->in_mail = s->in_bdat = s->too_large = s->malformed = false;
 	stream_set_deadline(s->in, 0);
 }

@@ -106,7 +106,8 @@ struct server {
 
 	/* The transaction. */
 	bool in_mail;
-	bool utf8_asked; /* SMTPUTF8 stood in MAIL */
+	bool utf8_asked;  /* SMTPUTF8 stood in MAIL */
+	bool utf8_domain; /* an address had a domain in UTF-8 */
 	struct smtp_mail mail;
 	char *ret, *envid;
 	struct envelope envelope;

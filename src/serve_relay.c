@@ -15,6 +15,7 @@
 #include "sandbox.h"
 #include "serve_impl.h"
 #include "stream.h"
+#include "text.h"
 #include "tls.h"
 #include "transport.h"
 
@@ -310,12 +311,16 @@ set_mail(struct server *s, struct failure *f)
 	s->mail.envid = s->envid;
 	/* What comes is not known yet, and whatever it is may then go. */
 	s->mail.eightbit = true;
-	/* Where it is not offered, text of the header is encoded. */
 	s->mail.utf8 = s->utf8_asked &&
 	    (caps->extensions & SMTP_EXT_SMTPUTF8) != 0;
 	s->envelope.utf8 = s->mail.utf8;
 	if (!can_be_said(s, s->envelope.sender))
 		return false;
+	/* Then it was for the header (RFC 6531 section 3.1), unless it was for
+	   a domain that has A-labels. */
+	if (s->utf8_asked && !s->mail.utf8 && !s->utf8_domain)
+		return failure_set(f, FAIL_DATA,
+		    "the relay does not offer SMTPUTF8");
 	if (s->mail.requiretls &&
 	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL ||
 		!info->verified))
@@ -337,6 +342,7 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 {
 	struct invocation inv = *s->inv;
 
+	s->utf8_domain = text_has_8bit(sender, strlen(sender));
 	inv.sender_given = true;
 	inv.sender = sender;
 	if (!choose_account(s, sender, f) ||
@@ -488,6 +494,8 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 	char **list = envelope_map(s->inv, s->config, address, &f);
 	size_t before = s->rcpt_count, names = s->named_count;
 
+	if (text_has_8bit(address, strlen(address)))
+		s->utf8_domain = true;
 	if (list == NULL) {
 		serve_failure(s, &f);
 	} else if (serve_choose_route(s, address, list) &&
