@@ -217,7 +217,7 @@ text_list(struct buf *line, char **list, const struct limits *limits)
 			buf_addc(line, ',');
 		if (!list_goes_on(line, start, limits, "..."))
 			return;
-		text_escape(line, *p, strlen(*p), 0, limits->value);
+		text_escape(line, *p, strlen(*p), ' ', limits->value);
 	}
 }
 
@@ -244,7 +244,7 @@ text_value(struct buf *line, const struct log_item *item,
 		if (item->quoted)
 			buf_addc(line, '\'');
 		text_escape(line, string, strlen(string),
-		    item->quoted ? '\'' : 0, limits->value);
+		    item->quoted ? '\'' : ' ', limits->value);
 		if (item->quoted)
 			buf_addc(line, '\'');
 		break;

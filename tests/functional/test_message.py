@@ -1034,6 +1034,15 @@ def test_senders_as_they_are_written(onehop, argv):
     assert sink.sender == "me@x.example"
 
 
+def test_a_blank_in_an_address_makes_no_field_of_the_log(onehop, tmp_path):
+    sender, to = '"x exitcode=EX_OK"@x.example', '"a user=b"@x.example'
+    delivered(onehop, ["-f", sender, to],
+              config=f"logfile {tmp_path}/log\n")
+    record = (tmp_path / "log").read_text()
+    assert record.count(" exitcode=") == 1 and " user=" not in record, record
+    assert 'recipients="a\\x20user=b"@x.example ' in record
+
+
 @pytest.mark.parametrize("name", ["From", "Date", "Message-ID"])
 @pytest.mark.parametrize("value", [b"", b" \t", b" <>", b" (none)", b"\n\t",
                                    " \u200b<\u00a0>".encode()], ids=repr)
