@@ -481,8 +481,7 @@ take_encoded(struct reader *r, struct address *out)
 static bool
 is_quotation(const struct spec *spec)
 {
-	return spec->state == SPEC_LOCAL && spec->quoted > 0 &&
-	    spec->why == NULL &&
+	return spec->state < SPEC_AT && spec->quoted > 0 && spec->why == NULL &&
 	    !address_is_dot_string(spec->text.data, spec->text.len);
 }
 
@@ -636,7 +635,7 @@ is_for_nobody(const struct reader *r, bool angle)
 
 	if (spec->state >= SPEC_AT || spec->encoded > 0)
 		return false;
-	if (spec->why == NULL && (angle || spec->text.len == 0))
+	if (spec->why == NULL)
 		return spec->text.len == 0 || is_nobody(&spec->text);
 	return !angle && is_nobody(&r->name);
 }
