@@ -319,24 +319,62 @@ config_forget_secrets(struct config *c)
 	forget_layer(&c->effective);
 }
 
+/*
+ * The file where a line is missing: the one that is configured, else the one
+ * beside the configuration that names the host.  What the system's says is for
+ * users who have no files of their own, like those of services.
+ */
+static char *
+proper_file(const struct search *s)
+{
+	const struct config *c = s->config;
+	const char *chosen = config_string(c, KW_SECRETS_FILE);
+	const char *user = config_user_directory(c);
+	enum keyword_id host = s->proxy ? KW_PROXY_HOST : KW_HOST;
+
+	if (chosen != NULL)
+		return mem_strdup(chosen);
+	if (user != NULL && !config_is_of_system(c, host))
+		return mem_printf("%s/onehop/secrets", user);
+	return mem_printf("%s/onehop-secrets.conf", c->directory);
+}
+
+/* The system's file holds it, or may, and is not for this user. */
+static void
+hint_system_file(struct search *s, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		failure_prefix(s->failure,
+		    "'%s' cannot be read (mode %04o, owner %lu, group %lu, "
+		    "while this process is user %lu, group %lu), and ",
+		    path, (unsigned)(st.st_mode & 07777),
+		    (unsigned long)st.st_uid, (unsigned long)st.st_gid,
+		    (unsigned long)geteuid(), (unsigned long)getegid());
+	if (privilege_lost() != NULL)
+		failure_hint(s->failure, "%s", privilege_lost());
+	else
+		secret_hint_denied(path, s->failure);
+}
+
 static void
 not_found(struct search *s)
 {
 	const struct config *c = s->config;
-	const char *user = config_user_directory(c);
-	char *system;
+	char *path = proper_file(s), *system;
 
 	failure_set(s->failure, FAIL_CONFIG,
 	    "there is no password for user '%s' at %s'%s'", s->user,
 	    s->proxy ? "the SOCKS proxy " : "", s->host);
 	failure_hint(s->failure, "add the line '%s %s = PASSWORD' to %s%s",
-	    s->host, s->user, user != NULL ? user : c->directory,
-	    user != NULL ? "/onehop/secrets (mode 0600)" :
-			   "/onehop-secrets.conf");
+	    s->host, s->user, path,
+	    strstr(path, "/onehop/secrets") != NULL ? " (mode 0600)" : "");
 	system = mem_printf("%s/onehop-secrets.conf", c->directory);
-	if (is_denied(system) && privilege_lost() != NULL)
-		failure_hint(s->failure, "%s", privilege_lost());
+	if (config_string(c, KW_SECRETS_FILE) == NULL && is_denied(system))
+		hint_system_file(s, system);
 	free(system);
+	free(path);
 	buf_add(&s->failure->detail, buf_str(&s->places), s->places.len);
 }
 

@@ -87,8 +87,12 @@ list_accounts(const struct config *c, struct failure *f)
 		if (find_account(c, c->accounts[i].name) == &c->accounts[i])
 			buf_addf(&names, "%s%s", names.len > 0 ? ", " : "",
 			    c->accounts[i].name);
-	failure_detail(f, "  accounts: %s",
-	    names.len > 0 ? buf_str(&names) : "none");
+	if (f->hint.len == 0)
+		failure_hint(f, "accounts: %s",
+		    names.len > 0 ? buf_str(&names) : "none");
+	else
+		failure_detail(f, "  accounts: %s",
+		    names.len > 0 ? buf_str(&names) : "none");
 	config_list_places(c, f);
 	buf_free(&names);
 }

@@ -80,6 +80,15 @@ log_warn(const char *format, ...)
 	buf_free(&raw);
 }
 
+/* For a person who reads along. */
+static bool details;
+
+void
+log_details(void)
+{
+	details = true;
+}
+
 void
 log_failure(const struct failure *f)
 {
@@ -94,7 +103,7 @@ log_failure(const struct failure *f)
 		    LOG_LINE_MAX);
 		buf_adds(&line, ")");
 	}
-	for (; (end = strchr(p, '\n')) != NULL; p = end + 1) {
+	for (; details && (end = strchr(p, '\n')) != NULL; p = end + 1) {
 		buf_adds(&line, "\n  ");
 		text_escape(&line, p, (size_t)(end - p), 0, LOG_LINE_MAX);
 	}
@@ -221,12 +230,38 @@ text_list(struct buf *line, char **list, const struct limits *limits)
 	}
 }
 
+/* The item's string; words of ours have quotes of the kind that the format
+   does not put around them.  free() it. */
+static char *
+words_of(const struct log_item *item, char from, char to)
+{
+	char *words = mem_strdup(item->string), *p = words;
+
+	for (; item->ours && *p != '\0'; p++)
+		if (*p == from)
+			*p = to;
+	return words;
+}
+
+static void
+text_string(struct buf *line, const struct log_item *item,
+    const struct limits *limits)
+{
+	char *string = words_of(item, '\'', '"');
+
+	if (item->quoted)
+		buf_addc(line, '\'');
+	text_escape(line, string, strlen(string), item->quoted ? '\'' : ' ',
+	    limits->value);
+	if (item->quoted)
+		buf_addc(line, '\'');
+	free(string);
+}
+
 static void
 text_value(struct buf *line, const struct log_item *item,
     const struct limits *limits)
 {
-	const char *string = item->string;
-
 	switch (item->type) {
 	case LOG_NUMBER:
 		buf_addf(line, "%lld", (long long)item->number);
@@ -241,12 +276,7 @@ text_value(struct buf *line, const struct log_item *item,
 		text_list(line, item->list, limits);
 		break;
 	case LOG_STRING:
-		if (item->quoted)
-			buf_addc(line, '\'');
-		text_escape(line, string, strlen(string),
-		    item->quoted ? '\'' : ' ', limits->value);
-		if (item->quoted)
-			buf_addc(line, '\'');
+		text_string(line, item, limits);
 		break;
 	}
 }
@@ -293,6 +323,8 @@ static void
 json_value(struct buf *line, const struct log_item *item,
     const struct limits *limits)
 {
+	char *string;
+
 	switch (item->type) {
 	case LOG_NUMBER:
 		buf_addf(line, "%lld", (long long)item->number);
@@ -309,7 +341,9 @@ json_value(struct buf *line, const struct log_item *item,
 		json_list(line, item->list, limits);
 		break;
 	case LOG_STRING:
-		json_string(line, item->string, limits->value);
+		string = words_of(item, '"', '\'');
+		json_string(line, string, limits->value);
+		free(string);
 		break;
 	}
 }

@@ -57,6 +57,7 @@ struct log_item {
 	const struct log_number *numbers; /* LOG_NUMBERS: "name:1,name:2" */
 	char **list;			  /* LOG_LIST: NULL-terminated */
 	bool quoted;			  /* text format: in single quotes */
+	bool ours; /* words of our own: with quotes that need no escape */
 };
 
 /* Writes one record; failed tells the syslog priority. */
@@ -70,7 +71,9 @@ void log_limit(unsigned lines);
 /* One escaped line on stderr, "onehop: ..." in front. */
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A failure on stderr: text, hint in parentheses, then the detail lines. */
+/* A failure on stderr, in one line: text, and hint in parentheses; after
+   log_details() the lines of its detail follow. */
+void log_details(void);
 void log_failure(const struct failure *f);
 
 #endif

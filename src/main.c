@@ -183,6 +183,8 @@ main(int argc, char **argv)
 	} else {
 		for (i = 0; i < inv.warning_count; i++)
 			log_warn("%s", inv.warnings[i]);
+		if (inv.verbose && !privilege_is_raised())
+			log_details();
 		if (inv.mode != MODE_LISTEN)
 			privilege_close_sockets(&start);
 		status = run(&inv, &start, &f);

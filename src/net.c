@@ -23,6 +23,9 @@
 #include "text.h"
 
 /* RFC 8305 section 5: delay between the starts of two attempts. */
+/* Where onehop.socket and onehop.inetd listen. */
+#define SERVICE "/run/onehop/"
+
 #define NET_STAGGER_MS 250
 /* A listener whose backlog is full is asked again after this. */
 #define NET_BUSY_MS 50
@@ -360,6 +363,28 @@ connect_tcp(const struct net_params *p, int64_t end, struct net_peer *peer,
 	return fd;
 }
 
+/* What makes it listen again, or whom it lets in. */
+static void
+explain_socket(const char *path, int error, struct failure *f)
+{
+	bool dead = error == ENOENT || error == ECONNREFUSED;
+
+	failure_set(f, FAIL_TEMP, "cannot connect to '%s': %s", path,
+	    strerror(error));
+	if (dead && strncmp(path, SERVICE, strlen(SERVICE)) == 0)
+		failure_hint(f,
+		    "the socket service is not running: systemctl enable --now "
+		    "onehop.socket, or the line of onehop.inetd");
+	else if (dead)
+		failure_hint(f,
+		    "nobody listens there: start the service that does");
+	else if (error == EACCES)
+		failure_hint(f,
+		    "it is not for user %lu: see its mode and group, and its "
+		    "directory's",
+		    (unsigned long)geteuid());
+}
+
 static int
 connect_unix(const char *path, int64_t end, struct failure *f)
 {
@@ -382,8 +407,7 @@ connect_unix(const char *path, int64_t end, struct failure *f)
 			nanosleep(&busy, NULL);
 			continue;
 		}
-		failure_set(f, FAIL_TEMP, "cannot connect to '%s': %s", path,
-		    strerror(errno));
+		explain_socket(path, errno, f);
 		close(fd);
 		return -1;
 	}

@@ -94,6 +94,15 @@ class_of(int error)
 	}
 }
 
+void
+secret_hint_denied(const char *path, struct failure *f)
+{
+	failure_hint(f,
+	    "'chgrp GROUP %s' and 'chmod 640 %s' with a group of this user, "
+	    "or send through the socket service, onehop.socket",
+	    path, path);
+}
+
 /* Says who may open the file and who tried. */
 static void
 open_failed(const char *path, int error, struct failure *f)
@@ -110,6 +119,7 @@ open_failed(const char *path, int error, struct failure *f)
 	    path, (unsigned)(st.st_mode & 07777), (unsigned long)st.st_uid,
 	    (unsigned long)st.st_gid, (unsigned long)geteuid(),
 	    (unsigned long)getegid());
+	secret_hint_denied(path, f);
 }
 
 static bool

@@ -24,6 +24,10 @@ struct failure;
    does not lead out of it; false for a directory that is NULL. */
 bool secret_is_below(const char *path, const char *directory);
 
+/* The hint for a file that is there, but not for us: who may read it, and how
+   this process could. */
+void secret_hint_denied(const char *path, struct failure *f);
+
 /* How a look-up ended: not found is not a failure. */
 enum secret_result { SECRET_FOUND, SECRET_ABSENT, SECRET_FAILED };
 

@@ -189,6 +189,31 @@ out:
 	return ok;
 }
 
+/* Whoever writes them means something else, mostly. */
+static const char *
+odd_password(const struct buf *password)
+{
+	const unsigned char *p = password->data;
+	size_t len = password->len;
+
+	if (len >= 2 && p[0] == p[len - 1] && (p[0] == '"' || p[0] == '\''))
+		return "the quotes around the password are part of it";
+	if (len > 0 && (text_is_space(p[0]) || text_is_space(p[len - 1])))
+		return "the blank at the end of the password is part of it";
+	return NULL;
+}
+
+static void
+hint_password(const struct smtp *smtp, const char *hint, struct failure *f)
+{
+	const char *odd = odd_password(smtp->params->credentials->password);
+
+	if (hint != NULL || odd != NULL)
+		failure_hint(f, "%s%s%s", odd != NULL ? odd : "",
+		    odd != NULL && hint != NULL ? "; " : "",
+		    hint != NULL ? hint : "");
+}
+
 /* The end of an exchange that the server has decided. */
 static bool
 conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
@@ -216,7 +241,9 @@ conclude(struct smtp *smtp, enum sasl_mechanism m, const struct sasl *sasl,
 		    buf_str(&error));
 		buf_free(&error);
 		hint = hint_for_reply(smtp->reply.code, words);
-		if (hint != NULL)
+		if (smtp->reply.code == 535)
+			hint_password(smtp, hint, f);
+		else if (hint != NULL)
 			failure_hint(f, "%s", hint);
 	}
 	free(words);

@@ -392,18 +392,42 @@ add_names(struct buf *out, struct der san)
 	return n;
 }
 
-static void
-explain_names(const struct tls_check *c, struct failure *f)
+/* Of the server's certificate; free() them. */
+static char *
+names_found(const struct tls_check *c)
 {
 	struct buf names = BUF_INIT(FAILURE_MAX / 4);
 	void *memory;
+	char *found;
 
 	if (add_names(&names, tls_cert_names(c->path.certs[0], &memory)) == 0)
 		buf_adds(&names, "none");
 	gnutls_free(memory);
-	failure_detail(f, "name expected: '%s'; names found: %s", c->id->name,
-	    buf_str(&names));
+	found = mem_strdup(buf_str(&names));
 	buf_free(&names);
+	return found;
+}
+
+static void
+explain_names(const struct tls_check *c, struct failure *f)
+{
+	char *names = names_found(c);
+
+	failure_detail(f, "name expected: '%s'; names found: %s", c->id->name,
+	    names);
+	free(names);
+}
+
+/* What was held against what: the one line has to do. */
+static void
+add_measure(const struct tls_check *c, enum tls_why why, struct buf *out)
+{
+	char *names = names_found(c);
+
+	if (why == TLS_WHY_NAME)
+		buf_addf(out, "; names found: %s", names);
+	buf_addf(out, "; trust: %s", trust_describe(c->trust));
+	free(names);
 }
 
 static void
@@ -627,7 +651,7 @@ hint(const struct tls_check *c, struct failure *f)
 void
 tls_explain(struct tls_check *c, struct failure *f)
 {
-	struct buf subject = BUF_INIT(4096);
+	struct buf subject = BUF_INIT(FAILURE_MAX / 2);
 	const struct tls_problem *first = &c->problems[0];
 	size_t i;
 
@@ -640,6 +664,7 @@ tls_explain(struct tls_check *c, struct failure *f)
 	if (c->problem_count == 0)
 		find_problems(c);
 	tls_show_name(&subject, tls_cert_subject(c->path.certs[first->at]));
+	add_measure(c, first->why, &subject);
 	failure_set(f, FAIL_TEMP, "certificate of '%s' not trusted: %s (%s)",
 	    c->id->name, first->words, buf_str(&subject));
 	buf_free(&subject);

@@ -115,8 +115,22 @@ def test_the_account_is_chosen_by_the_from_field(onehop):
 
 
 def test_an_account_that_is_not_there(onehop):
-    refused(onehop, 78, ["-a", "none", TO], base=ACCOUNTS, words="none",
-            details=True)
+    refused(onehop, 78, ["-a", "none", TO], base=ACCOUNTS,
+            words=["none", "accounts: ", "two"])
+
+
+def test_places_are_listed_for_those_who_ask(onehop, tmp_path):
+    """An error is one line; the places follow with -v."""
+    env = {"HOME": str(tmp_path)}
+    for place, run in (
+            (".netrc: not there", lambda argv: refused(
+                onehop, 78, argv, config=PLAIN, sink=AUTH, env=env,
+                details="-v" in argv)),
+            (".onehoprc: not there", lambda argv: onehop.run(
+                argv, stdin=MESSAGE, env=env))):
+        brief, more = run([TO]), run(["-v", TO])
+        assert place not in brief.err and brief.err.count("\n") == 1
+        assert place in more.err and more.err.startswith(brief.err)
 
 
 def test_an_unknown_keyword_is_a_warning(onehop):
@@ -1415,6 +1429,27 @@ def test_many_at_once_write_whole_lines(onehop, tmp_path):
     assert all("exitcode=EX_OK" in line for line in lines)
     assert {re.search(r"recipients=r(\d+)@", line)[1] for line in lines} \
         == {str(n) for n in range(count)}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_errormsg_needs_no_escapes(onehop, tmp_path, form):
+    """Its quotes are of the kind that the format does not use."""
+    for name, how in (("reply", {"sink": {"ehlo": [], "at": {
+            "MAIL": "550 no 'such' \"user\""}}}),
+            ("closed", {"config": "port 1\n"})):
+        path = tmp_path / name
+        more = f"logfile {path}\nlog_format {form}\nlogfile_time_format none\n"
+        deliver(onehop, **{**how, "config": how.get("config", "") + more})
+        text = path.read_text()
+        if form == "json":
+            words = re.search(r'"errormsg":"([^"]*)"', text)[1]
+            assert json.loads(text)["errormsg"] == words and "'" in words
+        else:
+            words = re.search(r" errormsg='([^']*)'", text)[1]
+            assert '"' in words
+        assert "\\" not in words and "\\x27" not in words, words
+        if name == "reply":
+            assert "such" in words
 
 
 def test_nothing_forges_a_log_line(onehop, tmp_path):

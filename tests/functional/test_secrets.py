@@ -507,6 +507,50 @@ def test_a_relay_that_repeats_the_password(onehop, tmp_path, at, form):
     assert not any(one in result.err + log for one in FORMS)
 
 
+# -- hints --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("password, words", [
+    ('"word"', "the quotes around the password are part of it"),
+    ("'word'", "the quotes around the password are part of it"),
+    ("word ", "the blank at the end of the password is part of it"),
+    ("wo'r\"d", None)])
+def test_a_password_with_quotes(onehop, tmp_path, password, words):
+    """They are literal in a secrets file and in a variable; a 535 says so."""
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"127.0.0.1 {USER} = {password}\n")
+    secrets.chmod(0o600)
+    for line, env in ((f"secrets_file {secrets}\n", {}),
+                      ("", {"ONEHOP_PASSWORD": password})):
+        with FakeSink(ehlo=["AUTH PLAIN"], user=USER, password="word") as sink:
+            result = onehop.run(
+                ["a@example.net"], stdin=MESSAGE, env=env, config=sink.config
+                + f"user {USER}\nauth plain\nauth_cleartext on\n" + line)
+        assert result.status == 77 and "535" in result.err, result
+        assert ("part of it" in result.err) == (words is not None)
+        assert words is None or words in result.err
+        assert password not in result.err.replace(" ", "")
+        assert "check 'user' and the password" in result.err
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_socket_where_nobody_listens(onehop, tmp_path, listening):
+    path = tmp_path / "submit.sock"
+    if listening:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    result = onehop.run(["a@example.net"], stdin=MESSAGE,
+                        config=f"host {path}\nfrom a@example.org\n")
+    assert result.status == 75 and "start the service" in result.err, result
+
+
+@pytest.mark.skipif(os.path.exists("/run/onehop"), reason="there is a service")
+def test_the_socket_service_is_not_running(onehop):
+    result = onehop.run(["a@example.net"], stdin=MESSAGE, config=
+                        "host /run/onehop/submit.sock\nfrom a@example.org\n")
+    assert result.status == 75 and result.err.count("\n") == 1
+    assert "systemctl enable --now onehop.socket" in result.err, result
+
+
 # -- the PIN of a token ------------------------------------------------------------
 
 PIN = "13579246"

@@ -620,6 +620,40 @@ def test_a_log_of_everybody(first, place):
             zip((first, NOBODY - first), lines, strict=True)] == [True, True]
 
 
+def test_a_secret_that_is_not_for_the_caller(place):
+    """Without setgid: whose file it is and what helps, and nothing about a
+    home directory of a user who has none of his own to speak of."""
+    program = place.install(0o755, "plain")
+    lines = ["auth plain", f"user {USER}", "auth_cleartext on"]
+    with Sink() as sink:
+        place.write("onehop.conf", sink.config(*lines), 0o644)
+        secrets = place.write("onehop-secrets.conf", f"x {USER} = y\n", 0o640)
+
+        def hint(*more, env=None):
+            if more:
+                place.write("onehop.conf", sink.config(*lines, *more), 0o644)
+            result = place.run(["a@example.net"], MESSAGE, program=program,
+                               env={"HOME": str(place.home), **(env or {})})
+            assert result.status == 78 and result.err.count("\n") == 1, result
+            assert str(place.home) not in result.err
+            return result.err
+
+        text = hint()
+        for word in (f"'{secrets}' cannot be read (mode 0640, owner 0, group "
+                     f"{GROUP}", f"user {NOBODY}", f"chgrp GROUP {secrets}",
+                     "chmod 640", "onehop.socket"):
+            assert word in text, text
+        # A file of one's own is the hint where the host is one's own.
+        mine = f"{place.etc}/mine"
+        assert f"PASSWORD' to {mine}" in hint(f"secrets_file {mine}")
+        other = place.write("other", f"x {USER} = y\n", 0o600)
+        text = hint(f"secrets_file {other}")
+        assert f"chgrp GROUP {other}" in text and str(secrets) not in text
+        secrets.unlink()
+        place.write("onehop.conf", sink.config(*lines), 0o644)
+        assert f"= PASSWORD' to {secrets})" in hint()
+
+
 def test_161_nothing_is_truncated(place):
     """No such call is in the program, but for temporary files of its own."""
     names = subprocess.run(["nm", "-u", place.built.parent / "log_file.o"],

@@ -210,9 +210,15 @@ def test_failure_explains_itself(pki, onehop):
     """Chain, what failed, names, trust source, one safe remedy."""
     with Sink(pki, tls="starttls", cert="wrong-name") as sink:
         result = send(onehop, sink, f"tls_host_override {NAME}")
-        assert_deferred(result, sink, "Onehop Test Root", NAME,
-                        re.escape(str(pki.ca)), r"other\.test",
-                        "tls_host_override|host")
+        assert_deferred(result, sink, NAME, re.escape(str(pki.ca)),
+                        r"other\.test", "tls_host_override|host")
+        assert result.err.count("\n") == 1
+        assert "Onehop Test Root" not in result.err
+        more = onehop.run(["-v", "a@example.org"], stdin=MESSAGE,
+                          config=sink.config(f"tls_host_override {NAME}"))
+        assert result.err in more.err
+        assert re.search(r"(?m)^  certificate 2 of 2: .*Onehop Test Root",
+                         more.err), more.err
 
 
 def test_disabling_the_check_is_no_remedy(pki, onehop):
