@@ -279,6 +279,10 @@ parse_long(struct parse *p, const char *word)
 	if (c.word != NULL) {
 		found.action = c.word->action;
 		found.mode = c.word->mode;
+		/* As of a variable that is not set. */
+		if (kind == TAKES_ONE && found.action == ACTION_MODE &&
+		    *found.argument == '\0')
+			return missing_argument(p, found.option);
 		return option_apply(p, &found);
 	}
 	if (!option_clean(p, &found, false))

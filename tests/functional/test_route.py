@@ -779,10 +779,12 @@ def test_parameters_of_mail(hosts, session):
     message, = one.messages
     assert {"SMTPUTF8", "RET=HDRS", "ENVID=x"} <= \
         set(message.mail_options)
-    for parameter in ("SMTPUTF8", "SIZE=500", "REQUIRETLS"):
+    for parameter in ("SIZE=500", "REQUIRETLS"):
         assert client.code(f"MAIL FROM:<a@b.example> {parameter}") == 250
         assert client.code("RCPT TO:<a@two.example>") == 554
         assert client.code("RSET") == 250
+    assert client.code("MAIL FROM:<a@b.example> SMTPUTF8") == 250
+    assert client.code("RCPT TO:<\u00fc@two.example>") == 553
     client.quit()
     assert two.messages == []
 

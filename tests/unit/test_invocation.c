@@ -411,6 +411,8 @@ static const struct row words[] = {
 	{ { "onehop", "--frobnicate" }, NULL, FAIL_USAGE, "--frobnicate" },
 	{ { "sendmail", "--frobnicate=1" }, NULL, FAIL_USAGE, "--frobnicate" },
 	{ { "onehop", "--host" }, NULL, FAIL_USAGE, "needs an argument" },
+	{ { "onehop", "--test=" }, NULL, FAIL_USAGE, "needs an argument" },
+	{ { "onehop", "--rmqs", "" }, NULL, FAIL_USAGE, "needs an argument" },
 	{ { "onehop", "--dump=x" }, NULL, FAIL_USAGE, "takes no argument" },
 	{ { "onehop", "--=x" }, NULL, FAIL_USAGE, NULL },
 };
