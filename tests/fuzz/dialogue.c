@@ -139,7 +139,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.lmtp = (how & 1) != 0,
 		.starttls = (enum smtp_starttls)((how >> 1 & 3) % 3),
 		.start_tls = start_tls,
-		.tls_ctx = &tls_works,
+		.ctx = &tls_works,
 		.credentials = (how & 8) != 0 ? &credentials : NULL,
 		.mechanisms = ~0u & ~(unsigned)SASL_PLUS,
 		.named = (how & 16) != 0,

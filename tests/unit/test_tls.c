@@ -1018,7 +1018,7 @@ test_dates(void **state)
 	s->leaf.to_day = -2;
 	play(s);
 	assert_refused(s, "expired since 2");
-	assert_words(&s->failure.text, "(CN=leaf)");
+	assert_words(&s->failure.text, "(CN=leaf");
 	assert_words(&s->failure.hint, "tls_pin sha256:");
 	free_scene(s);
 	s = new_scene();
@@ -1030,7 +1030,7 @@ test_dates(void **state)
 	s->inter.to_day = -2;
 	play(s);
 	assert_refused(s, "expired since 2");
-	assert_words(&s->failure.text, "(CN=Test Intermediate)");
+	assert_words(&s->failure.text, "(CN=Test Intermediate");
 	free_scene(s);
 	s = new_scene();
 	s->root.from_day = -30;
@@ -1112,7 +1112,7 @@ test_unknown_root(void **state)
 	send_chain(s);
 	s->server.chain[s->server.n++] = s->made_root;
 	play(s);
-	assert_refused(s, "root is not a trust anchor (CN=Test Root)");
+	assert_refused(s, "root is not a trust anchor (CN=Test Root");
 	assert_words(&s->failure.detail, "certificate 3 of 3: CN=Test Root");
 	assert_words(&s->failure.detail, "root.pem', 1 anchor");
 	assert_words(&s->failure.hint, "tls_ca_file ");
