@@ -617,17 +617,26 @@ all_have_it(const struct transaction *t, size_t i)
 	return t->accepted == t->count;
 }
 
-/*
- * The relay has said yes to the last who waited.  From here on no memory is
- * asked for before the exit status is settled.
- */
+/* Whether the present reply is the one to QUIT, which went along. */
 static bool
-confirm(struct transaction *t, size_t i)
+is_for_quit(const struct transaction *t)
 {
-	bool all = t->mail->decides && all_have_it(t, i);
+	return t->smtp->quit_sent && t->smtp->reply.code == 221;
+}
 
-	if (all)
+/* The relay has said yes to the last who waited: memory that is missing from
+   here on does not change the exit status. */
+static void
+promise(const struct transaction *t, size_t i)
+{
+	if (t->mail->decides && !is_for_quit(t) && all_have_it(t, i))
 		mem_set_exit(fail_status(FAIL_NONE));
+}
+
+/* Whether the yes was meant for the message. */
+static bool
+confirm(struct transaction *t)
+{
 	if (!t->chunking || !t->data_sent || in_step(t->smtp))
 		return true;
 	mem_set_exit(fail_status(FAIL_UNKNOWN));
@@ -642,7 +651,7 @@ answers_quit(struct transaction *t)
 {
 	char *words;
 
-	if (!t->smtp->quit_sent || t->smtp->reply.code != 221)
+	if (!is_for_quit(t))
 		return false;
 	words = smtp_words(&t->smtp->reply);
 	failure_set(t->f, FAIL_TEMP, "%s: server said: %s",
@@ -671,10 +680,12 @@ read_verdict(struct transaction *t, size_t i)
 		return false;
 	}
 	class = smtp_reply_class(SMTP_BODY, &smtp->reply);
+	if (class == FAIL_NONE && last)
+		promise(t, i);
 	smtp_keep_final(smtp);
 	if (answers_quit(t))
 		return false;
-	if (class == FAIL_NONE && last && !confirm(t, i))
+	if (class == FAIL_NONE && last && !confirm(t))
 		return false;
 	if (!one && class != FAIL_NONE)
 		refuse_message(t, SMTP_BODY);

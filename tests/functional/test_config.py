@@ -276,7 +276,8 @@ def test_no_host(onehop):
 
 def test_no_configuration_at_all(onehop, tmp_path):
     """Threats row 170: the places looked at are named."""
-    result = onehop.run([TO], stdin=MESSAGE, env={"HOME": str(tmp_path)})
+    result = onehop.run(["-v", TO], stdin=MESSAGE,
+                        env={"HOME": str(tmp_path)})
     assert result.status == 78 and result.stdout == b""
     assert "host" in result.err.splitlines()[0]
     for name in (".onehoprc", ".msmtprc", "onehop/config", "onehop.conf"):

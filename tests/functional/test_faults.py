@@ -69,7 +69,7 @@ def test_a_home_that_may_not_be_entered(onehop, tmp_path):
         how = {"user": 54321, "group": 54321, "extra_groups": []}
     else:
         how = {}
-    result = onehop.run(["a@example.net"], stdin=MESSAGE, cwd="/",
+    result = onehop.run(["-v", "a@example.net"], stdin=MESSAGE, cwd="/",
                         env={"HOME": str(home)}, program=plain.binary(), **how)
     assert result.status == 78, result
     assert str(home) in result.err

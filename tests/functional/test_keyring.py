@@ -98,7 +98,7 @@ class Session:
                                        *lines))
         config.chmod(0o600)
         process = subprocess.Popen(
-            [self.place.program, "-C", str(config), "a@example.net"],
+            [self.place.program, "-v", "-C", str(config), "a@example.net"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env=self.env, start_new_session=True)
         return Onehop.finish(None, process, MESSAGE, 30)

@@ -510,7 +510,7 @@ def test_sendmail_does_not_take_it_elsewhere(argv, onehop):
 
 
 def test_another_proxy_does_not_get_the_password(onehop):
-    result = onehop.run(["--proxy-host=127.0.0.1", RCPT], stdin=MESSAGE,
+    result = onehop.run(["-v", "--proxy-host=127.0.0.1", RCPT], stdin=MESSAGE,
                         config=BASE + "proxy_host p.test\nproxy_user x\n"
                         "proxy_password y\n")
     assert result.status == 78

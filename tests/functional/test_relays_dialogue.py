@@ -380,7 +380,7 @@ def test_log_line_tells_what_was_done(exim, onehop, unique, tmp_path):
     assert onehop.run([to, bad], stdin=MESSAGE, config=config).status == 67
     [line] = log.read_text().splitlines()
     for word in ("host=127.0.0.1", "tls=", to, f"{bad}:550",
-                 "functional@example.org", "smtpstatus=250",
+                 "functional@example.org", "smtpstatus=550",
                  "exitcode=EX_NOUSER"):
         assert word in line, f"{word!r} not in {line!r}"
     assert exim.password not in line
