@@ -172,7 +172,7 @@ def version():
 class Dovecot(Server):
     """Submission: modes plain, starttls and implicit, always with AUTH,
     handed on to the sink whose port is 'onward', where find() finds it;
-    'plus' are the mechanisms that bind the channel, if it has any.
+    'plus' are mechanisms that bind the channel, which it has since 2.4.
     LMTP: mode lmtp, and a socket at 'lmtp_socket'."""
 
     name = "dovecot"
@@ -180,7 +180,7 @@ class Dovecot(Server):
     mechanisms = ("plain", "login", "cram-md5", "scram-sha-1",
                   "scram-sha-256")
 
-    def __init__(self, pki, directory, onward):
+    def __init__(self, pki, directory, onward, plus=()):
         super().__init__(pki, directory)
         self.onward = onward
         owner = pwd.getpwnam("mail")
@@ -190,9 +190,7 @@ class Dovecot(Server):
         self.lmtp_socket = self.directory / "lmtp.sock"
         self.sasl = self.directory / "run" / "sasl"
         cert = pki.cert("good-rsa")
-        self.plus = () if version() < (2, 4) else (
-            "scram-sha-1-plus", "scram-sha-256-plus")
-        with_password = [*self.mechanisms, "digest-md5", *self.plus]
+        with_password = [*self.mechanisms, "digest-md5", *plus]
         offered = [*with_password, "xoauth2", "oauthbearer"]
         config = (COMMON + OLD if version() < (2, 4) else
                   VERSION + COMMON + NEW)
