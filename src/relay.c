@@ -456,7 +456,8 @@ show_dialogue(void *ctx, int dir, const void *bytes, size_t len)
 		return;
 	buf_addf(&line, "%c ", dir);
 	/* Our own words hold none, and are not to be guessed from. */
-	secret_marks_add(dir == '<' ? &r->marks : NULL, &clean, p, len);
+	buf_add(&clean, p, len);
+	secret_marks_hide(dir == '<' ? &r->marks : NULL, &clean, 0);
 	text_escape(&line, buf_str(&clean), clean.len, 0, SMTP_LINE_MAX);
 	buf_addc(&line, '\n');
 	ignored = write(STDERR_FILENO, buf_str(&line), line.len);

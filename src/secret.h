@@ -109,11 +109,7 @@ struct secret_marks {
 void secret_marks_set(struct secret_marks *m, const char *user,
     const struct buf *secret);
 
-/* Appends bytes with "(secret)" in its place; m may be NULL. */
-void secret_marks_add(const struct secret_marks *m, struct buf *out,
-    const void *bytes, size_t len);
-
-/* The same in place, from an offset on. */
+/* Writes "(secret)" over each in the text, from an offset on; m may be NULL. */
 void secret_marks_hide(const struct secret_marks *m, struct buf *text,
     size_t from);
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "compat.h"
 #include "secret.h"
 #include "text.h"
 
@@ -114,42 +115,48 @@ find(const struct secret_marks *m, const struct secret_mark *mark,
 	return len;
 }
 
-void
-secret_marks_add(const struct secret_marks *m, struct buf *out,
-    const void *bytes, size_t len)
+/* In the place of the mark at `at`: nothing is allocated where the text has
+   room, so that the verdict on a message is not lost for it.  What is longer
+   now is cut where the text has its limit. */
+static void
+cover(struct buf *text, size_t at, size_t len)
 {
-	const unsigned char *p = bytes;
-	size_t first, at, i, which;
+	size_t shown = strlen(SHOWN), tail = text->len - at - len;
+	size_t room = text->max - at;
 
-	for (;; p += first, len -= first) {
-		first = len;
-		which = 0;
-		for (i = 0; m != NULL && i < SECRET_MARKS; i++) {
-			at = find(m, &m->marks[i], p, len);
-			if (at < first) {
-				first = at;
-				which = i;
-			}
-		}
-		buf_add(out, p, first);
-		if (first == len)
-			return;
-		buf_adds(out, SHOWN);
-		first += m->marks[which].len;
-	}
+	if (shown > room)
+		shown = room;
+	if (tail > room - shown)
+		tail = room - shown;
+	if (shown > len)
+		buf_reserve(text, at + shown + tail - text->len);
+	memmove(text->data + at + shown, text->data + at + len, tail);
+	memcpy(text->data + at, SHOWN, shown);
+	if (text->len > at + shown + tail)
+		explicit_bzero(text->data + at + shown + tail,
+		    text->len - at - shown - tail);
+	text->len = at + shown + tail;
+	buf_terminate(text);
 }
 
 void
 secret_marks_hide(const struct secret_marks *m, struct buf *text, size_t from)
 {
-	struct buf clean = BUF_INIT(SIZE_MAX);
+	size_t i, at, first, which;
 
-	if (m == NULL || m->marks[0].len == 0 || text->len <= from)
-		return;
-	secret_marks_add(m, &clean, text->data + from, text->len - from);
-	text->len = from;
-	/* What is longer now is cut where the text has its limit. */
-	buf_add(text, clean.data,
-	    clean.len < text->max - from ? clean.len : text->max - from);
-	buf_free(&clean);
+	for (; m != NULL && from < text->len; from += first + strlen(SHOWN)) {
+		first = text->len - from;
+		which = SECRET_MARKS;
+		for (i = 0; i < SECRET_MARKS; i++) {
+			at = find(m, &m->marks[i], text->data + from,
+			    text->len - from);
+			if (at < first) {
+				first = at;
+				which = i;
+			}
+		}
+		if (which == SECRET_MARKS)
+			return;
+		cover(text, from + first, m->marks[which].len);
+	}
 }

@@ -91,14 +91,14 @@ class Session:
         return subprocess.run([self.place.helper, *argv], env=self.env,
                               capture_output=True, check=False, timeout=30)
 
-    def send(self, relay, *lines):
+    def send(self, relay, *lines, options=()):
         config = self.home / "onehop.conf"
         config.write_text(relay.config(f"user {USER}", "keyring on",
                                        "logfile " + str(self.home / "log"),
                                        *lines))
         config.chmod(0o600)
         process = subprocess.Popen(
-            [self.place.program, "-v", "-C", str(config), "a@example.net"],
+            [self.place.program, *options, "-C", str(config), "a@example.net"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env=self.env, start_new_session=True)
         return Onehop.finish(None, process, MESSAGE, 30)
@@ -145,7 +145,7 @@ def test_the_helper_prints_nothing_else(session):
 
 def test_absent(session, relay):
     session.unlock()
-    result = session.send(relay)
+    result = session.send(relay, options=["-v"])
     assert result.status == 78 and "keyring: has no password" in result.err
     assert not relay.sessions
 
@@ -155,7 +155,7 @@ def test_locked(session, relay):
     session.unlock()
     session.store(PASSWORD)
     session.lock()
-    result = session.send(relay)
+    result = session.send(relay, options=["-v"])
     assert result.status == 75 and "locked" in result.err, result
     assert PASSWORD not in result.err and not relay.sessions
 
