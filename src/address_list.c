@@ -920,6 +920,19 @@ address_parse_senders(const void *text, size_t len, struct address_list *out,
 	return true;
 }
 
+/* Quotes with nothing but white space between them. */
+static bool
+is_empty_name(const struct scanner *s, const struct token *t)
+{
+	const char *text = (const char *)s->text + t->begin + 1;
+	size_t len = t->end - t->begin - 2;
+
+	if (t->kind != TOKEN_QUOTED)
+		return false;
+	text_strip(&text, &len);
+	return len == 0;
+}
+
 bool
 address_names_nobody(const void *text, size_t len)
 {
@@ -933,7 +946,8 @@ address_names_nobody(const void *text, size_t len)
 		ok = scan(&s, &t);
 	while (ok &&
 	    (t.kind == TOKEN_LESS || t.kind == TOKEN_GREATER ||
-		t.kind == TOKEN_COMMA || t.kind == TOKEN_SEMICOLON));
+		t.kind == TOKEN_COMMA || t.kind == TOKEN_SEMICOLON ||
+		is_empty_name(&s, &t)));
 	failure_free(&ignored);
 	return ok && t.kind == TOKEN_END;
 }

@@ -198,16 +198,18 @@ with_address(const struct from_field *from, const char *spec)
 	return make_mailbox(a->name, spec);
 }
 
-/* fill: a mailbox without a domain gets one. */
+/* fill: a mailbox without a domain gets one, unless that breaks a
+   signature. */
 static bool
-complete_mailbox(struct envelope_job *j, const struct from_field *from,
-    const char *reason)
+complete_mailbox(struct envelope_job *j, const char *name,
+    const struct from_field *from, const char *reason)
 {
 	struct failure ignored = FAILURE_INIT;
 	char *spec = NULL, *value;
 	bool ok = true;
 
-	if (from->parsed && from->list.n == 1 && from->list.skipped == 0)
+	if (from->parsed && from->list.n == 1 && from->list.skipped == 0 &&
+	    !message_is_covered(j->m, name))
 		spec = envelope_complete(j, from->list.v[0].spec);
 	if (spec != NULL && address_check(spec, &ignored)) {
 		value = with_address(from, spec);
@@ -236,7 +238,8 @@ complete_others(struct envelope_job *j)
 		if (i < 0)
 			continue;
 		from_field_read(&field, j->m, (size_t)i);
-		ok = complete_mailbox(j, &field, fields[k].reason);
+		ok = complete_mailbox(j, fields[k].name, &field,
+		    fields[k].reason);
 		from_field_free(&field);
 	}
 	return ok;
@@ -378,7 +381,7 @@ apply_policy(struct envelope_job *j, size_t i, const char *forced)
 		ok = force_from(j, &from, forced);
 	else if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FILL &&
 	    message_find(j->m, "From", i + 1) < 0)
-		ok = complete_mailbox(j, &from, "from");
+		ok = complete_mailbox(j, "From", &from, "from");
 	from_field_free(&from);
 	return ok;
 }

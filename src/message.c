@@ -106,13 +106,24 @@ invisible_length(const char *line, size_t len)
 	return n;
 }
 
+/* White space that no name ends with, seen or not. */
+static size_t
+trimmed_length(const char *name, size_t len)
+{
+	size_t blank;
+
+	while ((blank = text_blank_at_end(name, len)) > 0)
+		len -= blank;
+	return len;
+}
+
 static size_t
 blank_length(const char *text, size_t len)
 {
-	size_t n = 0;
+	size_t n = 0, blank;
 
-	while (n < len && text_is_space(text[n]))
-		n++;
+	while (n < len && (blank = text_blank(text + n, len - n)) > 0)
+		n += blank;
 	return n;
 }
 
@@ -194,13 +205,11 @@ take_line(struct message *m, struct message_sink *line, bool keep,
 static bool
 is_hidden(const char *line, size_t len)
 {
-	size_t n, skip = 0, blank;
+	size_t n, skip = blank_length(line, len);
 
-	while (skip < len && (blank = text_blank(line + skip, len - skip)) > 0)
-		skip += blank;
 	line += skip;
 	len -= skip;
-	n = name_length(line, len);
+	n = trimmed_length(line, name_length(line, len));
 	return is_field(line, len) &&
 	    (text_case_equal(line, n, "Bcc") ||
 		text_case_equal(line, n, "Resent-Bcc"));
@@ -342,8 +351,8 @@ index_field(struct message *m, const char *text, size_t len)
 	text += skip;
 	len -= skip;
 	field->name = text;
-	field->name_len = name_length(text, len);
-	colon = field->name_len;
+	colon = name_length(text, len);
+	field->name_len = trimmed_length(text, colon);
 	colon += blank_length(text + colon, len - colon);
 	field->value = text + colon + 1;
 	field->value_len = len - colon - 1 - 2; /* without the last CRLF */

@@ -862,6 +862,18 @@ def test_signed_recipients_are_not_completed(onehop, names, touched):
     assert (b"To: Subscribers\r\n" in message) == (not touched)
 
 
+@pytest.mark.parametrize("name", [b"From", b"Sender", b"Reply-To"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_signed_senders_are_not_completed(onehop, name, signed):
+    value = name + b": root\r\n"
+    message = sent(
+        onehop, b"DKIM-Signature: v=1; d=x.example;\n h=Date:" +
+        (name if signed else b"X") + b"; b=BBBB\nTo: a@x.example\n" +
+        (b"" if name == b"From" else b"From: a@x.example\n") +
+        name + b": root\n\nx\n", config="default_domain example.org\n")
+    assert (value in message) == signed
+
+
 def test_signed_absence_is_kept(onehop):
     """A signature may cover that there is no field of a name (RFC 6376
     section 5.4.2)."""

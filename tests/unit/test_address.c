@@ -457,8 +457,9 @@ static void
 test_names_nobody(void **state)
 {
 	static const char *const nobody[] = { "", " ", "\r\n ", "<>", " < > ",
-		"(c)", "(a (b)) <(c)>", ",", " , <>;", "\xc2\xa0", "<>, <>" };
-	static const char *const somebody[] = { "a", "Joe <>", "\"\" <>",
+		"(c)", "(a (b)) <(c)>", ",", " , <>;", "\xc2\xa0", "<>, <>",
+		"\"\" <>", "\" \xc2\xa0\"" };
+	static const char *const somebody[] = { "a", "Joe <>", "\"a\" <>",
 		"<a@b>", "a:;", "Thu, 1 Jan 1970 00:00:00 +0000", "(c", "\\",
 		"@", ".", "=?UTF-8?Q?<>?=" };
 	size_t i;

@@ -410,6 +410,8 @@ test_header_bom(void **state)
 	DELIVER("A: b\n" BOM "\342\200\213"
 		"C: d\n",
 	    eightbit, "A: b\r\nC: d\r\n\r\n");
+	DELIVER("A" BOM ": b\nC\302\240 \342\200\213: d\n", eightbit,
+	    "A: b\r\nC: d\r\n\r\n");
 	DELIVER("A: b\n\n" BOM "x", eightbit, "A: b\r\n\r\n" BOM "x\r\n");
 	DELIVER("\357\273", eightbit, "\r\n\357\273\r\n");
 }
@@ -430,6 +432,8 @@ test_header_hidden(void **state)
 	    "\r\nno field\r\n\r\n");
 	DELIVER(" x\nBcc: a\nBcc: b\ny z\n" BOM " Bcc: c\nz\n", eightbit,
 	    "\r\n x\r\ny z\r\nz\r\n");
+	DELIVER("no field\nBcc\302\240: a\nbcc" BOM " \t: b\nz\n", eightbit,
+	    "\r\nno field\r\nz\r\n");
 	DELIVER("  Bcc: h@x\nC d\n", eightbit, "\r\nC d\r\n");
 	DELIVER("no field\rBcc: h@x\r\rBcc: kept\r", eightbit,
 	    "\r\nno field\r\n\r\nBcc: kept\r\n");
@@ -575,7 +579,9 @@ test_remove_bcc(void **state)
 {
 	static const char in[] = "Bcc: first@x\nTo: a@b\nbCC :\n\tc@d,\n e@f\n"
 				 "Resent-Bcc: g@h\nBcc\t: \n i@j\n \n k@l\n"
-				 "Bccx: stays\nBcc:last@x";
+				 "Bccx: stays\nBcc\302\240: a@b\n\342\200\213"
+				 "bcc"
+				 "\357\273\277 : a@b\nBcc:last@x";
 	struct message *m = parse(in, sizeof(in) - 1);
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
