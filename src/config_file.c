@@ -151,17 +151,41 @@ parse_eval(struct parser *p, const char *value, struct failure *f)
 	return ok;
 }
 
-/* A typing error in what protects must not pass: it could show a secret. */
+/* How much of an unknown word may be shown: not what another language has
+   behind "password=", nor what follows a blank that was forgotten. */
+static int
+shown_length(const char *word)
+{
+	size_t len = strcspn(word, "=:"), id, n;
+
+	if (word[len] != '\0')
+		len++;
+	for (id = 0; id < KEYWORD_COUNT; id++) {
+		n = strlen(keywords[id].name);
+		if (keywords[id].type == KEYWORD_SECRET && n < len &&
+		    text_case_prefix(word, keywords[id].name) &&
+		    strchr("_-=:", word[n]) == NULL)
+			len = n;
+	}
+	return (int)len;
+}
+
+/* A typing error in what protects must not pass: it could show a secret.
+   Nor is what a command has printed shown: it may be the secret. */
 static bool
 parse_unknown(struct parser *p, const char *name, struct failure *f)
 {
+	const char *word = p->in_eval ? "of eval" : name;
+	int len = p->in_eval ? (int)strlen(word) : shown_length(word);
+
 	if (keyword_is_critical(name, strlen(name))) {
-		failure_set(f, FAIL_CONFIG, "unknown keyword '%s'", name);
+		failure_set(f, FAIL_CONFIG, "unknown keyword '%.*s'", len,
+		    word);
 		failure_hint(f, "onehop.conf(5) lists the keywords");
 		return false;
 	}
-	log_warn("%s:%u: unknown keyword '%s' is ignored", p->file->path,
-	    p->line, name);
+	log_warn("%s:%u: unknown keyword '%.*s' is ignored", p->file->path,
+	    p->line, len, word);
 	return true;
 }
 

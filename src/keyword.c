@@ -1005,6 +1005,17 @@ describe(const struct keyword *k, struct buf *out)
 	}
 }
 
+/* Whether a value may show a password when it is shown: as it should, or as a
+   URL "smtp://user:password@host" where a name is wanted. */
+static bool
+is_secret(const struct keyword *k, const char *value)
+{
+	const char *colon = strchr(value, ':');
+
+	return k->type == KEYWORD_SECRET ||
+	    (colon != NULL && strchr(colon, '@') != NULL);
+}
+
 char *
 keyword_canonical(enum keyword_id id, const char *value, bool *unset,
     struct failure *f)
@@ -1030,7 +1041,7 @@ keyword_canonical(enum keyword_id id, const char *value, bool *unset,
 	if (result != NULL)
 		return result;
 	describe(k, &words);
-	if (k->type == KEYWORD_SECRET)
+	if (is_secret(k, value))
 		failure_set(f, FAIL_CONFIG, "%s: this value is not allowed",
 		    k->name);
 	else

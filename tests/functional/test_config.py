@@ -176,6 +176,18 @@ def test_a_word_with_invisible_characters_inside_is_not_skipped(onehop, line):
     refused(onehop, 78, config=line + "\n", words="unknown keyword")
 
 
+@pytest.mark.parametrize("line", [
+    "password=geheim", "AuthPass=geheim", "Password:geheim", "passwordgeheim",
+    "proxy_passwordgeheim", "eval echo password=geheim", "eval echo geheim",
+    "eval echo passgeheim", "host smtp://u:geheim@127.0.0.1",
+    "proxy_host u:geheim@127.0.0.1"])
+@pytest.mark.parametrize("argv", [[TO], ["--dump"], ["--check"]])
+def test_a_password_in_a_wrong_line_is_not_shown(onehop, line, argv):
+    result, _ = deliver(onehop, argv, config=line + "\n")
+    assert "geheim" not in result.err.replace(line, "")
+    assert "geheim" not in result.out.replace(f"# {line}", "")
+
+
 @pytest.mark.parametrize("option", ["--TLS=starttls", "--Tls=STARTTLS",
                                     "--tls=\xa0starttls"])
 def test_any_spelling_of_an_option_counts(onehop, option):

@@ -435,7 +435,7 @@ static const struct {
 	{ "starttls on\n", "rc:1: unknown keyword 'starttls'", FAIL_CONFIG },
 	{ "UseSSL\n", "rc:1: unknown keyword 'UseSSL'", FAIL_CONFIG },
 	{ "username u\n", "rc:1: unknown keyword 'username'", FAIL_CONFIG },
-	{ "tls=on\n", "rc:1: unknown keyword 'tls=on'", FAIL_CONFIG },
+	{ "tls=on\n", "rc:1: unknown keyword 'tls='", FAIL_CONFIG },
 	{ "\"auth\" plain\n", "rc:1: unknown keyword", FAIL_CONFIG },
 	{ "t\xe2\x80\x8blsx on\n", "unknown keyword 'tlsx'", FAIL_CONFIG },
 	{ "\xd0\xb0uth plain\n", "unknown keyword", FAIL_CONFIG },
