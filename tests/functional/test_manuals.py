@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib.onehop import TOP, Onehop
+from lib.onehop import TOP, Onehop, binary
 
 SRC = TOP / "src"
 PAGE_8 = (SRC / "onehop.8").read_text()
@@ -26,9 +26,9 @@ FOREIGN_OPTIONS = {"prefix", "sysconfdir", "system", "with-secrets-group",
 TABLES = r"""
 #include <stdio.h>
 
-#include "invocation_impl.h"
-#include "keyword.h"
-#include "outcome.h"
+#include "cli/invocation_impl.h"
+#include "config/keyword.h"
+#include "base/failure.h"
 
 static void
 string(const char *key, const char *value)
@@ -80,19 +80,6 @@ FLAG = {"open": 1, "bare": 2, "legacy": 4, "no_option": 8, "guarded": 16,
         "trust": 32}
 
 
-def sources(*modules):
-    """Files of the modules and of all that they include."""
-    found, todo = set(), list(modules)
-    while todo:
-        module = todo.pop()
-        for path in {SRC / f"{module}.c", *SRC.glob(f"{module}_*.c")} - found:
-            if path.is_file():
-                found.add(path)
-                todo += re.findall(r'^#include "(\w+)\.h"$',
-                                   path.read_text(), re.M)
-    return sorted(found)
-
-
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory):
     """Rows of the program's tables by the name of the table."""
@@ -101,9 +88,9 @@ def tables(tmp_path_factory):
     subprocess.run(
         ["cc", "-std=c17", "-D_GNU_SOURCE", "-DHAVE_EXPLICIT_BZERO",
          "-DHAVE_CLOSE_RANGE", "-I", SRC, "-I", TOP / "compat", "-o",
-         area / "tables", area / "tables.c",
-         *sources("keyword", "invocation", "outcome"), "-lgnutls"],
-        check=True)
+         area / "tables", "-fsanitize=address,undefined",
+         area / "tables.c", binary().parent / "libonehop.a", "-lgnutls",
+         "-lidn2"], check=True)
     out = subprocess.run([area / "tables"], check=True, text=True,
                          capture_output=True).stdout
     rows = {}
@@ -252,8 +239,8 @@ def test_each_keyword_is_a_variable(tables, tmp_path):
 
 
 def test_each_item_of_the_log():
-    items = re.findall(r'^\t\t\{ "([a-z]+)", LOG_', (SRC / "deliver.c").read_text(),
-                       re.M)
+    items = re.findall(r'^\t\t\{ "([a-z]+)", LOG_',
+                       (SRC / "deliver" / "deliver.c").read_text(), re.M)
     assert len(items) > 15
     shown = set(re.findall(r"^\.It Cm (.*)$", section(PAGE_5, "LOG FORMAT"),
                            re.M))
@@ -267,7 +254,7 @@ def test_each_change_in_the_log():
             r"message_(?:remove|replace|add_field))"
             r"\([^;]*?\"([a-z][a-z-]*)\"\)")
     words = set()
-    for path in SRC.glob("*.c"):
+    for path in SRC.rglob("*.c"):
         if path.name.startswith(("message", "envelope")):
             words |= set(re.findall(edit, path.read_text()))
     assert {"bcc", "qp", "date"} <= words
@@ -353,13 +340,13 @@ def test_each_variable_that_is_read():
         r'getenv\("(\w+)"\)|config_env\([\w>-]+, "(\w+)"'
         r'|\{ "([A-Z_]+)", KW_')
     read = set()
-    for path in SRC.glob("*.c"):
+    for path in SRC.rglob("*.c"):
         if path.name != "onehop-keyring.c":
             for groups in pattern.findall(path.read_text()):
                 read |= set(filter(None, groups))
     read |= set(re.findall(
         r'^\t\[[A-Z0-9_]+\] = "([A-Z0-9_]+)",$',
-        (SRC / "config_container.c").read_text(), re.M))
+        (SRC / "config" / "config_container.c").read_text(), re.M))
     assert {"HOME", "EMAIL_HOST", "SSL_CERT_DIR", "SMTPSERVER", "PORT",
             "DKIM_SELECTOR"} <= read
     shown = set(re.findall(r"\bEv ([A-Z0-9_]+)", PAGE_5 + PAGE_8))

@@ -1,9 +1,9 @@
 /* Address lists and addresses: what is taken is taken the same again. */
-#include "address.h"
-#include "buf.h"
+#include "message/address.h"
+#include "base/buf.h"
+#include "base/failure.h"
 #include "fuzz.h"
-#include "mime.h"
-#include "outcome.h"
+#include "message/mime.h"
 
 /* An address that has passed may stand in a command. */
 static void

@@ -1,9 +1,9 @@
 /* Alias files, and looking names up in them. */
-#include "aliases.h"
+#include "deliver/aliases.h"
 
+#include "base/failure.h"
 #include "file.h"
 #include "fuzz.h"
-#include "outcome.h"
 
 static void
 check_name(const struct aliases *a, const char *name)

@@ -4,9 +4,9 @@
  */
 #include <unistd.h>
 
-#include "config_impl.h"
+#include "base/failure.h"
+#include "config/config_impl.h"
 #include "fuzz.h"
-#include "outcome.h"
 
 /* As one with raised privilege: no environment, no home, no files. */
 static struct config *

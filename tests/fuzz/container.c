@@ -2,12 +2,12 @@
  * Variables of relay containers, in lines of NAME=VALUE: what is taken is a
  * configuration, what is not names a variable.
  */
-#include "config.h"
+#include "config/config.h"
 
 #include <stdio.h>
 
+#include "base/failure.h"
 #include "fuzz.h"
-#include "outcome.h"
 
 /* No files are named, and no interfaces of the machine. */
 static const char *const names[] = { "PORT", "BIND_IP", "BIND_IP6",

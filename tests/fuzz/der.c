@@ -1,11 +1,11 @@
 /* DER, certificates and PEM: what is found lies within what was given. */
-#include "der.h"
+#include "tls/der.h"
 
-#include "buf.h"
+#include "base/buf.h"
+#include "base/failure.h"
 #include "fuzz.h"
-#include "outcome.h"
-#include "pem.h"
-#include "tls_name.h"
+#include "tls/pem.h"
+#include "tls/tls_name.h"
 
 static void
 check_inside(struct der inner, struct der outer)

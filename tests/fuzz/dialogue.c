@@ -3,10 +3,10 @@
  * goes out in the clear, nothing but commands and the message is written,
  * and success is a 2xx that was read after our final byte.
  */
+#include "base/stream.h"
 #include "fuzz.h"
-#include "sasl.h"
-#include "smtp.h"
-#include "stream.h"
+#include "smtp/sasl.h"
+#include "smtp/smtp.h"
 #include "wire.h"
 
 #define PASSWORD "sesame-open"

@@ -2,17 +2,17 @@
  * DKIM: canonical forms, in pieces and against a second way to compute them;
  * and a message signed twice, whose field is all that was added.
  */
-#include "dkim.h"
+#include "message/dkim.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "dkim_impl.h"
+#include "base/failure.h"
+#include "config/config.h"
+#include "deliver/submission.h"
 #include "fuzz.h"
-#include "invocation.h"
-#include "message.h"
-#include "outcome.h"
+#include "message/dkim_impl.h"
+#include "message/message.h"
 
 static void
 collect(void *ctx, const void *bytes, size_t len)
@@ -132,7 +132,7 @@ static struct dkim *
 load(const char *how)
 {
 	char *file = key_file();
-	const struct invocation_setting settings[] = {
+	const struct config_option settings[] = {
 		{ KW_HOST, "localhost", "--host" },
 		{ KW_DKIM_KEY, file, "--dkim-key" },
 		{ KW_DKIM_CANONICALIZATION, how, "--dkim-canonicalization" },

@@ -1,5 +1,5 @@
 /* Answers of the DNS: what is found are names, best first. */
-#include "dns.h"
+#include "net/dns.h"
 
 #include "fuzz.h"
 

@@ -1,11 +1,11 @@
 /* argv: any words, as any program; no control byte gets through. */
-#include "invocation.h"
+#include "cli/invocation.h"
 
-#include "buf.h"
-#include "config.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/text.h"
+#include "config/config.h"
 #include "fuzz.h"
-#include "outcome.h"
-#include "text.h"
 
 #define WORDS_MAX 64
 
@@ -40,7 +40,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, data + size };
 	unsigned name = input_byte(&in) % 8;
-	const struct invocation_option *options;
+	const struct config_long_option *options;
 	struct failure f = FAILURE_INIT;
 	char *argv[WORDS_MAX + 1], *text, *p;
 	struct invocation inv;

@@ -3,12 +3,12 @@
  * out with CRLF line ends, and what goes over the wire after DATA is undone
  * by the server's reader to the very same bytes.
  */
+#include "base/failure.h"
+#include "base/stream.h"
 #include "fuzz.h"
-#include "message.h"
-#include "outcome.h"
-#include "serve_impl.h"
-#include "smtp.h"
-#include "stream.h"
+#include "message/message.h"
+#include "serve/serve_impl.h"
+#include "smtp/smtp.h"
 #include "wire.h"
 
 #define HEADER "A: b\n\n"

@@ -3,10 +3,10 @@
  * and no other CR or LF, its size is as told, and a second time gives the
  * same.
  */
-#include "message.h"
+#include "message/message.h"
 
+#include "base/failure.h"
 #include "fuzz.h"
-#include "outcome.h"
 
 static void
 check_line_ends(const struct buf *out)

@@ -1,8 +1,8 @@
 /* Quoted-printable and encoded words, against naive decoders. */
-#include "mime.h"
+#include "message/mime.h"
 
+#include "base/text.h"
 #include "fuzz.h"
-#include "text.h"
 
 static int
 hex(int c)

@@ -2,9 +2,9 @@
  * Replies: what a line reader makes of any bytes in any pieces is what a
  * naive one makes of them at once, and capabilities parse whatever they are.
  */
+#include "base/stream.h"
 #include "fuzz.h"
-#include "smtp.h"
-#include "stream.h"
+#include "smtp/smtp.h"
 #include "wire.h"
 
 /* What the naive reader does: the next line without its end, or false. */

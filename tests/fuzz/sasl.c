@@ -2,10 +2,10 @@
  * Mechanisms against a server that says anything, and base64, which decodes
  * only what it would have encoded so.
  */
-#include "sasl.h"
+#include "smtp/sasl.h"
 
+#include "base/text.h"
 #include "fuzz.h"
-#include "text.h"
 
 static void
 check_base64(const uint8_t *p, size_t len)

@@ -1,10 +1,10 @@
 /* Secrets files and netrc: what is found stands in the file. */
-#include "secret.h"
+#include "config/secret.h"
 
-#include "buf.h"
+#include "base/buf.h"
+#include "base/failure.h"
 #include "file.h"
 #include "fuzz.h"
-#include "outcome.h"
 
 static void
 check_result(enum secret_result r, const struct buf *out,

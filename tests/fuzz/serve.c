@@ -2,10 +2,10 @@
  * Commands and data of -bs: paths and parameters, and a dot reader that
  * gives the same in any pieces and ends at CRLF "." CRLF only.
  */
-#include "serve_impl.h"
+#include "serve/serve_impl.h"
 
+#include "base/failure.h"
 #include "fuzz.h"
-#include "outcome.h"
 
 static void
 check_path(const char *text, const char *word)

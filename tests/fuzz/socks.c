@@ -2,16 +2,16 @@
  * What a SOCKS5 proxy may answer: success is what RFC 1928 and RFC 1929 call
  * so, and not one byte behind it is taken.
  */
-#include "socks.h"
+#include "net/socks.h"
 
 #include <sys/socket.h>
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/failure.h"
+#include "base/stream.h"
 #include "fuzz.h"
-#include "outcome.h"
-#include "stream.h"
 
 /* Less than a socket holds. */
 #define ANSWER_MAX 2048

@@ -6,8 +6,8 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/stream.h"
 #include "fuzz.h"
-#include "stream.h"
 
 #define TURN_END 0xff
 /* Sizes of pieces, chosen by two bits of split at a time. */

@@ -8,10 +8,10 @@
 #include <cmocka.h>
 #include <sys/resource.h>
 
-#include "address.h"
-#include "buf.h"
-#include "idn.h"
-#include "outcome.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/idn.h"
+#include "message/address.h"
 
 /* A list as "spec" or "spec|name", joined by ';'. */
 static char *

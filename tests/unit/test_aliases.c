@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "aliases.h"
-#include "buf.h"
-#include "outcome.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "deliver/aliases.h"
 
 static char directory[] = "/tmp/onehop-aliases-XXXXXX";
 static char *path;

@@ -11,10 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "caller.h"
-#include "outcome.h"
-#include "secret.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "config/secret.h"
+#include "deliver/allow.h"
+#include "sys/caller.h"
 
 static void
 test_words(void **unused)
@@ -46,7 +47,7 @@ test_words(void **unused)
 	(void)unused;
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		who.uid = rows[i].uid;
-		assert_int_equal(caller_matches(&who, rows[i].word,
+		assert_int_equal(allow_matches(&who, rows[i].word,
 				     strlen(rows[i].word)),
 		    rows[i].match);
 	}
@@ -59,8 +60,8 @@ test_words_have_a_length(void **unused)
 	struct caller who = { .known = true, .uid = 33 };
 
 	(void)unused;
-	assert_true(caller_matches(&who, "33,44", 2));
-	assert_false(caller_matches(&who, "334", 1));
+	assert_true(allow_matches(&who, "33,44", 2));
+	assert_false(allow_matches(&who, "334", 1));
 }
 
 /* Who is not known has no uid, not even that of the memory's last user. */
@@ -70,10 +71,10 @@ test_nobody_known(void **unused)
 	struct caller who = { .known = false, .uid = 0 };
 
 	(void)unused;
-	assert_true(caller_matches(&who, "*", 1));
-	assert_false(caller_matches(&who, "0", 1));
-	assert_false(caller_matches(&who, "0-4294967295", 12));
-	assert_false(caller_matches(&who, "root", 4));
+	assert_true(allow_matches(&who, "*", 1));
+	assert_false(allow_matches(&who, "0", 1));
+	assert_false(allow_matches(&who, "0-4294967295", 12));
+	assert_false(allow_matches(&who, "root", 4));
 }
 
 static void

@@ -12,11 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "config.h"
-#include "invocation.h"
-#include "outcome.h"
-#include "sasl.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "cli/invocation.h"
+#include "config/config.h"
+#include "smtp/sasl.h"
 
 #define PEM "-----BEGIN CERTIFICATE-----"
 
@@ -142,7 +142,7 @@ struct ask {
 static struct config *
 load(const struct ask *ask, struct failure *f)
 {
-	struct invocation_setting setting = { 0, ask->value, ask->option };
+	struct config_option setting = { 0, ask->value, ask->option };
 	struct config_request r = { .account = ask->account,
 		.server = ask->server,
 		.file_restricted = ask->restricted,
@@ -2079,7 +2079,7 @@ static void
 test_option_table(void **state)
 {
 	char program[] = "onehop";
-	const struct invocation_option *options;
+	const struct config_long_option *options;
 	size_t count, i;
 
 	(void)state;

@@ -13,13 +13,13 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
-#include "buf.h"
-#include "config.h"
-#include "dkim.h"
-#include "dkim_impl.h"
-#include "invocation.h"
-#include "message.h"
-#include "outcome.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "config/config.h"
+#include "deliver/submission.h"
+#include "message/dkim.h"
+#include "message/dkim_impl.h"
+#include "message/message.h"
 
 /* RFC 8463 appendix A.2: the seed as PKCS #8, and the RSA key. */
 static const char ed25519[] =
@@ -389,7 +389,7 @@ write_key(const char *name, const char *pem, mode_t mode)
 static struct config *
 configure(const char *keys, const char *headers, const char *how)
 {
-	const struct invocation_setting settings[] = {
+	const struct config_option settings[] = {
 		{ KW_HOST, "localhost", "--host" },
 		{ KW_DKIM_KEY, keys, "--dkim-key" },
 		{ KW_DKIM_HEADERS, headers, "--dkim-headers" },

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "dns.h"
+#include "base/buf.h"
+#include "net/dns.h"
 
 /* One question for "_s.a", then answers. */
 #define QUESTION "\2_s\1a\0\0\x21\0\1"

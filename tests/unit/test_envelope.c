@@ -11,15 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "config.h"
-#include "envelope.h"
-#include "envelope_impl.h"
-#include "identity.h"
-#include "invocation.h"
-#include "message.h"
-#include "outcome.h"
-#include "text.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/identity.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "deliver/envelope.h"
+#include "deliver/envelope_impl.h"
+#include "deliver/submission.h"
+#include "message/message.h"
 
 #define OUT_MAX (64 << 20)
 #define SETTINGS_MAX 16
@@ -122,7 +122,7 @@ struct result {
 };
 
 static size_t
-split_settings(char *text, struct invocation_setting *settings)
+split_settings(char *text, struct config_option *settings)
 {
 	char *line, *value, *rest;
 	size_t n = 0;
@@ -144,7 +144,7 @@ split_settings(char *text, struct invocation_setting *settings)
 static struct config *
 load(struct result *r, const char *lines)
 {
-	struct invocation_setting settings[SETTINGS_MAX];
+	struct config_option settings[SETTINGS_MAX];
 	struct config_request request = { .settings = settings,
 		.directory = directory };
 	struct config *c;
@@ -212,7 +212,7 @@ joined(char *const *list, size_t n)
 static void
 run(struct result *r, const struct given *g)
 {
-	struct invocation inv = {
+	struct submission sub = {
 		.sender_given = g->sender != NULL,
 		.sender = g->sender,
 		.full_name = g->full_name,
@@ -223,14 +223,14 @@ run(struct result *r, const struct given *g)
 
 	memset(r, 0, sizeof(*r));
 	failure_init(&r->f);
-	while (inv.recipient_count < WORDS_MAX &&
-	    g->words[inv.recipient_count] != NULL)
-		inv.recipient_count++;
+	while (sub.recipient_count < WORDS_MAX &&
+	    g->words[sub.recipient_count] != NULL)
+		sub.recipient_count++;
 	kernel_name = g->kernel == NULL ? "web9z.example.net" : g->kernel;
 	r->c = load(r, g->config);
 	r->m = read_message(r, g->header);
 	passwd_calls = host_calls = 0;
-	r->ok = envelope_build(&r->e, &inv, r->c, r->m, &r->f);
+	r->ok = envelope_build(&r->e, &sub, r->c, r->m, &r->f);
 	assert_int_equal(r->ok, r->f.class == FAIL_NONE);
 	r->recipients = joined(r->e.recipients, r->e.count);
 	r->header = header_text(r->m);
@@ -870,7 +870,7 @@ test_local(void **state)
 static void
 test_steps(void **state)
 {
-	struct invocation inv = { .sender_given = true, .sender = "root" };
+	struct submission sub = { .sender_given = true, .sender = "root" };
 	struct result r = { .ok = false };
 	char **list;
 
@@ -878,22 +878,22 @@ test_steps(void **state)
 	failure_init(&r.f);
 	r.c = load(&r, alias_setting);
 	kernel_name = "web9z.example.net";
-	list = envelope_map(&inv, r.c, "many", &r.f);
+	list = envelope_map(&sub, r.c, "many", &r.f);
 	assert_non_null(list);
 	assert_string_equal(list[0], "a@x");
 	assert_string_equal(list[1], "b@y");
 	assert_null(list[2]);
 	envelope_free_map(list);
-	assert_null(envelope_map(&inv, r.c, "other", &r.f));
+	assert_null(envelope_map(&sub, r.c, "other", &r.f));
 	assert_int_equal(r.f.class, FAIL_CONFIG);
 	failure_clear(&r.f);
-	assert_null(envelope_map(&inv, r.c, "a@b>", &r.f));
+	assert_null(envelope_map(&sub, r.c, "a@b>", &r.f));
 	assert_int_equal(r.f.class, FAIL_DATA);
 	failure_clear(&r.f);
-	assert_true(envelope_set_sender(&r.e, &inv, r.c, &r.f));
+	assert_true(envelope_set_sender(&r.e, &sub, r.c, &r.f));
 	assert_string_equal(r.e.sender, "root@web9z.example.net");
 	r.m = read_message(&r, "From: root\nTo: root\nBcc: x@y\n");
-	assert_true(envelope_edit(&r.e, &inv, r.c, r.m, &r.f));
+	assert_true(envelope_edit(&r.e, &sub, r.c, r.m, &r.f));
 	r.header = header_text(r.m);
 	assert_string_equal(r.header,
 	    "From: root@web9z.example.net\nTo: admin@example.com\n");
@@ -1496,19 +1496,19 @@ test_dsn(void **state)
 		    "id", "DELAY", "FULL" },
 	};
 	static const char *words[] = { "to@x" };
-	struct invocation inv = { .recipients = words, .recipient_count = 1 };
+	struct submission sub = { .recipients = words, .recipient_count = 1 };
 	struct result r = { .ok = false };
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
-		inv.notify = rows[i].inv_notify;
-		inv.ret = rows[i].inv_ret;
-		inv.envid = rows[i].inv_envid;
+		sub.notify = rows[i].inv_notify;
+		sub.ret = rows[i].inv_ret;
+		sub.envid = rows[i].inv_envid;
 		failure_init(&r.f);
 		r.c = load(&r, rows[i].config);
 		r.m = read_message(&r, NULL);
-		assert_true(envelope_build(&r.e, &inv, r.c, r.m, &r.f));
+		assert_true(envelope_build(&r.e, &sub, r.c, r.m, &r.f));
 		if (rows[i].notify == NULL)
 			assert_null(r.e.notify);
 		else
@@ -1548,7 +1548,7 @@ test_hint(void **state)
 		{ NULL, NULL, NULL },
 		{ "a@b", NULL, "a@b" },
 	};
-	struct invocation inv = { .recipient_count = 0 };
+	struct submission sub = { .recipient_count = 0 };
 	struct result r = { .ok = false };
 	char *got;
 	size_t i;
@@ -1556,11 +1556,11 @@ test_hint(void **state)
 	(void)state;
 	failure_init(&r.f);
 	for (i = 0; i < ROWS(rows); i++) {
-		inv.sender_given = rows[i].sender != NULL;
-		inv.sender = rows[i].sender;
+		sub.sender_given = rows[i].sender != NULL;
+		sub.sender = rows[i].sender;
 		r.m = rows[i].header == NULL ? NULL :
 					       read_message(&r, rows[i].header);
-		got = envelope_hint(&inv, r.m);
+		got = envelope_hint(&sub, r.m);
 		if (rows[i].want == NULL)
 			assert_null(got);
 		else

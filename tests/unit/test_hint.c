@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hint.h"
-#include "smtp.h"
+#include "smtp/hint.h"
+#include "smtp/smtp.h"
 
 /* Replies as relays give them, and what their hint must say; "": none. */
 static const struct {

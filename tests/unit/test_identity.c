@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "identity.h"
+#include "base/buf.h"
+#include "base/identity.h"
 
 /* What the system says, in place of the C library's functions of that name. */
 static struct passwd entry;

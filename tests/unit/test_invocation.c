@@ -7,15 +7,15 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "invocation.h"
-#include "outcome.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "cli/invocation.h"
 
 #define WORDS_MAX 16
 
 /* Keywords as config would give them. */
 enum { HOST = 7, TLS, TLS_CERTCHECK, TLS_CERT_FILE, LOGFILE, PASSWORDEVAL };
-static const struct invocation_option options[] = {
+static const struct config_long_option options[] = {
 	{ "host", ARGUMENT_REQUIRED, HOST, "HOST", "the relay" },
 	{ "tls", ARGUMENT_OPTIONAL, TLS, "MODE", "the mode" },
 	{ "tls-certcheck", ARGUMENT_OPTIONAL, TLS_CERTCHECK, "SWITCH", "x" },
@@ -44,13 +44,16 @@ describe(const struct invocation *inv)
 {
 	static const char *const keys[] = { "file", "account", "from", "name",
 		"body", "notify", "ret", "envid", "tag" };
-	const char *values[] = { inv->file, inv->account,
-		inv->sender_given ? inv->sender : NULL, inv->full_name,
-		inv->body, inv->notify, inv->ret, inv->envid, inv->log_tag };
+	const char *values[] = { inv->file, inv->submission.account,
+		inv->submission.sender_given ? inv->submission.sender : NULL,
+		inv->submission.full_name, inv->submission.body,
+		inv->submission.notify, inv->submission.ret,
+		inv->submission.envid, inv->submission.log_tag };
 	static const char *const names[] = { "t", "read-from", "requiretls",
 		"verbose", "json" };
-	const bool flags[] = { inv->read_recipients, inv->read_envelope_from,
-		inv->requiretls, inv->verbose, inv->json };
+	const bool flags[] = { inv->submission.read_recipients,
+		inv->submission.read_envelope_from, inv->submission.requiretls,
+		inv->submission.verbose, inv->json };
 	struct buf b = BUF_INIT(65536);
 	char *text;
 	size_t i;
@@ -67,7 +70,8 @@ describe(const struct invocation *inv)
 	for (i = 0; i < inv->setting_count; i++)
 		buf_addf(&b, " %s[%d]=%s", inv->settings[i].option,
 		    inv->settings[i].keyword, inv->settings[i].value);
-	add_strings(&b, "to", inv->recipients, inv->recipient_count);
+	add_strings(&b, "to", inv->submission.recipients,
+	    inv->submission.recipient_count);
 	if (inv->server != NULL && *inv->server != '\0')
 		buf_addf(&b, " server=%s", inv->server);
 	if (inv->warning_count > 0)
@@ -524,7 +528,7 @@ test_no_arguments_at_all(void **state)
 	assert_true(invocation_parse(&inv, 0, argv, options, OPTIONS, &f));
 	assert_int_equal(inv.personality, PERSONA_ONEHOP);
 	assert_int_equal(inv.mode, MODE_DELIVER);
-	assert_int_equal(inv.recipient_count, 0);
+	assert_int_equal(inv.submission.recipient_count, 0);
 	invocation_free(&inv);
 	invocation_free(&inv);
 }

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "keyword.h"
-#include "outcome.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "config/keyword.h"
 
 static const char hex64[] =
     "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

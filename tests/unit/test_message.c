@@ -17,10 +17,10 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "message.h"
-#include "outcome.h"
-#include "text.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/text.h"
+#include "message/message.h"
 
 #define OUT_MAX ((size_t)64 << 20)
 #define ROUNDS 2000

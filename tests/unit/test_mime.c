@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "mime.h"
-#include "text.h"
+#include "base/buf.h"
+#include "base/text.h"
+#include "message/mime.h"
 
 #define OUT_MAX (16 << 20)
 #define ROUNDS 3000

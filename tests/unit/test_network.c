@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "network.h"
+#include "base/network.h"
 
 static void
 peer(struct network_address *out, const char *text)

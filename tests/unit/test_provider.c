@@ -7,13 +7,13 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "config.h"
-#include "invocation.h"
-#include "keyword.h"
-#include "outcome.h"
-#include "provider.h"
-#include "text.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/text.h"
+#include "cli/invocation.h"
+#include "config/config.h"
+#include "config/keyword.h"
+#include "config/provider.h"
 
 /* Every row, as a value that the keyword takes; free() it. */
 static char *
@@ -27,7 +27,7 @@ value_of(const struct provider *p)
 static struct config *
 load(const char *value)
 {
-	struct invocation_setting settings[] = {
+	struct config_option settings[] = {
 		{ KW_PROVIDER, value, "--provider" },
 		{ KW_USER, "somebody", "--user" },
 	};

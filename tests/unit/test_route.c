@@ -8,17 +8,17 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "config.h"
-#include "dns.h"
-#include "invocation.h"
-#include "route.h"
+#include "base/buf.h"
+#include "config/config.h"
+#include "deliver/route.h"
+#include "deliver/submission.h"
+#include "net/dns.h"
 
 /* Settings in pairs, up to NULL. */
 static struct config *
 load(const char *const *words)
 {
-	struct invocation_setting settings[8] = { { .keyword = 0 } };
+	struct config_option settings[8] = { { .keyword = 0 } };
 	struct config_request request = { .settings = settings,
 		.directory = "/nonexistent" };
 	struct failure f = FAILURE_INIT;

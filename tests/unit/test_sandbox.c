@@ -23,8 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "sandbox.h"
+#include "base/buf.h"
+#include "sys/sandbox.h"
 
 #define READABLE "/etc/passwd"
 /* setxattrat(2), of Linux 6.13: later than what the filter knows. */

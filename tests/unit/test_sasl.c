@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "sasl.h"
-#include "text.h"
+#include "base/buf.h"
+#include "base/text.h"
+#include "smtp/sasl.h"
 
 /* Nonces and challenges of RFC 5802 section 5 and RFC 7677 section 3. */
 #define NONCE_1 "fyko+d2lbbFgONRv9qkxdawL"

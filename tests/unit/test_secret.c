@@ -16,9 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "outcome.h"
-#include "secret.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/secret_marks.h"
+#include "config/secret.h"
 
 #define NOBODY 65534
 #define LONG_MS 20000

@@ -13,11 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "outcome.h"
-#include "sasl.h"
-#include "smtp.h"
-#include "stream.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/stream.h"
+#include "smtp/sasl.h"
+#include "smtp/smtp.h"
 
 /* ---- a server that answers by the verb ---- */
 

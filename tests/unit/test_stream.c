@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "stream.h"
+#include "base/buf.h"
+#include "base/stream.h"
 
 struct pair {
 	struct stream *s;

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "outcome.h"
-#include "text.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/text.h"
 
 /* ---- buf ---- */
 

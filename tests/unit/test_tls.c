@@ -19,16 +19,16 @@
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 
-#include "buf.h"
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/stream.h"
+#include "base/text.h"
 #include "certs.h"
-#include "outcome.h"
-#include "stream.h"
-#include "text.h"
-#include "tls.h"
-#include "tls_explain.h"
-#include "tls_name.h"
-#include "tls_verify.h"
-#include "trust.h"
+#include "tls/tls.h"
+#include "tls/tls_explain.h"
+#include "tls/tls_name.h"
+#include "tls/tls_verify.h"
+#include "tls/trust.h"
 
 #define TLS12 "NORMAL:-VERS-ALL:+VERS-TLS1.2"
 #define TLS13 "NORMAL:-VERS-ALL:+VERS-TLS1.3"

@@ -12,11 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "base/buf.h"
+#include "base/failure.h"
 #include "certs.h"
-#include "der.h"
-#include "outcome.h"
-#include "trust.h"
+#include "tls/der.h"
+#include "tls/trust.h"
 
 #define BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 

@@ -32,7 +32,7 @@ def binary():
     named = os.environ.get("ONEHOP_PLAIN")
     if named:
         return pathlib.Path(named).resolve()
-    sources = sorted((TOP / "src").glob("*.[ch]"))
+    sources = sorted((TOP / "src").rglob("*.[ch]"))
     built = TOP / "build" / "clang" / "onehop"
     if built.exists() and all(path.stat().st_mtime < built.stat().st_mtime
                               for path in sources):

@@ -33,7 +33,7 @@ def _definitions():
 def _compile(source, define, always):
     target = BUILD / (source.stem + ".o")
     newest = max(p.stat().st_mtime for p in [
-        source, *source.parent.glob("*.h"), *(TOP / "compat").glob("*.h")])
+        source, *(TOP / "src").rglob("*.h"), *(TOP / "compat").glob("*.h")])
     if always or not target.exists() or target.stat().st_mtime < newest:
         subprocess.run(["gcc", *WARNINGS, *TELLING, *_definitions(),
                         *define,
@@ -47,7 +47,7 @@ def build(sysconfdir):
     BUILD.mkdir(parents=True, exist_ok=True)
     define = [f'-DSYSCONFDIR="{sysconfdir}"',
               f'-DLIBEXECDIR="{sysconfdir}"']
-    sources = [path for path in sorted((TOP / "src").glob("*.c"))
+    sources = [path for path in sorted((TOP / "src").rglob("*.c"))
                if path.name != "onehop-keyring.c"]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(
@@ -71,7 +71,7 @@ def build_keyring(path):
         ["pkg-config", "--cflags", "--libs", "libsecret-1"], check=True,
         capture_output=True, text=True).stdout.split()
     subprocess.run(["gcc", *WARNINGS, *_definitions(),
-                    TOP / "src" / "onehop-keyring.c", *words, "-o", path],
+                    TOP / "src" / "helper" / "onehop-keyring.c", *words, "-o", path],
                    check=True)
 
 

@@ -1,0 +1,21 @@
+/*
+ * info: what the program tells without sending a message: --version,
+ * --dump, --dkim-record, --serverinfo, --rmqs.
+ */
+#ifndef INFO_H
+#define INFO_H
+
+struct config;
+struct failure;
+struct submission;
+
+void info_version(void);
+
+/* The account is selected already. */
+void info_dump(const struct config *c);
+int info_dkim(const struct config *c);
+int info_server(const struct submission *sub, const struct config *c);
+int info_rmqs(const struct submission *sub, const struct config *c,
+    const char *queue); /* host, @domain or #queue */
+
+#endif

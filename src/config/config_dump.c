@@ -1,0 +1,82 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/text.h"
+#include "config/config_impl.h"
+
+/* A value on one line, in quotes where the parser would take some away. */
+static void
+dump_value(struct buf *out, const char *value)
+{
+	char *shown = text_without_pin(value);
+	const char *text = shown;
+	size_t len = strlen(text);
+	bool quoted = len >= 2 && text[0] == '"' && text[len - 1] == '"';
+
+	if (len > 0 &&
+	    (strchr(" \t", text[0]) != NULL ||
+		strchr(" \t", text[len - 1]) != NULL))
+		quoted = true;
+	if (quoted)
+		buf_addc(out, '"');
+	for (; *text != '\0'; text++)
+		if (*text == '\n')
+			buf_adds(out, "\\n");
+		else
+			buf_addc(out, *text);
+	if (quoted)
+		buf_addc(out, '"');
+	free(shown);
+}
+
+/* A command may hold a secret: whoever reads this with raised privilege could
+   not read the file that it comes from. */
+static bool
+is_hidden(const struct config *c, enum keyword_id id)
+{
+	return keywords[id].type == KEYWORD_SECRET ||
+	    (c->request.privileged && id == KW_PASSWORDEVAL);
+}
+
+static void
+dump_keyword(const struct config *c, enum keyword_id id, struct buf *out)
+{
+	const char *text = config_string(c, id);
+
+	if (text == NULL) {
+		if ((keywords[id].flags & KEYWORD_LEGACY) == 0)
+			buf_addf(out, "# not set: %s\n", keywords[id].name);
+		return;
+	}
+	buf_addf(out, "# %s\n", config_origin(c, id));
+	if (is_hidden(c, id))
+		buf_addf(out, "# %s (set)\n", keywords[id].name);
+	/* Another account, which is not part of this. */
+	else if (id == KW_FALLBACK)
+		buf_addf(out, "# %s %s\n", keywords[id].name, text);
+	else {
+		if (text_has_pin(text))
+			buf_adds(out, "# its PIN (set)\n");
+		buf_addf(out, "%s ", keywords[id].name);
+		dump_value(out, text);
+		buf_addc(out, '\n');
+	}
+}
+
+void
+config_dump(const struct config *c, struct buf *out)
+{
+	static const char *const modes[] = { "auto", "none", "may", "starttls",
+		"implicit", "secure" };
+	enum keyword_id id;
+
+	buf_addf(out, "# account: %s\n",
+	    *config_account(c) != '\0' ? config_account(c) : "(none)");
+	buf_addf(out, "# tls in effect: %s%s\n", modes[c->tls],
+	    c->tls == TLS_NONE ? "" :
+		c->tls_verify  ? ", verified" :
+				 ", not verified");
+	for (id = 0; id < KEYWORD_COUNT; id++)
+		dump_keyword(c, id, out);
+}

@@ -1,0 +1,1053 @@
+#include "config/keyword.h"
+
+#include <arpa/inet.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/failure.h"
+#include "base/network.h"
+#include "base/text.h"
+#include "config/provider.h"
+#include "smtp/sasl.h"
+
+/* A week: longer waits are mistakes. */
+#define SECONDS_MAX (7 * 86400)
+/* Longest list of words. */
+#define VALUE_MAX (1 << 16)
+/* RFC 5321 section 4.5.3.1.2. */
+#define DOMAIN_MAX 255
+
+static const char *const backends[] = { "relay", "files", NULL };
+static const char *const protocols[] = { "smtp", "lmtp", NULL };
+static const char *const families[] = { "any", "4", "6", NULL };
+static const char *const formats[] = { "eml", "maildir", NULL };
+static const char *const tls_modes[] = { "auto", "none", "may", "starttls",
+	"implicit", "secure", NULL };
+static const char *const ca_modes[] = { "add", "only", NULL };
+static const char *const policies[] = { "keep", "fill", "force", NULL };
+static const char *const partials[] = { "accept", "reject", NULL };
+static const char *const headers[] = { "auto", "on", "off", NULL };
+static const char *const to_headers[] = { "off", "on", "undisclosed_recipients",
+	NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const canonicalizations[] = { "relaxed/relaxed",
+	"relaxed/simple", "simple/relaxed", "simple/simple", NULL };
+static const char *const returns[] = { "off", "headers", "full", NULL };
+
+/* Pairs; "" is what a missing value means. */
+static const char *const tls_synonyms[] = { "", "secure", "on", "secure", "yes",
+	"secure", "true", "secure", "1", "secure", "encrypt", "secure", "off",
+	"none", "no", "none", "false", "none", "0", "none", NULL };
+static const char *const header_synonyms[] = { "", "auto", "yes", "on", "true",
+	"on", "1", "on", "no", "off", "false", "off", "0", "off", NULL };
+static const char *const to_synonyms[] = { "", "on", "yes", "on", "true", "on",
+	"1", "on", "no", "off", "false", "off", "0", "off",
+	"undisclosed-recipients", "undisclosed_recipients", NULL };
+static const char *const return_synonyms[] = { "hdrs", "headers", NULL };
+static const char *const family_synonyms[] = { "ipv4", "4", "ipv6", "6", NULL };
+
+static bool
+is_literal(const char *text)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, address) == 1 ||
+	    inet_pton(AF_INET6, text, address) == 1;
+}
+
+/*
+ * A host name or address: brackets around a literal and one dot at the end
+ * are what people copy from elsewhere, and go; a URL is not.
+ */
+static char *
+check_host_name(const char *value)
+{
+	size_t len = strlen(value), i;
+	char *host;
+
+	if (value[0] == '[' && len > 2 && value[len - 1] == ']')
+		host = mem_strndup(value + 1, len - 2);
+	else
+		host = mem_strdup(value);
+	if (network_is_literal(host))
+		return host;
+	len = strlen(host);
+	if (len > 1 && host[len - 1] == '.')
+		host[--len] = '\0';
+	for (i = 0; i < len; i++)
+		if (strchr(" \t/:@[]<>\"'\\,;()", host[i]) != NULL)
+			break;
+	/* 253 bytes: RFC 1035 section 2.3.4, less what only DNS needs. */
+	if (value[0] != '[' && i == len && len > 0 && len <= 253 &&
+	    host[0] != '.' && host[0] != '-' && host[len - 1] != '.' &&
+	    strstr(host, "..") == NULL && text_is_utf8(host, len))
+		return host;
+	free(host);
+	return NULL;
+}
+
+/* Where a message may be sent: also the path of a Unix socket, or "mx". */
+static char *
+check_host(const char *value)
+{
+	if (text_casecmp(value, KEYWORD_HOST_MX) == 0)
+		return mem_strdup(KEYWORD_HOST_MX);
+	return value[0] == '/' ? mem_strdup(value) : check_host_name(value);
+}
+
+static char *
+check_literal(const char *value)
+{
+	return is_literal(value) ? mem_strdup(value) : NULL;
+}
+
+/* One word; what it may be is decided where its patterns are expanded. */
+static char *
+check_word(const char *value)
+{
+	return strpbrk(value, " \t<>") == NULL ? mem_strdup(value) : NULL;
+}
+
+static char *
+check_domain(const char *value)
+{
+	return strpbrk(value, " \t<>@") == NULL && strlen(value) <= DOMAIN_MAX ?
+	    mem_strdup(value) :
+	    NULL;
+}
+
+static char *
+check_provider(const char *value)
+{
+	char *name, *p;
+
+	if (provider_find(value) == NULL)
+		return NULL;
+	name = mem_strdup(value);
+	for (p = name; *p != '\0'; p++)
+		*p = (char)text_lower((unsigned char)*p);
+	return name;
+}
+
+/* "off", "on", or names of mechanisms in lower case, separated by blanks. */
+static char *
+check_auth(const char *value)
+{
+	static const char *const on[] = { "", "on", "yes", "true", "1" };
+	static const char *const off[] = { "off", "no", "false", "0" };
+	struct buf out = BUF_INIT(VALUE_MAX);
+	enum sasl_mechanism mechanism;
+	const char *word;
+	char *result = NULL;
+	size_t len, i;
+
+	for (i = 0; i < sizeof(on) / sizeof(*on); i++)
+		if (text_casecmp(value, on[i]) == 0)
+			return mem_strdup("on");
+	for (i = 0; i < sizeof(off) / sizeof(*off); i++)
+		if (text_casecmp(value, off[i]) == 0)
+			return mem_strdup("off");
+	while ((word = text_next_word(&value, &len)) != NULL) {
+		mechanism = sasl_from_name(word, len);
+		if (mechanism == SASL_NONE)
+			goto out;
+		if (out.len > 0)
+			buf_addc(&out, ' ');
+		for (word = sasl_name(mechanism); *word != '\0'; word++)
+			buf_addc(&out, text_lower(*word));
+	}
+	if (out.len > 0)
+		result = mem_strdup(buf_str(&out));
+out:
+	buf_free(&out);
+	return result;
+}
+
+/* msmtp's: off, on (LOG_USER), or a facility by its C name. */
+static char *
+check_syslog(const char *value)
+{
+	static const char *const words[] = { "off", "off", "no", "off", "false",
+		"off", "0", "off", "", "on", "on", "on", "yes", "on", "true",
+		"on", "1", "on", "LOG_USER", "LOG_USER", "LOG_MAIL", "LOG_MAIL",
+		"LOG_LOCAL0", "LOG_LOCAL0", "LOG_LOCAL1", "LOG_LOCAL1",
+		"LOG_LOCAL2", "LOG_LOCAL2", "LOG_LOCAL3", "LOG_LOCAL3",
+		"LOG_LOCAL4", "LOG_LOCAL4", "LOG_LOCAL5", "LOG_LOCAL5",
+		"LOG_LOCAL6", "LOG_LOCAL6", "LOG_LOCAL7", "LOG_LOCAL7", NULL };
+	size_t i;
+
+	for (i = 0; words[i] != NULL; i += 2)
+		if (text_casecmp(value, words[i]) == 0)
+			return mem_strdup(words[i + 1]);
+	return NULL;
+}
+
+/* "off", "never", or a list; in the order in which RFC 3461 has them. */
+static char *
+check_notify(const char *value)
+{
+	static const char *const events[] = { "success", "failure", "delay" };
+	struct buf out = BUF_INIT(64);
+	const char *word;
+	unsigned set = 0;
+	size_t len, i;
+	char *result;
+
+	if (text_casecmp(value, "off") == 0)
+		return mem_strdup("off");
+	if (text_casecmp(value, "never") == 0)
+		return mem_strdup("never");
+	while ((word = text_next_word(&value, &len)) != NULL) {
+		for (i = 0; i < 3; i++)
+			if (text_case_equal(word, len, events[i]))
+				break;
+		if (i == 3)
+			return NULL;
+		set |= 1U << i;
+	}
+	for (i = 0; i < 3; i++)
+		if ((set & 1U << i) != 0)
+			buf_addf(&out, "%s%s", out.len > 0 ? "," : "",
+			    events[i]);
+	result = out.len > 0 ? mem_strdup(buf_str(&out)) : NULL;
+	buf_free(&out);
+	return result;
+}
+
+/* SHA-256, or msmtp's older SHA-1 and MD5, as hexadecimal digits. */
+static char *
+check_fingerprint(const char *value)
+{
+	struct buf raw = BUF_INIT(32), hex = BUF_INIT(64);
+	char *result = NULL;
+
+	if (text_hex_decode(&raw, value) &&
+	    (raw.len == 32 || raw.len == 20 || raw.len == 16) &&
+	    text_hex_encode(&hex, raw.data, raw.len))
+		result = mem_strdup(buf_str(&hex));
+	buf_free(&raw);
+	buf_free(&hex);
+	return result;
+}
+
+static bool
+is_pin(const char *word, size_t len)
+{
+	struct buf raw = BUF_INIT(32);
+	char *text;
+	bool ok;
+
+	if (len > 7 && text_case_prefix(word, "sha256:")) {
+		word += 7;
+		len -= 7;
+	} else if (len > 8 && text_case_prefix(word, "sha256//")) {
+		word += 8;
+		len -= 8;
+	}
+	text = mem_strndup(word, len);
+	ok = text_hex_decode(&raw, text) && raw.len == 32;
+	if (!ok) {
+		buf_clear(&raw);
+		ok = text_base64_decode(&raw, text, len) && raw.len == 32;
+	}
+	free(text);
+	buf_free(&raw);
+	return ok;
+}
+
+/* A copy of the value when every word of it is fine. */
+static char *
+check_words(const char *value, bool (*fine)(const char *word, size_t len))
+{
+	const char *p = value, *word;
+	size_t len;
+
+	while ((word = text_next_word(&p, &len)) != NULL)
+		if (!fine(word, len))
+			return NULL;
+	return mem_strdup(value);
+}
+
+static char *
+check_pins(const char *value)
+{
+	return check_words(value, is_pin);
+}
+
+/* PEM text; on one line, as a file needs it, "\n" stands for a line end. */
+static char *
+check_pem(const char *value)
+{
+	char *text = mem_strdup(value), *to = text;
+	const char *p;
+
+	for (p = value; *p != '\0'; p++)
+		if (p[0] == '\\' && p[1] == 'n') {
+			*to++ = '\n';
+			p++;
+		} else if (*p != '\r')
+			*to++ = *p;
+	*to = '\0';
+	if (strstr(text, "-----BEGIN ") != NULL)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* A user name, a uid, two of them with a hyphen, or "*". */
+static bool
+is_caller(const char *word, size_t len)
+{
+	uint64_t low, high;
+	char *text, *dash;
+	bool ok;
+
+	if (len == 1 && *word == '*')
+		return true;
+	text = mem_strndup(word, len);
+	if (text_is_digit((unsigned char)*text)) {
+		dash = strchr(text, '-');
+		if (dash != NULL)
+			*dash = '\0';
+		ok = text_number(text, 0, UINT32_MAX, &low) &&
+		    (dash == NULL ||
+			text_number(dash + 1, low, UINT32_MAX, &high));
+	} else {
+		ok = len > 0 && *text != '-' &&
+		    strpbrk(text, ":*?@<>/\\\"'") == NULL;
+	}
+	free(text);
+	return ok;
+}
+
+static char *
+check_uids(const char *value)
+{
+	return check_words(value, is_caller);
+}
+
+/* A domain, or "*." and one. */
+static bool
+is_domain_rule(const char *word, size_t len)
+{
+	char *text, *host;
+
+	if (len > 2 && word[0] == '*' && word[1] == '.') {
+		word += 2;
+		len -= 2;
+	}
+	text = mem_strndup(word, len);
+	host = strchr(text, '*') != NULL || is_literal(text) ?
+	    NULL :
+	    check_host_name(text);
+	free(text);
+	free(host);
+	return host != NULL;
+}
+
+static char *
+check_domains(const char *value)
+{
+	return check_words(value, is_domain_rule);
+}
+
+/* A domain rule, but not for all of a top-level domain. */
+static bool
+is_host_alias(const char *word, size_t len)
+{
+	bool wild = len > 2 && word[0] == '*';
+
+	return is_domain_rule(word, len) &&
+	    (!wild || memchr(word + 2, '.', len - 3) != NULL);
+}
+
+/* Semicolons are what lists of such patterns have elsewhere. */
+static char *
+check_host_aliases(const char *value)
+{
+	char *copy = mem_strdup(value), *p, *result;
+
+	for (p = copy; *p != '\0'; p++)
+		if (*p == ';')
+			*p = ',';
+	result = check_words(copy, is_host_alias);
+	free(copy);
+	return result;
+}
+
+/* WHO:ADDRESS */
+static bool
+is_sender_rule(const char *word, size_t len)
+{
+	const char *colon = memchr(word, ':', len);
+
+	if (colon == NULL || !is_caller(word, (size_t)(colon - word)))
+		return false;
+	len -= (size_t)(++colon - word);
+	/* Brackets and quotes would be part of a pattern. */
+	return text_case_equal(colon, len, "<>") ||
+	    (len > 0 && memchr(colon, '<', len) == NULL &&
+		memchr(colon, '>', len) == NULL &&
+		memchr(colon, '"', len) == NULL);
+}
+
+static char *
+check_senders(const char *value)
+{
+	return check_words(value, is_sender_rule);
+}
+
+static bool
+is_place(const char *word, size_t len)
+{
+	struct network_place place;
+
+	return network_parse_place(word, len, &place);
+}
+
+static char *
+check_places(const char *value)
+{
+	return check_words(value, is_place);
+}
+
+static bool
+is_network(const char *word, size_t len)
+{
+	struct network network;
+
+	return network_parse(word, len, &network);
+}
+
+static char *
+check_networks(const char *value)
+{
+	return check_words(value, is_network);
+}
+
+static char *
+check_refused(const char *value)
+{
+	static const char *const off[] = { "off", "no", "false" };
+	size_t i;
+
+	for (i = 0; i < sizeof(off) / sizeof(*off); i++)
+		if (text_casecmp(value, off[i]) == 0)
+			return mem_strdup("off");
+	return check_networks(value);
+}
+
+/* RFC 6376 section 3.1: labels, with the '_' that some have; U-labels if
+   utf8 is set. */
+static bool
+is_labels(const char *word, size_t len, bool utf8)
+{
+	unsigned char c;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		c = (unsigned char)word[i];
+		if (!text_is_alnum(c) && c != '-' && c != '_' &&
+		    (c != '.' || i == 0 || word[i - 1] == '.') &&
+		    (c < 0x80 || !utf8))
+			return false;
+	}
+	return len > 0 && len <= DOMAIN_MAX && word[len - 1] != '.';
+}
+
+static char *
+check_selector(const char *value)
+{
+	return is_labels(value, strlen(value), false) ? mem_strdup(value) :
+							NULL;
+}
+
+/* [DOMAIN:[SELECTOR:]]FILE, where FILE begins at the first slash or "~/". */
+static bool
+is_dkim_key(const char *word, size_t len)
+{
+	const char *slash = memchr(word, '/', len), *colon;
+	size_t prefix, domain;
+
+	if (slash == NULL)
+		return false;
+	prefix = (size_t)(slash - word);
+	if (prefix > 0 && slash[-1] == '~')
+		prefix--;
+	if (prefix == 0)
+		return true;
+	if (word[--prefix] != ':')
+		return false;
+	colon = memchr(word, ':', prefix);
+	domain = colon != NULL ? (size_t)(colon - word) : prefix;
+	return is_labels(word, domain, true) &&
+	    (colon == NULL || is_labels(colon + 1, prefix - domain - 1, false));
+}
+
+static char *
+check_dkim_keys(const char *value)
+{
+	return check_words(value, is_dkim_key);
+}
+
+/* Names of header fields (RFC 5322 section 2.2) with colons between. */
+static char *
+check_fields(const char *value)
+{
+	const char *p = value;
+	size_t len;
+
+	for (;; p += len + 1) {
+		len = strcspn(p, ": \t;");
+		if (len == 0 || text_has_8bit(p, len))
+			return NULL;
+		if (p[len] == '\0')
+			return mem_strdup(value);
+		if (p[len] != ':')
+			return NULL;
+	}
+}
+
+#define HOSTS "a host name or an IP address, without a scheme or a port"
+#define WORDS "one word"
+#define DOMAINS "a domain"
+#define PATHS "a path that starts with / or ~/"
+#define CALLERS "a user name, a uid, a range LOW-HIGH of uids, or *"
+
+#define BARE KEYWORD_BARE
+#define OPEN KEYWORD_OPEN
+#define TRUST KEYWORD_TRUST
+
+/* clang-format off */
+const struct keyword keywords[KEYWORD_COUNT] = {
+	[KW_BACKEND] = { .name = "backend", .type = KEYWORD_CHOICE,
+	    .choices = backends, .initial = "relay", .argument = "BACKEND",
+	    .doc = "relay: send; files: each message into a file" },
+	[KW_PROVIDER] = { .name = "provider", .flags = TRUST,
+	    .check = check_provider, .allowed = "one of ", .argument = "NAME",
+	    .doc = "settings of a known relay: gmail, ses:REGION" },
+	[KW_HOST] = { .name = "host", .check = check_host,
+	    .allowed = HOSTS ", the path of a socket, or mx",
+	    .argument = "HOST",
+	    .doc = "relay: name, address, socket path; or mx" },
+	[KW_PORT] = { .name = "port", .type = KEYWORD_NUMBER, .flags = TRUST,
+	    .low = 1, .high = 65535, .argument = "PORT",
+	    .doc = "port of the relay (25; 465 with implicit TLS)" },
+	[KW_SOCKET] = { .name = "socket", .type = KEYWORD_PATH,
+	    .flags = TRUST, .argument = "PATH", .doc = "Unix socket of the relay" },
+	[KW_PROTOCOL] = { .name = "protocol", .type = KEYWORD_CHOICE,
+	    .flags = TRUST, .choices = protocols, .initial = "smtp", .argument = "PROTOCOL",
+	    .doc = "what the relay speaks: smtp or lmtp" },
+	[KW_IP_FAMILY] = { .name = "ip_family", .type = KEYWORD_CHOICE,
+	    .choices = families, .synonyms = family_synonyms, .initial = "any",
+	    .argument = "FAMILY", .doc = "addresses of the relay: any, 4 or 6" },
+	[KW_SOURCE_IP] = { .name = "source_ip", .check = check_literal,
+	    .allowed = "an IP address", .argument = "IP",
+	    .doc = "address to connect from" },
+	[KW_PROXY_HOST] = { .name = "proxy_host", .flags = TRUST,
+	    .check = check_host_name, .allowed = HOSTS, .argument = "HOST",
+	    .doc = "SOCKS5 proxy" },
+	[KW_PROXY_PORT] = { .name = "proxy_port", .type = KEYWORD_NUMBER,
+	    .flags = TRUST, .low = 1, .high = 65535, .initial = "1080",
+	    .argument = "PORT", .doc = "port of the proxy" },
+	[KW_PROXY_USER] = { .name = "proxy_user", .flags = TRUST,
+	    .argument = "USER", .doc = "user name for the proxy" },
+	[KW_PROXY_PASSWORD] = { .name = "proxy_password",
+	    .type = KEYWORD_SECRET, .flags = KEYWORD_NO_OPTION,
+	    .doc = "password for the proxy" },
+	[KW_PROXY_DOMAIN] = { .name = "proxy_domain", .check = check_domain,
+	    .allowed = DOMAINS ", an address literal, or %H, %C, %M",
+	    .argument = "NAME",
+	    .doc = "our name in EHLO behind the proxy" },
+	[KW_DOMAIN] = { .name = "domain", .check = check_domain,
+	    .allowed = DOMAINS ", an address literal, or %H, %C, %M",
+	    .argument = "NAME", .doc = "our name in EHLO" },
+	[KW_FALLBACK] = { .name = "fallback", .check = check_word,
+	    .allowed = WORDS, .argument = "ACCOUNT",
+	    .doc = "account to try when this one fails for now" },
+	[KW_FILES_PATH] = { .name = "files_path", .type = KEYWORD_PATH,
+	    .flags = KEYWORD_GUARDED, .argument = "DIR",
+	    .doc = "directory of the files backend" },
+	[KW_FILES_FORMAT] = { .name = "files_format", .type = KEYWORD_CHOICE,
+	    .choices = formats, .initial = "eml", .argument = "FORMAT",
+	    .doc = "of the files backend: eml or maildir" },
+
+	[KW_TIMEOUT] = { .name = "timeout", .type = KEYWORD_SECONDS,
+	    .high = SECONDS_MAX, .argument = "SECONDS",
+	    .doc = "sets connect_timeout and reply_timeout" },
+	[KW_CONNECT_TIMEOUT] = { .name = "connect_timeout",
+	    .type = KEYWORD_SECONDS, .high = SECONDS_MAX, .initial = "20",
+	    .argument = "SECONDS",
+	    .doc = "limit for connecting, all addresses together" },
+	[KW_REPLY_TIMEOUT] = { .name = "reply_timeout",
+	    .type = KEYWORD_SECONDS, .high = SECONDS_MAX, .initial = "60",
+	    .argument = "SECONDS", .doc = "limit for each reply of the relay" },
+	[KW_DATA_TIMEOUT] = { .name = "data_timeout", .type = KEYWORD_SECONDS,
+	    .high = SECONDS_MAX, .initial = "300", .argument = "SECONDS",
+	    .doc = "limit for the reply to the message" },
+	[KW_DEADLINE] = { .name = "deadline", .type = KEYWORD_SECONDS,
+	    .high = SECONDS_MAX, .initial = "600", .argument = "SECONDS",
+	    .doc = "limit for a message, everything together" },
+
+	[KW_TLS] = { .name = "tls", .type = KEYWORD_CHOICE,
+	    .flags = BARE | TRUST, .choices = tls_modes,
+	    .synonyms = tls_synonyms, .initial = "auto", .argument = "MODE",
+	    .doc = "none, may, starttls, implicit, secure, auto" },
+	[KW_TLS_STARTTLS] = { .name = "tls_starttls", .type = KEYWORD_BOOL,
+	    .flags = BARE | TRUST, .argument = "SWITCH",
+	    .doc = "tls on means STARTTLS (on) or implicit (off)" },
+	[KW_TLS_CERTCHECK] = { .name = "tls_certcheck", .type = KEYWORD_BOOL,
+	    .flags = BARE | TRUST, .initial = "on", .argument = "SWITCH",
+	    .doc = "whether the relay's certificate is verified" },
+	[KW_TLS_TRUST_FILE] = { .name = "tls_trust_file",
+	    .type = KEYWORD_PATH, .flags = TRUST, .initial = "system",
+	    .argument = "FILE", .doc = "trusted authorities, or \"system\"" },
+	[KW_TLS_CA_FILE] = { .name = "tls_ca_file", .type = KEYWORD_PATH,
+	    .flags = TRUST, .argument = "FILE",
+	    .doc = "more trusted authorities: file or directory" },
+	[KW_TLS_CA] = { .name = "tls_ca", .flags = TRUST, .check = check_pem,
+	    .allowed = "PEM text (\\n for its line ends)", .argument = "PEM",
+	    .doc = "more trusted authorities: PEM text" },
+	[KW_TLS_CA_MODE] = { .name = "tls_ca_mode", .type = KEYWORD_CHOICE,
+	    .flags = TRUST, .choices = ca_modes, .initial = "add",
+	    .argument = "MODE", .doc = "tls_ca_file, tls_ca: add to the others, or only" },
+	[KW_TLS_CRL_FILE] = { .name = "tls_crl_file", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "list of revoked certificates" },
+	[KW_TLS_PIN] = { .name = "tls_pin", .flags = TRUST,
+	    .check = check_pins, .argument = "PINS",
+	    .allowed = "SHA-256 of public keys, base64 or hexadecimal",
+	    .doc = "SHA-256 of the relay's keys; needs no authority" },
+	[KW_TLS_FINGERPRINT] = { .name = "tls_fingerprint", .flags = TRUST,
+	    .check = check_fingerprint, .argument = "HEX",
+	    .allowed = "64 (SHA-256), 40 or 32 hexadecimal digits",
+	    .doc = "fingerprint of the relay's only certificate" },
+	[KW_TLS_HOST_OVERRIDE] = { .name = "tls_host_override",
+	    .flags = TRUST, .check = check_host_name, .allowed = HOSTS,
+	    .argument = "NAME", .doc = "name that the relay's certificate must have" },
+	[KW_TLS_HOST_ALIASES] = { .name = "tls_host_aliases",
+	    .flags = TRUST, .check = check_host_aliases,
+	    .argument = "PATTERNS",
+	    .allowed = "host names, and *.DOMAIN for all below a domain that "
+	    "is no top-level one",
+	    .doc = "other names for the relay's certificate" },
+	[KW_TLS_CERT_FILE] = { .name = "tls_cert_file", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "our certificate for the relay" },
+	[KW_TLS_KEY_FILE] = { .name = "tls_key_file", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "key of tls_cert_file" },
+	[KW_TLS_PRIORITIES] = { .name = "tls_priorities", .flags = TRUST,
+	    .argument = "STRING", .doc = "GnuTLS priority string" },
+	[KW_TLS_MIN_DH_PRIME_BITS] = { .name = "tls_min_dh_prime_bits",
+	    .type = KEYWORD_NUMBER, .flags = KEYWORD_LEGACY, .low = 0,
+	    .high = 65536, .argument = "BITS",
+	    .doc = "without effect: the priority string decides" },
+
+	[KW_AUTH] = { .name = "auth", .flags = BARE | TRUST,
+	    .check = check_auth, .argument = "MECHANISMS",
+	    .allowed = "on, off, plain, login, scram-sha-256, "
+	    "scram-sha-256-plus, scram-sha-1, scram-sha-1-plus, cram-md5, "
+	    "external, xoauth2, oauthbearer",
+	    .doc = "log in: on, off, or names of mechanisms" },
+	[KW_USER] = { .name = "user", .argument = "USER",
+	    .doc = "user name; switches auth on" },
+	[KW_PASSWORD] = { .name = "password", .type = KEYWORD_SECRET,
+	    .flags = KEYWORD_NO_OPTION, .doc = "password or token" },
+	[KW_PASSWORDEVAL] = { .name = "passwordeval",
+	    .flags = KEYWORD_GUARDED, .argument = "COMMAND",
+	    .doc = "command that prints the password or token" },
+	[KW_SECRETS_FILE] = { .name = "secrets_file", .type = KEYWORD_PATH,
+	    .flags = TRUST, .argument = "FILE",
+	    .doc = "file of lines HOST USER = PASSWORD" },
+	[KW_KEYRING] = { .name = "keyring", .type = KEYWORD_BOOL,
+	    .flags = BARE | KEYWORD_GUARDED, .initial = "off",
+	    .argument = "SWITCH", .doc = "ask the desktop's keyring" },
+	[KW_AUTH_CLEARTEXT] = { .name = "auth_cleartext",
+	    .type = KEYWORD_BOOL, .flags = BARE | TRUST, .initial = "off",
+	    .argument = "SWITCH", .doc = "show the password without TLS" },
+	[KW_NTLMDOMAIN] = { .name = "ntlmdomain", .flags = KEYWORD_LEGACY,
+	    .argument = "DOMAIN", .doc = "without effect: there is no NTLM" },
+
+	[KW_FROM] = { .name = "from", .flags = KEYWORD_NO_OPTION,
+	    .argument = "ADDRESSES",
+	    .doc = "envelope sender; globs choose the account" },
+	[KW_FROM_FULL_NAME] = { .name = "from_full_name", .flags = OPEN,
+	    .argument = "NAME", .doc = "full name for a From field" },
+	[KW_ALLOW_FROM_OVERRIDE] = { .name = "allow_from_override",
+	    .type = KEYWORD_BOOL, .flags = BARE, .initial = "on",
+	    .argument = "SWITCH", .doc = "whether -f replaces from" },
+	[KW_FROM_POLICY] = { .name = "from_policy", .type = KEYWORD_CHOICE,
+	    .choices = policies, .initial = "fill", .argument = "POLICY",
+	    .doc = "sender that callers give: keep, fill or force" },
+	[KW_DEFAULT_DOMAIN] = { .name = "default_domain",
+	    .check = check_domain, .allowed = DOMAINS, .argument = "DOMAIN",
+	    .doc = "completes names without a domain" },
+	[KW_LOCAL_DOMAINS] = { .name = "local_domains", .argument = "DOMAINS",
+	    .doc = "domains whose names go through aliases" },
+	[KW_RELAY_DOMAINS] = { .name = "relay_domains",
+	    .check = check_domains, .argument = "DOMAINS",
+	    .allowed = "domains, or *. in front of one",
+	    .doc = "domains that we are a secondary MX for" },
+	[KW_MX_REFUSE] = { .name = "mx_refuse", .flags = KEYWORD_GUARDED,
+	    .check = check_refused, .argument = "LIST",
+	    .initial = "0.0.0.0/8,127.0.0.0/8,::,::1,224.0.0.0/4,ff00::/8",
+	    .allowed = "off, or a list of IP addresses and networks "
+	    "ADDRESS/BITS",
+	    .doc = "networks that no MX host is in, or off" },
+	[KW_ALIASES] = { .name = "aliases", .type = KEYWORD_PATH,
+	    .argument = "FILE", .doc = "aliases of local names" },
+	[KW_AUTO_FROM] = { .name = "auto_from", .type = KEYWORD_BOOL,
+	    .flags = BARE, .initial = "off", .argument = "SWITCH",
+	    .doc = "without from: the user's name @ maildomain" },
+	[KW_MAILDOMAIN] = { .name = "maildomain", .check = check_domain,
+	    .allowed = DOMAINS, .argument = "DOMAIN",
+	    .doc = "domain for auto_from" },
+	[KW_NOREPLY_FROM] = { .name = "noreply_from", .check = check_word,
+	    .allowed = WORDS ", in which %T is a random token",
+	    .argument = "ADDRESS",
+	    .doc = "second sender of --test; %T is a random token" },
+	[KW_DSN_NOTIFY] = { .name = "dsn_notify", .flags = OPEN,
+	    .check = check_notify, .initial = "off", .argument = "LIST",
+	    .allowed = "off, never, or a list of success, failure, delay",
+	    .doc = "reports: off, never, or success,failure,delay" },
+	[KW_DSN_RETURN] = { .name = "dsn_return", .type = KEYWORD_CHOICE,
+	    .flags = OPEN, .choices = returns, .synonyms = return_synonyms,
+	    .initial = "off", .argument = "PART",
+	    .doc = "message in reports: off, headers or full" },
+	[KW_PARTIAL] = { .name = "partial", .type = KEYWORD_CHOICE,
+	    .flags = OPEN, .choices = partials, .initial = "accept",
+	    .argument = "POLICY",
+	    .doc = "accept or reject when a recipient is refused" },
+	[KW_ALLOW_UIDS] = { .name = "allow_uids",
+	    .flags = KEYWORD_NO_OPTION, .check = check_uids,
+	    .argument = "WHO", .allowed = CALLERS,
+	    .doc = "users who may send at all" },
+	[KW_ALLOW_SENDERS] = { .name = "allow_senders",
+	    .flags = KEYWORD_NO_OPTION, .check = check_senders,
+	    .argument = "LIST",
+	    .allowed = "a list of WHO:ADDRESS, where WHO is " CALLERS
+	    ", and ADDRESS may have * and ? or be <>",
+	    .doc = "who may send as whom: WHO:ADDRESS ..." },
+
+	[KW_SET_FROM_HEADER] = { .name = "set_from_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,
+	    .synonyms = header_synonyms, .initial = "auto",
+	    .argument = "SWITCH", .doc = "From: auto adds, on replaces" },
+	[KW_SET_DATE_HEADER] = { .name = "set_date_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,
+	    .synonyms = header_synonyms, .initial = "auto",
+	    .argument = "SWITCH", .doc = "Date: auto adds, on replaces" },
+	[KW_SET_MSGID_HEADER] = { .name = "set_msgid_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE, .choices = headers,
+	    .synonyms = header_synonyms, .initial = "auto",
+	    .argument = "SWITCH", .doc = "Message-ID: auto adds, on replaces" },
+	[KW_SET_TO_HEADER] = { .name = "set_to_header",
+	    .type = KEYWORD_CHOICE, .flags = OPEN | BARE,
+	    .choices = to_headers, .synonyms = to_synonyms, .initial = "off",
+	    .argument = "SWITCH",
+	    .doc = "To: on: the envelope's; undisclosed_recipients" },
+	[KW_REMOVE_BCC_HEADERS] = { .name = "remove_bcc_headers",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE, .initial = "on",
+	    .argument = "SWITCH", .doc = "whether Bcc is removed" },
+	[KW_MAX_SIZE] = { .name = "max_size", .type = KEYWORD_NUMBER,
+	    .low = 0, .high = UINT64_C(1) << 50, .initial = "0",
+	    .argument = "BYTES", .doc = "largest message; 0: no limit" },
+
+	[KW_DKIM_KEY] = { .name = "dkim_key", .check = check_dkim_keys,
+	    .argument = "KEYS", .allowed = "a list of FILE, DOMAIN:FILE or "
+	    "DOMAIN:SELECTOR:FILE, where FILE is " PATHS,
+	    .doc = "DKIM keys: [DOMAIN:[SELECTOR:]]FILE ..." },
+	[KW_DKIM_SELECTOR] = { .name = "dkim_selector",
+	    .check = check_selector, .initial = "dkim", .argument = "NAME",
+	    .allowed = "labels with dots between",
+	    .doc = "selector of DKIM keys that name none" },
+	[KW_DKIM_HEADERS] = { .name = "dkim_headers", .check = check_fields,
+	    .argument = "NAMES",
+	    .allowed = "names of header fields, with colons between",
+	    .doc = "header fields that DKIM signs: From:To:..." },
+	[KW_DKIM_CANONICALIZATION] = { .name = "dkim_canonicalization",
+	    .type = KEYWORD_CHOICE, .choices = canonicalizations,
+	    .initial = "relaxed/relaxed", .argument = "HOW",
+	    .doc = "of header/body for DKIM: relaxed or simple" },
+
+	[KW_LISTEN] = { .name = "listen",
+	    .flags = KEYWORD_GUARDED | KEYWORD_NO_OPTION,
+	    .check = check_places, .initial = "25", .argument = "LIST",
+	    .allowed = "a list of ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT",
+	    .doc = "where to listen: ADDRESS:PORT ..." },
+	[KW_LISTEN_NETWORKS] = { .name = "listen_networks",
+	    .flags = KEYWORD_GUARDED, .check = check_networks,
+	    .initial = "127.0.0.0/8,::1", .argument = "LIST",
+	    .allowed = "a list of IP addresses and networks ADDRESS/BITS",
+	    .doc = "listener: clients that may send to anywhere" },
+	[KW_LISTEN_CERT_FILE] = { .name = "listen_cert_file",
+	    .type = KEYWORD_PATH, .argument = "FILE",
+	    .doc = "listener: our certificate for STARTTLS" },
+	[KW_LISTEN_KEY_FILE] = { .name = "listen_key_file",
+	    .type = KEYWORD_PATH, .argument = "FILE",
+	    .doc = "key of listen_cert_file" },
+	[KW_LISTEN_CONNECTIONS] = { .name = "listen_connections",
+	    .type = KEYWORD_NUMBER, .low = 1, .high = 65536,
+	    .initial = "100", .argument = "NUMBER",
+	    .doc = "listener: clients at a time" },
+	[KW_LISTEN_PER_CLIENT] = { .name = "listen_per_client",
+	    .type = KEYWORD_NUMBER, .low = 1, .high = 65536,
+	    .initial = "20", .argument = "NUMBER",
+	    .doc = "listener: connections of one client address" },
+	[KW_LISTEN_MESSAGES] = { .name = "listen_messages",
+	    .type = KEYWORD_NUMBER, .low = 1, .high = UINT32_MAX,
+	    .initial = "1000", .argument = "NUMBER",
+	    .doc = "listener: messages of one connection" },
+	[KW_LISTEN_TIMEOUT] = { .name = "listen_timeout",
+	    .type = KEYWORD_SECONDS, .high = SECONDS_MAX, .initial = "300",
+	    .argument = "SECONDS", .doc = "listener: how long a client may be silent" },
+
+	[KW_LOGFILE] = { .name = "logfile", .type = KEYWORD_PATH,
+	    .flags = KEYWORD_GUARDED, .argument = "FILE",
+	    .doc = "log file; - is standard output" },
+	[KW_LOGFILE_TIME_FORMAT] = { .name = "logfile_time_format",
+	    .argument = "FORMAT", .doc = "time in the log file: strftime format, or none" },
+	[KW_SYSLOG] = { .name = "syslog", .flags = BARE,
+	    .check = check_syslog, .argument = "FACILITY",
+	    .allowed = "on, off, LOG_USER, LOG_MAIL, LOG_LOCAL0 to LOG_LOCAL7",
+	    .doc = "syslog: on, off, or a facility such as LOG_MAIL" },
+	[KW_LOG_FORMAT] = { .name = "log_format", .type = KEYWORD_CHOICE,
+	    .choices = log_formats, .initial = "text", .argument = "FORMAT",
+	    .doc = "records of the log: text or json" },
+
+	[KW_KEEPBCC] = { .name = "keepbcc", .type = KEYWORD_BOOL,
+	    .flags = OPEN | BARE | KEYWORD_LEGACY, .argument = "SWITCH",
+	    .doc = "older word for remove_bcc_headers off" },
+	[KW_ADD_MISSING_FROM_HEADER] = { .name = "add_missing_from_header",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH",
+	    .doc = "older word for set_from_header auto or off" },
+	[KW_ADD_MISSING_DATE_HEADER] = { .name = "add_missing_date_header",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH",
+	    .doc = "older word for set_date_header auto or off" },
+	[KW_UNDISCLOSED_RECIPIENTS] = { .name = "undisclosed_recipients",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "older word for set_to_header" },
+	[KW_TLS_NOCERTCHECK] = { .name = "tls_nocertcheck",
+	    .type = KEYWORD_BOOL, .flags = BARE | TRUST | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "older word for tls_certcheck off" },
+	[KW_TLS_NOSTARTTLS] = { .name = "tls_nostarttls",
+	    .type = KEYWORD_BOOL, .flags = BARE | TRUST | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "older word for tls_starttls off" },
+	[KW_TLS_FORCE_SSLV3] = { .name = "tls_force_sslv3",
+	    .type = KEYWORD_BOOL, .flags = OPEN | BARE | KEYWORD_LEGACY,
+	    .argument = "SWITCH", .doc = "without effect: SSL 3 is not spoken" },
+};
+/* clang-format on */
+
+int
+keyword_find(const char *name, size_t len)
+{
+	int i;
+
+	for (i = 0; i < KEYWORD_COUNT; i++)
+		if (text_case_equal(name, len, keywords[i].name))
+			return i;
+	return -1;
+}
+
+static bool
+contains(const char *bytes, size_t len, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (; len >= n; bytes++, len--)
+		if (text_case_equal(bytes, n, word))
+			return true;
+	return false;
+}
+
+bool
+keyword_is_critical(const char *word, size_t len)
+{
+	static const char *const starts[] = { "auth", "pass", "user" };
+	size_t i;
+
+	/* Letters that look like ours are those of such a word, too. */
+	if (text_has_8bit(word, len) || contains(word, len, "tls") ||
+	    contains(word, len, "ssl"))
+		return true;
+	/* Behind quotes, dashes and the like. */
+	while (len > 0 && !text_is_alnum((unsigned char)*word)) {
+		word++;
+		len--;
+	}
+	for (i = 0; i < sizeof(starts) / sizeof(*starts); i++)
+		if (len >= 4 && text_case_equal(word, 4, starts[i]))
+			return true;
+	return false;
+}
+
+static char *
+canonical_bool(const char *value)
+{
+	static const char *const words[] = { "", "on", "on", "on", "yes", "on",
+		"true", "on", "1", "on", "off", "off", "no", "off", "false",
+		"off", "0", "off", NULL };
+	size_t i;
+
+	for (i = 0; words[i] != NULL; i += 2)
+		if (text_casecmp(value, words[i]) == 0)
+			return mem_strdup(words[i + 1]);
+	return NULL;
+}
+
+static char *
+canonical_choice(const struct keyword *k, const char *value)
+{
+	size_t i;
+
+	for (i = 0; k->choices[i] != NULL; i++)
+		if (text_casecmp(value, k->choices[i]) == 0)
+			return mem_strdup(k->choices[i]);
+	for (i = 0; k->synonyms != NULL && k->synonyms[i] != NULL; i += 2)
+		if (text_casecmp(value, k->synonyms[i]) == 0)
+			return mem_strdup(k->synonyms[i + 1]);
+	return NULL;
+}
+
+/* Decimal, or hexadecimal with 0x, as msmtp has it. */
+static bool
+parse_number(const char *value, uint64_t low, uint64_t high, uint64_t *n)
+{
+	uint64_t hex = 0;
+	const char *p;
+
+	if (!text_case_prefix(value, "0x"))
+		return text_number(value, low, high, n);
+	for (p = value + 2; *p != '\0'; p++) {
+		int digit = text_hex_value(*p);
+
+		if (digit < 0 || hex > UINT64_MAX >> 4)
+			return false;
+		hex = hex << 4 | (uint64_t)digit;
+	}
+	*n = hex;
+	return p > value + 2 && hex >= low && hex <= high;
+}
+
+static char *
+canonical_number(const struct keyword *k, const char *value)
+{
+	uint64_t n;
+
+	if (k->type == KEYWORD_SECONDS && text_casecmp(value, "off") == 0)
+		return mem_strdup("off");
+	if (!parse_number(value, k->type == KEYWORD_SECONDS ? 1 : k->low,
+		k->high, &n))
+		return NULL;
+	return mem_printf("%llu", (unsigned long long)n);
+}
+
+static char *
+canonical(const struct keyword *k, const char *value)
+{
+	/* Only a text of several lines may have line ends. */
+	if (k->check != check_pem) {
+		const char *p;
+
+		for (p = value; *p != '\0'; p++)
+			if (text_is_control((unsigned char)*p) && *p != '\t')
+				return NULL;
+	}
+	switch (k->type) {
+	case KEYWORD_BOOL:
+		return canonical_bool(value);
+	case KEYWORD_NUMBER:
+	case KEYWORD_SECONDS:
+		return canonical_number(k, value);
+	case KEYWORD_CHOICE:
+		return canonical_choice(k, value);
+	case KEYWORD_STRING:
+	case KEYWORD_PATH:
+	case KEYWORD_SECRET:
+		break;
+	}
+	return k->check != NULL ? k->check(value) : mem_strdup(value);
+}
+
+/* What may be written instead, in words. */
+static void
+describe(const struct keyword *k, struct buf *out)
+{
+	size_t i;
+
+	switch (k->type) {
+	case KEYWORD_BOOL:
+		buf_adds(out, "on or off");
+		break;
+	case KEYWORD_NUMBER:
+		buf_addf(out, "%llu to %llu", (unsigned long long)k->low,
+		    (unsigned long long)k->high);
+		break;
+	case KEYWORD_SECONDS:
+		buf_addf(out, "1 to %llu seconds, or off",
+		    (unsigned long long)k->high);
+		break;
+	case KEYWORD_CHOICE:
+		for (i = 0; k->choices[i] != NULL; i++)
+			buf_addf(out, "%s%s", i > 0 ? ", " : "", k->choices[i]);
+		break;
+	case KEYWORD_STRING:
+	case KEYWORD_PATH:
+	case KEYWORD_SECRET:
+		buf_adds(out,
+		    k->allowed != NULL ? k->allowed : "text of one line");
+		if (k->check == check_provider)
+			provider_list(out);
+		break;
+	}
+}
+
+/* Whether a value may show a password when it is shown: as it should, or as a
+   URL "smtp://user:password@host" where a name is wanted. */
+static bool
+is_secret(const struct keyword *k, const char *value)
+{
+	const char *colon = strchr(value, ':');
+
+	return k->type == KEYWORD_SECRET ||
+	    (colon != NULL && strchr(colon, '@') != NULL);
+}
+
+char *
+keyword_canonical(enum keyword_id id, const char *value, bool *unset,
+    struct failure *f)
+{
+	const struct keyword *k = &keywords[id];
+	struct buf words = BUF_INIT(4096);
+	char *result;
+
+	*unset = *value == '\0' && k->type != KEYWORD_BOOL &&
+	    (k->flags & KEYWORD_BARE) == 0;
+	if (*unset)
+		return mem_strdup("");
+	/* Where a PIN ends must be plain to whoever leaves it out. */
+	if (text_case_prefix(value, "pkcs11:") && text_has_pin(value) &&
+	    strpbrk(value, " '\"") != NULL) {
+		failure_set(f, FAIL_CONFIG,
+		    "%s: blanks and quotes in a URI with a PIN are written "
+		    "as %%20, %%27 and %%22",
+		    k->name);
+		return NULL;
+	}
+	result = canonical(k, value);
+	if (result != NULL)
+		return result;
+	describe(k, &words);
+	if (is_secret(k, value))
+		failure_set(f, FAIL_CONFIG, "%s: this value is not allowed",
+		    k->name);
+	else
+		failure_set(f, FAIL_CONFIG, "%s: '%s' is not allowed", k->name,
+		    value);
+	failure_hint(f, "allowed: %s", buf_str(&words));
+	buf_free(&words);
+	return NULL;
+}

@@ -1,0 +1,26 @@
+/*
+ * allow: who may send, and as whom (`allow_uids`, `allow_senders`).
+ */
+#ifndef ALLOW_H
+#define ALLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct caller;
+struct config;
+struct failure;
+
+/*
+ * Whether allow_uids and allow_senders let them send with this envelope
+ * sender ("" is the null one).  FAIL_NOPERM, naming the keyword.  A name in
+ * those lists that no user has stands for nobody, and a caller without a uid
+ * is only ever meant by "*".
+ */
+bool allow_sender(const struct caller *who, const struct config *c,
+    const char *sender, struct failure *f);
+
+/* The part behind the list, pure: "33", "1000-1999", "www-data" or "*". */
+bool allow_matches(const struct caller *who, const char *word, size_t len);
+
+#endif
