@@ -352,6 +352,7 @@ share_load(struct listener *l, struct failure *f)
 	if (l->load == MAP_FAILED)
 		return failure_set(f, FAIL_OS, "cannot share memory: %s",
 		    strerror(errno));
+	/* cppcheck-suppress nullPointerOutOfMemory ; mmap() gives no NULL */
 	l->load->sessions = 0;
 	l->load->max = l->max;
 	l->session.load = l->load;

@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "sys/caller.h"
 
-#if __has_include(<linux/unix_diag.h>)
+#ifdef __linux__
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
