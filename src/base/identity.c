@@ -1,12 +1,13 @@
 #include "base/identity.h"
 
 #include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/failure.h"
+#include "base/file.h"
 #include "base/text.h"
 
 #define HOSTS "/etc/hosts"
@@ -17,8 +18,9 @@
 #define NAME_MAX_LEN 253
 /* Login names of Linux are shorter; the environment may say anything. */
 #define USER_MAX 64
-/* Lines of HOSTS that are read: some hold a whole block list. */
-#define HOSTS_LINES_MAX 1000
+/* Of HOSTS only the beginning is read: some hold a whole block list. */
+#define HOSTS_MAX (1 << 16)
+#define MAILNAME_MAX 4096
 
 #define BLANKS " \t\r\n"
 
@@ -189,17 +191,26 @@ identity_hosts_line(const char *line, const char *host)
 static char *
 look_up_host(const char *host)
 {
-	FILE *file = fopen(HOSTS, "re");
-	char *line = NULL, *found = NULL;
-	size_t size = 0, n = 0;
+	struct file_source file = { .path = HOSTS };
+	struct buf text = BUF_INIT(HOSTS_MAX);
+	struct failure ignored = FAILURE_INIT;
+	const char *p, *line;
+	char *copy, *found = NULL;
+	size_t len, line_len;
 
-	if (file == NULL)
-		return NULL;
-	while (found == NULL && n++ < HOSTS_LINES_MAX &&
-	    getline(&line, &size, file) >= 0)
-		found = identity_hosts_line(line, host);
-	free(line);
-	fclose(file);
+	/* Of a file that is too large the last line is not whole. */
+	if (file_read(&file, &text, &ignored) != FILE_READ)
+		while (text.len > 0 && text.data[text.len - 1] != '\n')
+			text.len--;
+	p = buf_str(&text);
+	len = text.len;
+	while (found == NULL && text_next_line(&p, &len, &line, &line_len)) {
+		copy = mem_strndup(line, line_len);
+		found = identity_hosts_line(copy, host);
+		free(copy);
+	}
+	failure_free(&ignored);
+	buf_free(&text);
 	return found;
 }
 
@@ -228,16 +239,18 @@ identity_server(void)
 char *
 identity_mailname(void)
 {
-	FILE *file = fopen(MAILNAME, "re");
-	char *line = NULL, *name = NULL;
-	size_t size = 0;
+	struct buf text = BUF_INIT(MAILNAME_MAX);
+	struct failure ignored = FAILURE_INIT;
+	char *name = NULL, *line;
 
-	if (file == NULL)
-		return NULL;
-	if (getline(&line, &size, file) >= 0)
+	if (file_load(MAILNAME, false, &text, &ignored)) {
+		line = mem_strndup(buf_str(&text),
+		    strcspn(buf_str(&text), "\n"));
 		name = text_trim(line);
-	free(line);
-	fclose(file);
+		free(line);
+	}
+	failure_free(&ignored);
+	buf_free(&text);
 	if (name != NULL && identity_is_host(name))
 		return name;
 	free(name);

@@ -237,6 +237,35 @@ text_skip_bom(const char **bytes, size_t *len)
 	}
 }
 
+size_t
+text_without_line_end(const char *bytes, size_t len)
+{
+	if (len > 0 && bytes[len - 1] == '\n') {
+		len--;
+		if (len > 0 && bytes[len - 1] == '\r')
+			len--;
+	}
+	return len;
+}
+
+bool
+text_next_line(const char **text, size_t *len, const char **line,
+    size_t *line_len)
+{
+	const char *end;
+	size_t taken;
+
+	if (*len == 0)
+		return false;
+	end = memchr(*text, '\n', *len);
+	taken = end != NULL ? (size_t)(end - *text) + 1 : *len;
+	*line = *text;
+	*line_len = text_without_line_end(*text, taken);
+	*text += taken;
+	*len -= taken;
+	return true;
+}
+
 bool
 text_number(const char *string, uint64_t low, uint64_t high, uint64_t *value)
 {

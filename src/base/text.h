@@ -30,6 +30,14 @@ void text_strip(const char **bytes, size_t *len);
 /* Skips the byte order mark that some editors write at the start of a text. */
 void text_skip_bom(const char **bytes, size_t *len);
 
+/* The length without one LF or CRLF at the end. */
+size_t text_without_line_end(const char *bytes, size_t len);
+
+/* Takes a line off the front, which is given without its end; false when
+   nothing is left. */
+bool text_next_line(const char **text, size_t *len, const char **line,
+    size_t *line_len);
+
 bool text_is_digit(int c);
 bool text_is_alpha(int c);
 bool text_is_alnum(int c);

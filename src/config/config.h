@@ -145,10 +145,6 @@ const char *config_place(const struct config *c, size_t i, bool *read);
    *list on; NULL at the end, else free() it. */
 char *config_next_item(const char **list);
 
-/* Whether a path is below /run/secrets or $CREDENTIALS_DIRECTORY, where modes
-   are what a container or service manager made them. */
-bool config_is_credential(const struct config *c, const char *path);
-
 /* The path, with the home directory for "~/" if there is one; free() it. */
 char *config_path(const struct config *c, const char *path);
 

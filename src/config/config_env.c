@@ -1,6 +1,5 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -49,20 +48,15 @@ clean(const char *value, bool secret)
 	return mem_strndup(value, len);
 }
 
-/*
- * The content of a file that a variable names.  On a mount that is read-only,
- * as those of container managers are, nobody can mend the file's mode.
- */
+/* The content of a file that a variable names. */
 static char *
 read_value(const char *variable, const char *path, bool secret,
     struct failure *f)
 {
 	struct buf content = BUF_INIT(SECRET_MAX);
-	struct statvfs vfs;
 	char *value = NULL;
-	bool fixed = statvfs(path, &vfs) == 0 && (vfs.f_flag & ST_RDONLY) != 0;
 
-	switch (secret_from_file(path, secret && !fixed, &content, f)) {
+	switch (secret_from_file(path, secret, &content, f)) {
 	case SECRET_FOUND:
 		value = mem_strdup(buf_str(&content));
 		break;

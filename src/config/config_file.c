@@ -348,8 +348,7 @@ static bool
 read_one(struct config *c, const char *path, enum config_rank rank, bool chosen,
     bool *found, struct failure *f)
 {
-	/* One chunk more, so that the limit is met before the buffer's. */
-	struct buf text = BUF_INIT(CONFIG_FILE_MAX + (1 << 14));
+	struct buf text = BUF_INIT(CONFIG_FILE_MAX);
 	struct config_file file;
 	bool ok;
 

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/identity.h"
 #include "base/log.h"
 #include "config/config_impl.h"
-#include "config/secret.h"
 
 /* Somebody else's; a directory that is not there is nobody's. */
 static bool
@@ -164,7 +164,7 @@ config_is_own(const struct config *c, const char *path)
 	if (geteuid() != 0 || c->request.privileged || lstat(path, &st) != 0)
 		return true;
 	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		if (secret_is_below(path, places[i]) &&
+		if (file_is_below(path, places[i]) &&
 		    is_anothers(path, places[i], &owner)) {
 			refuse(d, path, owner);
 			return false;

@@ -1,13 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/failure.h"
+#include "base/file.h"
 #include "config/config_impl.h"
 #include "config/secret.h"
 #include "smtp/sasl.h"
@@ -118,7 +117,7 @@ is_configured_host(const struct config *c)
 
 /* Line by host and user; for the default account also email_password. */
 static enum secret_result
-from_secrets_file(struct search *s, const char *path, bool group_ok)
+from_secrets_file(struct search *s, const char *path)
 {
 	const struct config *c = s->config;
 	enum secret_result result;
@@ -127,40 +126,18 @@ from_secrets_file(struct search *s, const char *path, bool group_ok)
 		note(s, path, "does not belong to root");
 		return SECRET_ABSENT;
 	}
-	result = secret_from_secrets_file(path, s->host, s->user, group_ok,
-	    s->out, s->failure);
+	result = secret_from_secrets_file(path, s->host, s->user, s->out,
+	    s->failure);
 	if (result == SECRET_ABSENT && !s->proxy && is_configured_host(c) &&
 	    (*config_account(c) == '\0' ||
 		strcmp(config_account(c), "default") == 0))
-		result = secret_from_secrets_file(path, NULL, NULL, group_ok,
-		    s->out, s->failure);
+		result = secret_from_secrets_file(path, NULL, NULL, s->out,
+		    s->failure);
 	if (result == SECRET_ABSENT)
 		note(s, path,
 		    access(path, F_OK) == 0 ? "has no line for them" :
 					      "not there");
 	return found(s, result, path);
-}
-
-/*
- * Whether the group of a file may read it: root has made it so, or it is the
- * owner's own group, which has the owner's name, as applications leave their
- * secrets to themselves.
- */
-static bool
-group_may_read(const char *path)
-{
-	const struct passwd *owner;
-	const struct group *group;
-	struct stat st;
-
-	if (stat(path, &st) == -1)
-		return false;
-	if (st.st_uid == 0)
-		return true;
-	owner = getpwuid(st.st_uid);
-	group = getgrgid(st.st_gid);
-	return owner != NULL && group != NULL &&
-	    strcmp(owner->pw_name, group->gr_name) == 0;
 }
 
 /* The one that is configured, or the user's and then the system's. */
@@ -173,7 +150,7 @@ from_secrets_files(struct search *s)
 	char *path;
 
 	if (chosen != NULL)
-		return from_secrets_file(s, chosen, group_may_read(chosen));
+		return from_secrets_file(s, chosen);
 	config_look_at_strangers(c, true, "onehop/secrets");
 	user = config_user_directory(c);
 	if (user != NULL) {
@@ -181,7 +158,7 @@ from_secrets_files(struct search *s)
 		if (is_denied(path) && access(path, F_OK) == -1)
 			note(s, path, "its directory cannot be entered");
 		else
-			result = from_secrets_file(s, path, false);
+			result = from_secrets_file(s, path);
 		free(path);
 	}
 	if (result != SECRET_ABSENT)
@@ -190,7 +167,7 @@ from_secrets_files(struct search *s)
 	if (is_denied(path))
 		note(s, path, "exists but cannot be read");
 	else
-		result = from_secrets_file(s, path, true);
+		result = from_secrets_file(s, path);
 	free(path);
 	return result;
 }
@@ -343,19 +320,16 @@ proper_file(const struct search *s)
 static void
 hint_system_file(struct search *s, const char *path)
 {
-	struct stat st;
+	char *access = file_describe_access(path);
 
-	if (stat(path, &st) == 0)
-		failure_prefix(s->failure,
-		    "'%s' cannot be read (mode %04o, owner %lu, group %lu, "
-		    "while this process is user %lu, group %lu), and ",
-		    path, (unsigned)(st.st_mode & 07777),
-		    (unsigned long)st.st_uid, (unsigned long)st.st_gid,
-		    (unsigned long)geteuid(), (unsigned long)getegid());
+	if (access != NULL)
+		failure_prefix(s->failure, "'%s' cannot be read (%s), and ",
+		    path, access);
+	free(access);
 	if (privilege_lost() != NULL)
 		failure_hint(s->failure, "%s", privilege_lost());
 	else
-		secret_hint_denied(path, s->failure);
+		file_hint_denied(path, s->failure);
 }
 
 static void

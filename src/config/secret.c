@@ -12,12 +12,13 @@
 
 #include "base/buf.h"
 #include "base/failure.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/text.h"
 #include "compat.h"
 
-/* A secret, CR and LF; one more byte shows that it is too long. */
-#define SECRET_READ_MAX (SECRET_MAX + 3)
+/* A secret, CR and LF. */
+#define SECRET_READ_MAX (SECRET_MAX + 2)
 
 /* Bytes of one read(2). */
 #define READ_CHUNK 4096
@@ -36,14 +37,6 @@
 /* For programs that start without a PATH. */
 #define DEFAULT_PATH "PATH=/usr/local/bin:/usr/bin:/bin"
 
-/* Whom a file may belong to and who may read it. */
-enum check {
-	CHECK_NOTHING,
-	CHECK_PRIVATE, /* one user only */
-	CHECK_GROUP,   /* its group may read */
-	CHECK_FILE     /* its group may read if root owns it */
-};
-
 struct span {
 	const char *data;
 	size_t len;
@@ -51,162 +44,21 @@ struct span {
 
 /* --- files ---------------------------------------------------------------- */
 
-bool
-secret_file_safe(const char *path, const struct stat *st, bool group_ok,
-    struct failure *f)
-{
-	mode_t mode = st->st_mode & 07777;
-	mode_t may = group_ok ? S_IRWXU | S_IRGRP : S_IRWXU;
-
-	if (!S_ISREG(st->st_mode))
-		return failure_set(f, FAIL_CONFIG, "'%s' is not a regular file",
-		    path);
-	if (st->st_uid != 0 && st->st_uid != geteuid()) {
-		(void)failure_set(f, FAIL_CONFIG,
-		    "'%s' holds a secret but belongs to user %lu (mode %04o)",
-		    path, (unsigned long)st->st_uid, (unsigned)mode);
-		failure_hint(f, "chown %lu %s", (unsigned long)geteuid(), path);
-		return false;
-	}
-	if ((mode & (S_IRWXU | S_IRWXG | S_IRWXO) & ~may) != 0) {
-		(void)failure_set(f, FAIL_CONFIG,
-		    "'%s' holds a secret but has mode %04o (owner %lu)", path,
-		    (unsigned)mode, (unsigned long)st->st_uid);
-		failure_hint(f, "chmod %s %s", group_ok ? "640" : "600", path);
-		return false;
-	}
-	return true;
-}
-
-static enum fail_class
-class_of(int error)
-{
-	switch (error) {
-	case EMFILE:
-	case ENFILE:
-	case ENOMEM:
-	case EAGAIN:
-		return FAIL_TEMP;
-	case EIO:
-		return FAIL_IO;
-	default:
-		return FAIL_CONFIG;
-	}
-}
-
-void
-secret_hint_denied(const char *path, struct failure *f)
-{
-	failure_hint(f,
-	    "'chgrp GROUP %s' and 'chmod 640 %s' with a group of this user, "
-	    "or send through the socket service, onehop.socket",
-	    path, path);
-}
-
-/* Says who may open the file and who tried. */
-static void
-open_failed(const char *path, int error, struct failure *f)
-{
-	struct stat st;
-
-	(void)failure_set(f, class_of(error), "cannot open '%s': %s", path,
-	    strerror(error));
-	if (error != EACCES || stat(path, &st) == -1)
-		return;
-	(void)failure_set(f, FAIL_CONFIG,
-	    "cannot open '%s': mode %04o, owner %lu, group %lu, "
-	    "while this process is user %lu, group %lu",
-	    path, (unsigned)(st.st_mode & 07777), (unsigned long)st.st_uid,
-	    (unsigned long)st.st_gid, (unsigned long)geteuid(),
-	    (unsigned long)getegid());
-	secret_hint_denied(path, f);
-}
-
-static bool
-check_file(int fd, const char *path, enum check check, struct failure *f)
-{
-	struct stat st;
-	bool group_ok;
-
-	if (fstat(fd, &st) == -1)
-		return failure_set(f, FAIL_OS, "'%s': %s", path,
-		    strerror(errno));
-	if (check == CHECK_NOTHING && S_ISREG(st.st_mode))
-		return true;
-	group_ok = check == CHECK_GROUP ||
-	    (check == CHECK_FILE && st.st_uid == 0);
-	return secret_file_safe(path, &st, group_ok, f);
-}
-
-/* One read(2) of what has room; 0 at the end and when there is none. */
-static ssize_t
-read_some(int fd, struct buf *to)
-{
-	size_t want = to->max - to->len;
-	unsigned char *room;
-	ssize_t n;
-
-	if (want > READ_CHUNK)
-		want = READ_CHUNK;
-	room = buf_reserve(to, want);
-	n = read(fd, room, want);
-	if (n > 0) {
-		to->len += (size_t)n;
-		buf_terminate(to);
-	}
-	return n;
-}
-
-/* A file that fills contents is too large. */
-static bool
-read_all(int fd, const char *path, struct buf *contents, struct failure *f)
-{
-	ssize_t n;
-
-	do
-		n = read_some(fd, contents);
-	while (n > 0 || (n == -1 && errno == EINTR));
-	if (n == -1)
-		return failure_set(f, FAIL_IO, "cannot read '%s': %s", path,
-		    strerror(errno));
-	if (contents->len == contents->max)
-		return failure_set(f, FAIL_CONFIG,
-		    "'%s' is too large to hold a secret", path);
-	return true;
-}
-
-static void
-drop_bom(struct buf *contents)
-{
-	const char *text = buf_str(contents);
-	size_t len = contents->len;
-
-	text_skip_bom(&text, &len);
-	buf_consume(contents, contents->len - len);
-}
-
-/*
- * Opened once, and what was opened is checked: a symbolic link is as good as
- * the file it leads to.
- */
+/* A file that is absent is no failure. */
 static enum secret_result
-read_file(const char *path, enum check check, struct buf *contents,
-    struct failure *f)
+read_file(const char *path, bool safe, struct buf *contents, struct failure *f)
 {
-	bool ok;
-	int fd;
+	struct file_source file = { .path = path, .secret = safe };
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd == -1) {
-		if (errno == ENOENT || errno == ENOTDIR)
-			return SECRET_ABSENT;
-		open_failed(path, errno, f);
+	switch (file_read(&file, contents, f)) {
+	case FILE_READ:
+		return SECRET_FOUND;
+	case FILE_ABSENT:
+		failure_clear(f);
+		return SECRET_ABSENT;
+	default:
 		return SECRET_FAILED;
 	}
-	ok = check_file(fd, path, check, f) && read_all(fd, path, contents, f);
-	(void)close(fd);
-	drop_bom(contents);
-	return ok ? SECRET_FOUND : SECRET_FAILED;
 }
 
 /* Hands a secret over if every mechanism can carry it. */
@@ -233,50 +85,17 @@ take(const void *bytes, size_t len, struct buf *out, struct failure *f)
 	return SECRET_FAILED;
 }
 
-/* Length without one line end. */
-static size_t
-without_newline(const void *bytes, size_t len)
-{
-	const char *p = bytes;
-
-	if (len > 0 && p[len - 1] == '\n') {
-		len--;
-		if (len > 0 && p[len - 1] == '\r')
-			len--;
-	}
-	return len;
-}
-
-bool
-secret_is_below(const char *path, const char *directory)
-{
-	size_t len;
-
-	if (directory == NULL || directory[0] != '/')
-		return false;
-	len = strlen(directory);
-	while (len > 0 && directory[len - 1] == '/')
-		len--;
-	/* Below the root directory is everything, and that says nothing. */
-	return len > 0 && strncmp(path, directory, len) == 0 &&
-	    path[len] == '/' && strstr(path, "/../") == NULL;
-}
-
 enum secret_result
 secret_from_file(const char *path, bool safe, struct buf *out,
     struct failure *f)
 {
 	struct buf contents = BUF_INIT(SECRET_READ_MAX);
-	enum secret_result result;
-	enum check check = CHECK_NOTHING;
+	enum secret_result result = read_file(path, safe, &contents, f);
 
-	if (safe && !secret_is_below(path, SECRETS_DIRECTORY) &&
-	    !secret_is_below(path, secure_getenv("CREDENTIALS_DIRECTORY")))
-		check = CHECK_FILE;
-	result = read_file(path, check, &contents, f);
 	if (result == SECRET_FOUND) {
 		result = take(contents.data,
-		    without_newline(contents.data, contents.len), out, f);
+		    text_without_line_end(buf_str(&contents), contents.len),
+		    out, f);
 		if (result == SECRET_FAILED)
 			failure_prefix(f, "'%s': ", path);
 	}
@@ -286,22 +105,10 @@ secret_from_file(const char *path, bool safe, struct buf *out,
 
 /* --- secrets file --------------------------------------------------------- */
 
-/* Takes a line without its end off the front. */
 static bool
 next_line(struct span *text, struct span *line)
 {
-	const char *end;
-	size_t taken;
-
-	if (text->len == 0)
-		return false;
-	end = memchr(text->data, '\n', text->len);
-	taken = end != NULL ? (size_t)(end - text->data) + 1 : text->len;
-	line->data = text->data;
-	line->len = without_newline(text->data, taken);
-	text->data += taken;
-	text->len -= taken;
-	return true;
+	return text_next_line(&text->data, &text->len, &line->data, &line->len);
 }
 
 static void
@@ -451,14 +258,12 @@ find_line(const char *path, struct span text, const char *host,
 
 enum secret_result
 secret_from_secrets_file(const char *path, const char *host, const char *user,
-    bool group_ok, struct buf *out, struct failure *f)
+    struct buf *out, struct failure *f)
 {
-	struct buf contents = BUF_INIT(SECRET_FILE_MAX + 1);
-	enum secret_result result;
+	struct buf contents = BUF_INIT(SECRET_FILE_MAX);
+	enum secret_result result = read_file(path, true, &contents, f);
 	struct span text;
 
-	result = read_file(path, group_ok ? CHECK_GROUP : CHECK_PRIVATE,
-	    &contents, f);
 	if (result == SECRET_FOUND) {
 		text.data = buf_str(&contents);
 		text.len = contents.len;
@@ -600,7 +405,7 @@ enum secret_result
 secret_from_netrc(const char *path, const char *host, const char *user,
     struct buf *out, struct failure *f)
 {
-	struct buf contents = BUF_INIT(SECRET_FILE_MAX + 1);
+	struct buf contents = BUF_INIT(SECRET_FILE_MAX);
 	enum secret_result result;
 	struct netrc n;
 
@@ -608,7 +413,7 @@ secret_from_netrc(const char *path, const char *host, const char *user,
 	buf_init(&n.token, SECRET_FILE_MAX);
 	buf_init(&n.login, SECRET_FILE_MAX);
 	buf_init(&n.password, SECRET_FILE_MAX);
-	result = read_file(path, CHECK_PRIVATE, &contents, f);
+	result = read_file(path, true, &contents, f);
 	if (result == SECRET_FOUND) {
 		n.text.data = buf_str(&contents);
 		n.text.len = contents.len;
@@ -781,7 +586,7 @@ run_read(int *fd, struct buf *to)
 	ssize_t n;
 
 	while (*fd != -1 && to->len < to->max) {
-		n = read_some(*fd, to);
+		n = file_read_some(*fd, READ_CHUNK, to);
 		if (n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN))
 			close_one(fd);
 		else if (n == -1 && errno == EAGAIN)
@@ -1011,7 +816,8 @@ secret_from_helper(const char *helper, const char *host, const char *user,
 	if (run(&r, f)) {
 		if (run_exited(&r, 0)) {
 			result = take(r.out.data,
-			    without_newline(r.out.data, r.out.len), out, f);
+			    text_without_line_end(buf_str(&r.out), r.out.len),
+			    out, f);
 			if (result == SECRET_FAILED)
 				failure_prefix(f, "%s: ", helper);
 		} else if (run_exited(&r, 1) && r.out.len == 0)

@@ -1,6 +1,6 @@
 /*
  * secret: a password from a file, a command or the keyring helper, in a
- * buffer that is wiped.  Files that others can read are refused.
+ * buffer that is wiped.
  */
 #ifndef SECRET_H
 #define SECRET_H
@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
 struct buf;
 struct failure;
@@ -17,32 +16,13 @@ struct failure;
 #define SECRET_MAX 16384
 #define SECRET_FILE_MAX (1 << 20)
 
-/* Where containers find their secrets, with modes that nobody chose. */
-#define SECRETS_DIRECTORY "/run/secrets"
-
-/* Whether path is below an absolute directory, which may end in slashes, and
-   does not lead out of it; false for a directory that is NULL. */
-bool secret_is_below(const char *path, const char *directory);
-
-/* The hint for a file that is there, but not for us: who may read it, and how
-   this process could. */
-void secret_hint_denied(const char *path, struct failure *f);
-
 /* How a look-up ended: not found is not a failure. */
 enum secret_result { SECRET_FOUND, SECRET_ABSENT, SECRET_FAILED };
 
 /*
- * Whether an open file that holds a secret is safe: regular, owned by root or
- * by the caller (effective uid), no permission for others, group at most
- * read.  group_ok is false for files of a user (mode 0600 only, as msmtp).
- */
-bool secret_file_safe(const char *path, const struct stat *st, bool group_ok,
-    struct failure *f);
-
-/*
  * The whole file less one trailing newline (LF or CRLF).  safe demands
- * secret_file_safe(); a file below /run/secrets or $CREDENTIALS_DIRECTORY is
- * read as it is.  Empty, over SECRET_MAX, NUL or a line end inside: failure.
+ * file_may_hold_secret(), as all other files do.  Empty, over SECRET_MAX, NUL
+ * or a line end inside: failure.
  */
 enum secret_result secret_from_file(const char *path, bool safe,
     struct buf *out, struct failure *f);
@@ -55,9 +35,9 @@ enum secret_result secret_from_file(const char *path, bool safe,
  * checked.
  */
 enum secret_result secret_from_secrets_file(const char *path, const char *host,
-    const char *user, bool group_ok, struct buf *out, struct failure *f);
+    const char *user, struct buf *out, struct failure *f);
 
-/* netrc: exact machine and login only (no default, no macros); mode 0600. */
+/* netrc: exact machine and login only (no default, no macros). */
 enum secret_result secret_from_netrc(const char *path, const char *host,
     const char *user, struct buf *out, struct failure *f);
 

@@ -1,15 +1,11 @@
 #include "deliver/aliases.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/failure.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "message/address.h"
 
@@ -192,28 +188,22 @@ read_line(struct aliases *a, char *text, unsigned line, struct failure *f)
 }
 
 static bool
-read_lines(struct aliases *a, FILE *file, struct failure *f)
+read_lines(struct aliases *a, const struct buf *contents, struct failure *f)
 {
-	char *text = NULL;
-	size_t size = 0, total = 0;
-	unsigned line = 0;
-	ssize_t len;
+	const char *text = buf_str(contents), *line;
+	size_t len = contents->len, line_len;
+	unsigned number = 0;
 	bool ok = true;
+	char *copy;
 
-	while (ok && (len = getline(&text, &size, file)) >= 0) {
-		total += (size_t)len;
-		line++;
-		if (total > FILE_MAX)
-			ok = bad_line(a, line, f, "the file is too large");
-		else if (text_has_nul(text, (size_t)len))
-			ok = bad_line(a, line, f, "a NUL byte");
-		else
-			ok = read_line(a, text, line, f);
+	while (ok && text_next_line(&text, &len, &line, &line_len)) {
+		number++;
+		copy = mem_strndup(line, line_len);
+		ok = text_has_nul(line, line_len) ?
+		    bad_line(a, number, f, "a NUL byte") :
+		    read_line(a, copy, number, f);
+		free(copy);
 	}
-	if (ok && ferror(file) != 0)
-		ok = failure_set(f, FAIL_CONFIG, "cannot read aliases '%s': %s",
-		    a->path, strerror(errno));
-	free(text);
 	return ok;
 }
 
@@ -254,40 +244,18 @@ finish(struct aliases *a, struct failure *f)
 	return true;
 }
 
-static FILE *
-open_file(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	FILE *file = NULL;
-
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0) {
-		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-		if (S_ISREG(st.st_mode))
-			file = fdopen(fd, "r");
-	}
-	if (file == NULL)
-		close(fd);
-	return file;
-}
-
 struct aliases *
 aliases_load(const char *path, struct failure *f)
 {
 	struct aliases *a = mem_alloc(sizeof(*a));
-	FILE *file = open_file(path);
-	bool ok;
+	struct buf contents = BUF_INIT(FILE_MAX);
+	bool ok = file_load(path, false, &contents, f);
 
 	a->path = mem_strdup(path);
-	if (file == NULL) {
-		ok = failure_set(f, FAIL_CONFIG, "cannot open aliases '%s': %s",
-		    path, strerror(errno));
-	} else {
-		ok = read_lines(a, file, f) && finish(a, f);
-		fclose(file);
-	}
+	if (!ok)
+		failure_prefix(f, "aliases: ");
+	ok = ok && read_lines(a, &contents, f) && finish(a, f);
+	buf_free(&contents);
 	if (ok)
 		return a;
 	aliases_free(a);

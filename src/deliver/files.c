@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/identity.h"
 #include "base/interrupt.h"
 #include "config/config.h"
@@ -114,22 +115,8 @@ choose_names(struct file *file, bool maildir, struct failure *f)
 static bool
 write_out(struct file *file, struct failure *f)
 {
-	const unsigned char *p = file->out.data;
-	size_t left = file->out.len;
-	ssize_t n;
-
-	while (left > 0) {
-		n = write(file->fd, p, left);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			if (n == 0)
-				errno = ENOSPC;
-			return file_failed(f, "write", file->temporary);
-		}
-		p += n;
-		left -= (size_t)n;
-	}
+	if (!file_write_all(file->fd, file->out.data, file->out.len))
+		return file_failed(f, "write", file->temporary);
 	buf_clear(&file->out);
 	return true;
 }

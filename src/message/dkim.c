@@ -3,8 +3,6 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
-#include <sys/stat.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +10,17 @@
 
 #include "base/buf.h"
 #include "base/failure.h"
+#include "base/file.h"
 #include "base/idn.h"
 #include "base/text.h"
 #include "config/config.h"
-#include "config/secret.h"
 #include "message/address.h"
 #include "message/dkim_impl.h"
 #include "message/message.h"
 #include "sys/privilege.h"
-#include "tls/pem.h"
+
+/* No key needs more. */
+#define KEY_FILE_MAX (1 << 18)
 
 /* RFC 8301 section 3.2: what a signer should use. */
 #define RSA_BITS_WANTED 2048
@@ -107,16 +107,15 @@ check_name(struct dkim *d, const char *origin, const struct signer *s)
 
 /* What is no reason to leave a message unsigned. */
 static void
-check_signer(struct dkim *d, const struct config *c, const struct signer *s)
+check_signer(struct dkim *d, const struct config *c, const struct signer *s,
+    const struct stat *st)
 {
 	const char *origin = config_origin(c, KW_DKIM_KEY);
 	unsigned bits = dkim_key_bits(s->key);
 	struct failure f = FAILURE_INIT;
-	struct stat st;
 	char *words;
 
-	if (!config_is_credential(c, s->file) && stat(s->file, &st) == 0 &&
-	    !secret_file_safe(s->file, &st, true, &f))
+	if (!file_may_hold_secret(s->file, st, &f))
 		warn(d, origin, buf_str(&f.text), buf_str(&f.hint));
 	failure_free(&f);
 	check_name(d, origin, s);
@@ -132,16 +131,17 @@ static bool
 load_signer(struct dkim *d, const struct config *c, char *entry,
     struct failure *f)
 {
-	struct buf pem = BUF_INIT(PEM_FILE_MAX);
+	struct buf pem = BUF_INIT(KEY_FILE_MAX);
+	struct file_source file = { .path = NULL };
 	struct signer *s;
 
 	d->signers = mem_resize(d->signers, d->count + 1, sizeof(*s));
 	s = &d->signers[d->count++];
 	*s = (struct signer){ .key = NULL };
-	if (split_entry(c, s, entry, f) &&
-	    pem_read_file(s->file, false, &pem, f)) {
-		s->key = dkim_key_parse(&pem, f);
-		if (s->key == NULL)
+	if (split_entry(c, s, entry, f)) {
+		file.path = s->file;
+		if (file_read(&file, &pem, f) == FILE_READ &&
+		    (s->key = dkim_key_parse(&pem, f)) == NULL)
 			failure_prefix(f, "'%s' ", s->file);
 	}
 	buf_free(&pem);
@@ -150,7 +150,7 @@ load_signer(struct dkim *d, const struct config *c, char *entry,
 		    "%s: dkim_key: ", config_origin(c, KW_DKIM_KEY));
 		return false;
 	}
-	check_signer(d, c, s);
+	check_signer(d, c, s, &file.st);
 	return true;
 }
 
@@ -244,7 +244,7 @@ dkim_describe(const struct dkim *d)
 static void
 add_record(const struct signer *s, struct buf *out)
 {
-	struct buf text = BUF_INIT(PEM_FILE_MAX);
+	struct buf text = BUF_INIT(KEY_FILE_MAX);
 	size_t at, n;
 
 	buf_addf(&text, "v=DKIM1; k=%s; p=", dkim_key_type(s->key));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/failure.h"
+#include "base/file.h"
 #include "base/text.h"
 
 /* First read: most messages are smaller. */
@@ -87,21 +88,11 @@ message_temporary(void)
 }
 
 static bool
-write_all(int fd, const unsigned char *p, size_t len, struct failure *f)
+write_all(int fd, const void *bytes, size_t len, struct failure *f)
 {
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, p, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return failure_set(f, FAIL_TEMP,
-			    "cannot store the message: %s", strerror(errno));
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
+	return file_write_all(fd, bytes, len) ||
+	    failure_set(f, FAIL_TEMP, "cannot store the message: %s",
+		strerror(errno));
 }
 
 /* Of memfd_create(2), and of a file system in memory: only these have seals. */

@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/failure.h"
+#include "base/file.h"
 #include "base/identity.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -298,11 +299,11 @@ warn_if_open(const struct config *c)
 /* Groups are given keys of servers on purpose; what a container is handed has
    the mode that it has. */
 static void
-warn_if_readable(const struct config *c, const char *key)
+warn_if_readable(const char *key)
 {
 	struct stat st;
 
-	if (!config_is_credential(c, key) && stat(key, &st) == 0 &&
+	if (!file_is_credential(key) && stat(key, &st) == 0 &&
 	    (st.st_mode & S_IROTH) != 0)
 		log_warn("listen_key_file '%s' can be read by everybody", key);
 }
@@ -328,7 +329,7 @@ set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
 	tls = tls_server_new(cert, key, f);
 	tls_free(tls);
 	if (tls != NULL)
-		warn_if_readable(c, key);
+		warn_if_readable(key);
 	return tls != NULL;
 }
 

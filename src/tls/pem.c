@@ -1,81 +1,10 @@
 #include "tls/pem.h"
 
-#include <sys/stat.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
-#include "base/failure.h"
-#include "config/secret.h"
 
 #define DASHES "-----"
-
-/* expected is how much there seems to be: read in one go when it is right. */
-static bool
-read_all(int fd, size_t expected, const char *path, struct buf *out,
-    struct failure *f)
-{
-	size_t want = expected + 4096;
-	unsigned char *room;
-	ssize_t n;
-
-	for (;;) {
-		room = buf_reserve(out, want);
-		if (room == NULL)
-			return failure_set(f, FAIL_CONFIG, "'%s' is too large",
-			    path);
-		n = read(fd, room, want);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return failure_set(f, FAIL_CONFIG,
-			    "cannot read '%s': %s", path, strerror(errno));
-		out->len += (size_t)n;
-		buf_terminate(out);
-		if (n == 0)
-			return true;
-		want = 4096;
-	}
-}
-
-/* Not a FIFO or a device: nothing that blocks or never ends. */
-static bool
-check_file(const char *path, bool secret, const struct stat *st,
-    struct failure *f)
-{
-	if (!S_ISREG(st->st_mode))
-		return failure_set(f, FAIL_CONFIG, "'%s' is not a regular file",
-		    path);
-	if (st->st_size > PEM_FILE_MAX)
-		return failure_set(f, FAIL_CONFIG, "'%s' is too large", path);
-	return !secret || secret_file_safe(path, st, true, f);
-}
-
-bool
-pem_read_file(const char *path, bool secret, struct buf *out, struct failure *f)
-{
-	struct stat st;
-	bool ok = false;
-	int fd;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return failure_set(f,
-		    errno == EMFILE || errno == ENFILE || errno == ENOMEM ?
-			FAIL_TEMP :
-			FAIL_CONFIG,
-		    "cannot open '%s': %s", path, strerror(errno));
-	if (fstat(fd, &st) != 0)
-		failure_set(f, FAIL_CONFIG, "cannot read '%s': %s", path,
-		    strerror(errno));
-	else if (check_file(path, secret, &st, f))
-		ok = read_all(fd, (size_t)st.st_size, path, out, f);
-	close(fd);
-	return ok;
-}
 
 void
 pem_start(struct pem *pem, const void *text, size_t len)

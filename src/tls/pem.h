@@ -1,6 +1,5 @@
 /*
- * pem: files of PEM blocks (RFC 7468), read whole and taken apart in one
- * pass.
+ * pem: texts of PEM blocks (RFC 7468), taken apart in one pass.
  */
 #ifndef PEM_H
 #define PEM_H
@@ -9,17 +8,9 @@
 #include <stddef.h>
 
 struct buf;
-struct failure;
 
-/* No bundle, list or key is longer than this; bounds what is read. */
+/* No file of a bundle, list or key is longer than this. */
 #define PEM_FILE_MAX (16 << 20)
-
-/*
- * The whole regular file, added to out.  secret demands secret_file_safe().
- * FAIL_CONFIG otherwise.
- */
-bool pem_read_file(const char *path, bool secret, struct buf *out,
-    struct failure *f);
 
 struct pem {
 	const char *at, *end;

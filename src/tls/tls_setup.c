@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/failure.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "tls/pem.h"
 #include "tls/tls_impl.h"
@@ -152,14 +153,14 @@ static bool
 load_crls(struct tls *tls, struct failure *f)
 {
 	const char *path = tls->policy->crl_file;
-	struct buf text = BUF_INIT(PEM_FILE_MAX + 8192);
+	struct buf text = BUF_INIT(PEM_FILE_MAX);
 	gnutls_datum_t bytes;
 	bool ok;
 	int r = 0;
 
 	if (!is_set(path))
 		return true;
-	ok = pem_read_file(path, false, &text, f);
+	ok = file_load(path, false, &text, f);
 	if (ok) {
 		bytes.data = text.data;
 		bytes.size = (unsigned int)text.len;
@@ -223,15 +224,15 @@ bool
 tls_load_pair(struct tls *tls, const char *cert, const char *key, bool strict,
     struct failure *f)
 {
-	struct buf certs = BUF_INIT(PEM_FILE_MAX + 8192);
-	struct buf keys = BUF_INIT(PEM_FILE_MAX + 8192);
+	struct buf certs = BUF_INIT(PEM_FILE_MAX);
+	struct buf keys = BUF_INIT(PEM_FILE_MAX);
 	const char *pin = tls->policy != NULL ? tls->policy->key_pin : NULL;
 	gnutls_datum_t c, k;
 	bool ok;
 	int r;
 
-	ok = pem_read_file(key, strict, &keys, f) &&
-	    pem_read_file(cert, strict && strcmp(cert, key) == 0, &certs, f);
+	ok = file_load(key, strict, &keys, f) &&
+	    file_load(cert, strict && strcmp(cert, key) == 0, &certs, f);
 	if (ok) {
 		c = (gnutls_datum_t){ certs.data, (unsigned int)certs.len };
 		k = (gnutls_datum_t){ keys.data, (unsigned int)keys.len };
@@ -251,8 +252,8 @@ static bool
 load_client_token(struct tls *tls, const char *cert, const char *key,
     struct failure *f)
 {
-	struct buf keys = BUF_INIT(PEM_FILE_MAX + 8192);
-	bool ok = tls_is_token(key) || pem_read_file(key, true, &keys, f);
+	struct buf keys = BUF_INIT(PEM_FILE_MAX);
+	bool ok = tls_is_token(key) || file_load(key, true, &keys, f);
 	int r;
 
 	buf_free(&keys);

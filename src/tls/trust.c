@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/failure.h"
+#include "base/file.h"
 #include "tls/der.h"
 #include "tls/pem.h"
 
@@ -103,8 +104,8 @@ add_text(struct trust *t, const void *text, size_t len)
 static bool
 add_file(struct trust *t, const char *path, size_t *added, struct failure *f)
 {
-	struct buf text = BUF_INIT(PEM_FILE_MAX + 8192);
-	bool ok = pem_read_file(path, false, &text, f);
+	struct buf text = BUF_INIT(PEM_FILE_MAX);
+	bool ok = file_load(path, false, &text, f);
 
 	if (ok) {
 		buf_reserve(&t->der, text.len / 4 * 3);

@@ -10,6 +10,7 @@ import os
 import pwd
 import re
 import resource
+import shutil
 import socket
 import stat
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from fake.sasl import plain_blob
 from fake.sink import (CONFIG, HEADER, MESSAGE, Sink, crlf, deliver,
                        delivered, refused)
+from lib.network import needs_namespaces
 from lib.onehop import MINIMAL_ENV, SANITIZER_ENV, binary
 
 TO = "rcpt@example.net"
@@ -909,6 +911,35 @@ def test_bad_password_files(onehop, tmp_path, content):
     refused(onehop, 78, config=PLAIN, sink=AUTH,
             env={"ONEHOP_PASSWORD_FILE": str(path)},
             words="ONEHOP_PASSWORD")
+
+
+@pytest.mark.parametrize("kind", ["secrets_file", "variable", "password"])
+def test_a_secret_on_a_read_only_mount(onehop, tmp_path, kind):
+    """Container managers choose the mode, and nobody there can change it."""
+    needs_namespaces()
+    given = tmp_path / "given"
+    given.mkdir()
+    file = write(given / "file", {
+        "secrets_file": "127.0.0.1 joe = S3cret-word\n",
+        "variable": "S3cret-word\n"}.get(kind, ""), 0o644)
+    for mounted in (False, True):
+        with Sink(**AUTH) as sink:
+            config = CONFIG.replace("{port}", str(sink.port)) + PLAIN
+            if kind == "password":
+                write(file, config + "password S3cret-word\n", 0o644)
+            elif kind == "secrets_file":
+                config += f"secrets_file {file}\n"
+            script = ("mount --bind {0} {0} && mount -o remount,bind,{1} {0} "
+                      '&& exec "$@"').format(given, "ro" if mounted else "rw")
+            result = onehop.run(
+                ["-m", "sh", "-c", script, "sh", str(binary()), "-C",
+                 str(file) if kind == "password" else
+                 onehop.write_config(config), TO], stdin=MESSAGE,
+                argv0="unshare", program=shutil.which("unshare"),
+                env={"ONEHOP_PASSWORD_FILE": str(file)}
+                if kind == "variable" else {})
+        assert result.status == (0 if mounted else 78), result
+        assert len(sink.messages) == mounted
 
 
 def test_the_secret_is_not_on_the_command_line(onehop):

@@ -28,13 +28,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *path = file_of(data, size);
 	enum secret_result r;
 
-	r = secret_from_secrets_file(path, "h", "u", false, &out, &f);
+	r = secret_from_secrets_file(path, "h", "u", &out, &f);
 	check_result(r, &out, &f);
 	CHECK(
 	    r != SECRET_FOUND || memmem(data, size, out.data, out.len) != NULL);
 	failure_clear(&f);
 	buf_clear(&out);
-	r = secret_from_secrets_file(path, NULL, NULL, false, &out, &f);
+	r = secret_from_secrets_file(path, NULL, NULL, &out, &f);
 	check_result(r, &out, &f);
 	failure_clear(&f);
 	buf_clear(&out);

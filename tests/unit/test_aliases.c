@@ -244,7 +244,7 @@ test_file(void **state)
 	assert_int_equal(f.class, FAIL_NONE);
 	aliases_free(a);
 	assert_null(aliases_load(directory, &f));
-	assert_non_null(strstr(buf_str(&f.text), "Is a directory"));
+	assert_non_null(strstr(buf_str(&f.text), "not a regular file"));
 	unlink(path);
 	assert_null(aliases_load(path, &f));
 	assert_int_equal(f.class, FAIL_CONFIG);

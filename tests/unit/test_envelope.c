@@ -801,7 +801,7 @@ static const struct {
 	    "alias of 'nobody': recipient 'nowhere'", "'default_domain'" },
 	{ { .words = { "loop" }, .config = ALIASES }, NULL, "leads back", "" },
 	{ { .words = { "root" }, .config = "aliases /nonexistent\n" }, NULL,
-	    "cannot open aliases '/nonexistent'", "" },
+	    "aliases: cannot open '/nonexistent'", "" },
 	/* What takes the message knows its names itself. */
 	{ { .words = { "root", "joe@localhost" }, .config = "host /run/x\n" },
 	    "root,joe@localhost", NULL, NULL },
