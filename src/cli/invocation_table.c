@@ -1,7 +1,8 @@
 #include "cli/invocation_impl.h"
 
 /*
- * The union of what sendmail 8, Postfix, exim, OpenSMTPD, dma and msmtp take.
+ * The union of what sendmail 8, Postfix, exim, OpenSMTPD, dma, msmtp and
+ * BusyBox take.
  * A letter with an argument consumes it in both spellings, honoured or not:
  * otherwise the argument would become a recipient.
  */
@@ -50,6 +51,9 @@ const struct option_letter option_letters[] = {
 	{ 'D', TAKES_ONE, ACTION_NONE, 0, 0, NULL, NULL },
 	{ 'e', TAKES_ONE, ACTION_NONE, 0, 0, NULL, NULL },
 	{ 'h', TAKES_ONE, ACTION_NONE, 0, MODE_HELP, NULL, NULL },
+	/* BusyBox's: a command that makes the connection. */
+	{ 'H', TAKES_ONE, ACTION_WARN, 0, 0, NULL, NULL },
+	{ 'w', TAKES_ONE, ACTION_NONE, 0, 0, NULL, NULL },
 	{ 'M', TAKES_ONE, ACTION_NONE, 0, 0, NULL, NULL },
 	{ 'p', TAKES_ONE, ACTION_NONE, 0, 0, NULL, NULL },
 	{ 'E', TAKES_ATTACHED, ACTION_NONE, 0, 0, NULL, NULL },

@@ -146,7 +146,7 @@ def test_bare_d_and_q_take_no_argument(onehop):
     assert result.status == 0 and sink.recipients == [TO]
 
 
-@pytest.mark.parametrize("flag", ["-k", "-g", "-z", "-Z", "-4", "-w"])
+@pytest.mark.parametrize("flag", ["-k", "-g", "-z", "-Z", "-4", "-y"])
 def test_an_unknown_letter_is_a_warning(onehop, flag):
     """A drop-in must not lose mail over a flag."""
     result, sink = deliver(onehop, [flag, "-i", TO])
@@ -193,6 +193,15 @@ def test_busyboxs_server_where_nothing_else_names_one(onehop):
     assert not any("AUTH" in command for command in sink.commands)
     sink = delivered(onehop, ["-S", "192.0.2.1:1", TO], argv0="sendmail")
     assert sink.recipients == [TO]
+
+
+@pytest.mark.parametrize("argv", [
+    ["-w", "5"], ["-w5"], ["-tw", "5"], ["-H", "exec openssl s_client"],
+    ["-Hexec x"]])
+def test_busyboxs_arguments_are_no_recipients(onehop, argv):
+    result, sink = deliver(onehop, [*argv, TO], argv0="sendmail")
+    assert result.status == 0 and sink.recipients == [TO], result
+    assert (result.err != "") == argv[0].startswith("-H")
 
 
 def test_x_never_writes(onehop, tmp_path):
