@@ -1006,14 +1006,16 @@ describe(const struct keyword *k, struct buf *out)
 }
 
 /* Whether a value may show a password when it is shown: as it should, or as a
-   URL "smtp://user:password@host" where a name is wanted. */
+   URL or "user:password@host" where the name of a host is wanted. */
 static bool
-is_secret(const struct keyword *k, const char *value)
+is_secret(enum keyword_id id, const char *value)
 {
 	const char *colon = strchr(value, ':');
+	bool host = id == KW_HOST || id == KW_PROXY_HOST ||
+	    (colon != NULL && strncmp(colon, "://", 3) == 0);
 
-	return k->type == KEYWORD_SECRET ||
-	    (colon != NULL && strchr(colon, '@') != NULL);
+	return keywords[id].type == KEYWORD_SECRET ||
+	    (host && colon != NULL && strchr(colon, '@') != NULL);
 }
 
 char *
@@ -1041,7 +1043,7 @@ keyword_canonical(enum keyword_id id, const char *value, bool *unset,
 	if (result != NULL)
 		return result;
 	describe(k, &words);
-	if (is_secret(k, value))
+	if (is_secret(id, value))
 		failure_set(f, FAIL_CONFIG, "%s: this value is not allowed",
 		    k->name);
 	else

@@ -86,7 +86,12 @@ none_usable(struct smtp *smtp, struct failure *f)
 	    "AUTH: no usable mechanism:%s the server offers '%s'",
 	    buf_str(&names), words);
 	buf_free(&names);
-	if (!smtp->tls && !smtp->params->auth_cleartext)
+	if (smtp->caps.mechanisms == 0)
+		failure_hint(f,
+		    "none of these is known here: ask the relay's "
+		    "administrator for PLAIN or another of those that "
+		    "onehop.conf(5) lists");
+	else if (!smtp->tls && !smtp->params->auth_cleartext)
 		failure_hint(f,
 		    "a password is shown only within TLS: 'tls starttls', or "
 		    "'auth_cleartext on' for a network you trust");
