@@ -34,7 +34,7 @@ static void
 report_connect(struct check *k)
 {
 	char *name = k->relay != NULL ? relay_peer_name(k->relay) :
-					relay_name(k->config);
+					relay_name(k->settings);
 	struct check_step s;
 
 	if (!k->connected && (k->relay != NULL || k->route == NULL)) {
@@ -75,7 +75,7 @@ static void
 report_tls(struct check *k)
 {
 	const struct tls_info *info = relay_tls(k->relay);
-	int mode = k->route != NULL ? k->hop.tls : config_tls(k->config);
+	int mode = k->route != NULL ? k->hop.tls : k->settings->tls_mode;
 	struct check_step s;
 
 	check_begin(&s, "tls");
@@ -148,16 +148,16 @@ report_failure(struct check *k)
 static bool
 open_relay(struct check *k)
 {
-	uint64_t limit = config_number(k->config, KW_DEADLINE);
+	int64_t limit = k->settings->deadline_ms;
 	struct relay_params *p = &k->params;
 
-	p->config = k->config;
+	p->settings = k->settings;
 	p->vault = k->vault.used ? &k->vault : NULL;
 	p->verbose = k->sub->verbose && !privilege_is_raised();
 	p->describe = p->later_auth = p->impatient = true;
 	p->phase = &k->phase;
 	if (limit > 0)
-		p->deadline = stream_now() + (int64_t)limit * 1000;
+		p->deadline = stream_now() + limit;
 	k->relay = relay_open_route(p, k->route, &k->hop, &k->failure);
 	if (k->relay == NULL) {
 		report_failure(k);
@@ -176,20 +176,19 @@ log_in(struct check *k)
 {
 	const struct smtp_caps *caps = smtp_caps(relay_smtp(k->relay));
 	struct check_step s;
-	bool named;
 
 	if (k->params.no_auth)
 		return true;
 	check_begin(&s, "auth");
 	if (k->route != NULL) {
 		check_text(&s, "none: there is nobody to log in to");
-	} else if (config_mechanisms(k->config, &named) == 0) {
+	} else if (k->settings->mechanisms == 0) {
 		check_text(&s, "none: no user is configured");
 		if (caps->auth_words.len > 0)
 			check_detail(&s, "offered: %s",
 			    buf_str(&caps->auth_words));
 	} else if (relay_authenticate(k->relay, &k->failure)) {
-		const char *user = config_string(k->config, KW_USER);
+		const char *user = k->settings->user;
 
 		check_text(&s, "%s", smtp_mechanism(relay_smtp(k->relay)));
 		if (user != NULL)
@@ -281,7 +280,7 @@ map_address(struct check *k)
 
 	if (address_parse_list(text, strlen(text), &l, &k->failure)) {
 		if (l.n == 1)
-			list = envelope_map(k->sub, k->config, l.v[0].spec,
+			list = envelope_map(k->sub, k->settings, l.v[0].spec,
 			    &k->failure);
 		else
 			failure_set(&k->failure, FAIL_DATA,
@@ -304,7 +303,7 @@ name_all(struct check *k, char **list)
 	struct check_step s;
 
 	memset(&e, 0, sizeof(e));
-	if (!envelope_set_sender(&e, k->sub, k->config, &k->failure)) {
+	if (!envelope_set_sender(&e, k->sub, k->settings, &k->failure)) {
 		check_begin(&s, "addresses");
 		check_fail(&s, &k->failure);
 		check_end(&k->report, &s);
@@ -341,15 +340,15 @@ check_destination(struct check *k)
 {
 	char **list;
 
-	if (config_choice(k->config, KW_BACKEND) == BACKEND_FILES) {
+	if (k->settings->backend == BACKEND_FILES) {
 		check_files(k);
-	} else if (k->address != NULL && route_depends(k->config)) {
+	} else if (k->address != NULL && route_depends(k->settings)) {
 		check_keys(k);
 		list = map_address(k);
 		if (list != NULL)
 			check_routes(k, list);
 		envelope_free_map(list);
-	} else if (config_is_mx(k->config)) {
+	} else if (k->settings->is_mx) {
 		check_keys(k);
 		check_resolver(k);
 	} else if (check_secret(k)) {

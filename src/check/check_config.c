@@ -69,38 +69,38 @@ describe_relay(const struct check *k, struct check_step *s)
 		[TLS_MAY] = "may",
 		[TLS_STARTTLS] = "starttls",
 		[TLS_IMPLICIT] = "implicit" };
-	const struct config *c = k->config;
-	const char *account = config_account(c);
-	char *name = relay_name(c);
+	const struct settings *settings = k->settings;
+	const char *account = settings->account;
+	char *name = relay_name(settings);
 
 	check_text(s, "account %s: ", *account != '\0' ? account : "(none)");
-	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
-		check_text(s, "files in %s", config_string(c, KW_FILES_PATH));
+	if (settings->backend == BACKEND_FILES)
+		check_text(s, "files in %s", settings->files_path);
 	else
 		check_text(s, "%s %s (%s), tls %s%s",
-		    config_is_mx(c) ? "direct delivery," : "relay", name,
-		    config_origin(c, KW_HOST), modes[config_tls(c)],
-		    config_tls(c) == TLS_NONE ? "" :
-			config_tls_verify(c)  ? ", verified" :
-						", not verified");
+		    settings->is_mx ? "direct delivery," : "relay", name,
+		    settings_origin(settings, KW_HOST),
+		    modes[settings->tls_mode],
+		    settings->tls_mode == TLS_NONE ? "" :
+			settings->tls_verify	   ? ", verified" :
+						     ", not verified");
 	free(name);
-	if (config_tls(c) != TLS_NONE && config_tls(c) != TLS_MAY &&
-	    !config_tls_verify(c))
+	if (settings->tls_mode != TLS_NONE && settings->tls_mode != TLS_MAY &&
+	    !settings->tls_verify)
 		check_warn(s,
 		    "%s: tls_certcheck off: whoever answers gets the mail "
 		    "and the password",
-		    config_origin(c, KW_TLS_CERTCHECK));
+		    settings_origin(settings, KW_TLS_CERTCHECK));
 }
 
 /* The host as it is looked up; config has checked it. */
 static bool
 set_host(struct check *k)
 {
-	const char *host = config_string(k->config, KW_HOST), *why;
+	const char *host = k->settings->host, *why;
 
-	if (config_choice(k->config, KW_BACKEND) == BACKEND_FILES ||
-	    config_string(k->config, KW_SOCKET) != NULL ||
-	    config_is_mx(k->config))
+	if (k->settings->backend == BACKEND_FILES ||
+	    k->settings->socket != NULL || k->settings->is_mx)
 		return true;
 	k->host = net_is_literal(host) ? mem_strdup(host) :
 					 idn_to_ascii(host, &why);
@@ -113,7 +113,7 @@ set_host(struct check *k)
 static void
 describe_sandbox(const struct check *k, struct check_step *s, bool chosen)
 {
-	const char *why = chosen ? transport_unbound(k->config) : NULL;
+	const char *why = chosen ? transport_unbound(k->settings) : NULL;
 	struct buf words = BUF_INIT(256);
 
 	sandbox_describe(&words);
@@ -135,10 +135,11 @@ check_configuration(struct check *k, const struct config_request *request)
 
 	check_begin(&s, "configuration");
 	k->config = config_load(request, &k->failure);
-	if (k->config != NULL)
+	if (k->config != NULL) {
 		hint = envelope_hint(k->sub, NULL);
-	ok = k->config != NULL && config_select(k->config, hint, &k->failure) &&
-	    set_host(k);
+		k->settings = config_for_sender(k->config, hint, &k->failure);
+	}
+	ok = k->settings != NULL && set_host(k);
 	free(hint);
 	if (ok)
 		describe_relay(k, &s);
@@ -184,11 +185,11 @@ static bool
 read_secret(struct check *k, struct check_step *s)
 {
 	struct buf secret = BUF_INIT(SECRET_MAX);
-	const struct config *c = k->config;
+	const struct settings *settings = k->settings;
 	char *source;
 	bool ok;
 
-	ok = config_secret_source(c, &secret, &source, &k->failure);
+	ok = settings_secret_source(settings, &secret, &source, &k->failure);
 	if (ok && source == NULL)
 		check_text(s, "none is needed beside the certificate");
 	else if (ok) {
@@ -204,12 +205,12 @@ bool
 check_secret(struct check *k)
 {
 	struct check_step s;
-	bool named, ok;
+	bool ok;
 
 	check_begin(&s, "secret");
 	if (privilege_is_raised())
 		ok = give_up_group(k, &s);
-	else if (config_mechanisms(k->config, &named) == 0) {
+	else if (k->settings->mechanisms == 0) {
 		check_text(&s, "none is needed: no user is configured");
 		ok = true;
 	} else
@@ -226,12 +227,12 @@ check_keys(struct check *k)
 	struct check_step s;
 	char *keys;
 
-	if (config_string(k->config, KW_DKIM_KEY) == NULL)
+	if (k->settings->dkim_key == NULL)
 		return true;
 	check_begin(&s, "dkim");
 	if (privilege_is_raised())
 		check_text(&s, "keys are not read with raised privilege");
-	else if (!dkim_load(k->config, &k->keys, &k->failure))
+	else if (!dkim_load(k->settings, &k->keys, &k->failure))
 		check_fail(&s, &k->failure);
 	else {
 		keys = dkim_describe(k->keys);
@@ -246,7 +247,7 @@ check_keys(struct check *k)
 bool
 check_files(struct check *k)
 {
-	const char *path = config_string(k->config, KW_FILES_PATH);
+	const char *path = k->settings->files_path;
 	struct check_step s;
 	struct stat st;
 

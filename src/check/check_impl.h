@@ -20,6 +20,7 @@ struct check {
 	const struct submission *sub;
 	const char *address; /* that is asked about or sent to, or NULL */
 	struct config *config;
+	const struct settings *settings;
 	struct check_report report;
 	struct secret_vault vault;
 	struct dkim *keys; /* that sign, or NULL */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "check/check_impl.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "net/probe.h"
 
 /* Where relays listen: whoever filters one of them leaves another open. */
@@ -16,8 +16,7 @@ static const unsigned usual_ports[] = { 465, 587, 2525, 2587, 2465, 25 };
 static bool
 is_direct(const struct check *k)
 {
-	return k->host != NULL &&
-	    config_string(k->config, KW_PROXY_HOST) == NULL;
+	return k->host != NULL && k->settings->proxy_host == NULL;
 }
 
 static const char *
@@ -38,7 +37,7 @@ look_up(struct check *k, size_t *count)
 	size_t i;
 
 	check_begin(&s, "resolve");
-	relay_net_params(k->config, k->host, &p);
+	relay_net_params(k->settings, k->host, &p);
 	if (net_try_all(&p, NULL, 0, &tries, &k->failure)) {
 		check_text(&s, "%s: ", k->host);
 		for (i = 0; i < tries.count; i++)
@@ -60,7 +59,7 @@ explain_addresses(struct check *k, const struct net_tries *tries)
 
 	failure_set(&k->failure, FAIL_TEMP,
 	    "none of the addresses of '%s' can be connected at port %u",
-	    k->host, config_port(k->config));
+	    k->host, k->settings->port);
 	for (i = 0; i < tries->count; i++) {
 		silent = silent || tries->list[i].error == 0;
 		refused = refused || tries->list[i].error == ECONNREFUSED;
@@ -68,7 +67,7 @@ explain_addresses(struct check *k, const struct net_tries *tries)
 	if (silent && !refused)
 		failure_hint(&k->failure,
 		    "port %u is filtered on the way, or the host is down",
-		    config_port(k->config));
+		    k->settings->port);
 	else if (refused)
 		failure_hint(&k->failure,
 		    "nobody listens there: check 'host' and 'port'");
@@ -78,13 +77,13 @@ explain_addresses(struct check *k, const struct net_tries *tries)
 static bool
 connect_each(struct check *k)
 {
-	unsigned port = config_port(k->config);
+	unsigned port = k->settings->port;
 	struct net_tries tries;
 	struct net_params p;
 	struct check_step s;
 	size_t i, good = 0;
 
-	relay_net_params(k->config, k->host, &p);
+	relay_net_params(k->settings, k->host, &p);
 	if (p.timeout == 0 || p.timeout > PROBE_PATIENCE_MS)
 		p.timeout = PROBE_PATIENCE_MS;
 	if (!net_try_all(&p, &port, 1, &tries, &k->failure)) {
@@ -176,7 +175,7 @@ describe_port(struct check_step *s, const struct net_tries *tries,
 void
 check_ports(struct check *k)
 {
-	unsigned ports[USUAL_PORTS + 1], own = config_port(k->config);
+	unsigned ports[USUAL_PORTS + 1], own = k->settings->port;
 	size_t count = 0, i;
 	struct net_tries tries;
 	struct net_params p;
@@ -188,7 +187,7 @@ check_ports(struct check *k)
 	for (i = 0; i < USUAL_PORTS; i++)
 		if (usual_ports[i] != own)
 			ports[count++] = usual_ports[i];
-	relay_net_params(k->config, k->host, &p);
+	relay_net_params(k->settings, k->host, &p);
 	p.timeout = PORTS_MS;
 	if (!net_try_all(&p, ports, count, &tries, &k->failure)) {
 		failure_clear(&k->failure);

@@ -5,7 +5,7 @@
 #include "base/identity.h"
 #include "base/stream.h"
 #include "check/check_impl.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/envelope.h"
 #include "deliver/route.h"
 #include "net/dns.h"
@@ -16,7 +16,7 @@
 void
 check_resolver(struct check *k)
 {
-	const char *domain = config_string(k->config, KW_DEFAULT_DOMAIN);
+	const char *domain = k->settings->default_domain;
 	char *name = domain != NULL ? mem_strdup(domain) : identity_fqdn(true);
 	struct dns_list *list = mem_alloc(sizeof(*list));
 	int64_t start = stream_now();
@@ -40,12 +40,13 @@ check_resolver(struct check *k)
 }
 
 static void
-describe(struct check_step *s, const struct route *r, const struct config *c)
+describe(struct check_step *s, const struct route *r,
+    const struct settings *settings)
 {
 	char *words = route_words(r);
 
 	if (r->kind == ROUTE_FILES)
-		check_text(s, "files in %s", config_string(c, KW_FILES_PATH));
+		check_text(s, "files in %s", settings->files_path);
 	else if (r->kind == ROUTE_CONFIGURED)
 		check_text(s, "the relay");
 	else
@@ -69,7 +70,7 @@ report_route(struct check *k, const struct route *r, char **list)
 		failure_prefix(&k->failure, "%s ", r->enhanced);
 		check_fail(&s, &k->failure);
 	} else
-		describe(&s, r, k->config);
+		describe(&s, r, k->settings);
 	for (i = 0; list[i] != NULL; i++)
 		check_detail(&s, "%s", list[i]);
 	return check_end(&k->report, &s);
@@ -119,15 +120,15 @@ check_group(struct check *k, const struct route_group *group, char **all)
 void
 check_routes(struct check *k, char **list)
 {
-	struct route_params p = { .config = k->config };
-	uint64_t limit = config_number(k->config, KW_DEADLINE);
+	struct route_params p = { .settings = k->settings };
+	int64_t limit = k->settings->deadline_ms;
 	struct route_plan plan;
 	size_t i, count = 0;
 
 	while (list[count] != NULL)
 		count++;
 	if (limit > 0)
-		p.deadline = stream_now() + (int64_t)limit * 1000;
+		p.deadline = stream_now() + limit;
 	route_plan(&p, list, count, &plan);
 	for (i = 0; i < plan.count; i++)
 		check_group(k, &plan.groups[i], list);

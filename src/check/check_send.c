@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/stream.h"
 #include "check/check_impl.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/deliver.h"
 #include "deliver/envelope.h"
 #include "deliver/submission.h"
@@ -86,7 +86,7 @@ transmit(struct mailing *m, struct failure *f)
 {
 	struct check *k = m->check;
 	struct transport_job job = {
-		.config = k->config,
+		.settings = k->settings,
 		.envelope = &m->envelope,
 		.message = m->message,
 		.dkim = k->keys,
@@ -94,10 +94,10 @@ transmit(struct mailing *m, struct failure *f)
 		.vault = k->params.vault,
 		.more = true,
 	};
-	uint64_t limit = config_number(k->config, KW_DEADLINE);
+	int64_t limit = k->settings->deadline_ms;
 
 	if (limit > 0)
-		job.deadline = stream_now() + (int64_t)limit * 1000;
+		job.deadline = stream_now() + limit;
 	if (deliver_send(&job, m->log, &m->parts) != FAIL_NONE)
 		explain_parts(&m->parts, f);
 }
@@ -132,7 +132,7 @@ send_one(struct mailing *m, const char *name, const char *what)
 	check_begin(&s, name);
 	memset(&m->envelope, 0, sizeof(m->envelope));
 	if (write_message(m, what, &k->failure) &&
-	    envelope_build(&m->envelope, &m->sub, k->config, m->message,
+	    envelope_build(&m->envelope, &m->sub, k->settings, m->message,
 		&k->failure))
 		transmit(m, &k->failure);
 	if (k->failure.class == FAIL_NONE)
@@ -159,7 +159,7 @@ noreply_sender(const struct check *k, struct failure *f)
 	const char *p;
 	size_t i;
 
-	pattern = config_expand(k->config, KW_NOREPLY_FROM, NULL, f);
+	pattern = settings_expand(k->settings, KW_NOREPLY_FROM, NULL, f);
 	if (pattern == NULL)
 		return NULL;
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
@@ -178,8 +178,8 @@ noreply_sender(const struct check *k, struct failure *f)
 	free(pattern);
 	if (address_check(sender, f))
 		return sender;
-	failure_prefix(f,
-	    "%s: noreply_from: ", config_origin(k->config, KW_NOREPLY_FROM));
+	failure_prefix(f, "%s: noreply_from: ",
+	    settings_origin(k->settings, KW_NOREPLY_FROM));
 	f->class = FAIL_CONFIG;
 	free(sender);
 	return NULL;
@@ -192,7 +192,7 @@ send_from_noreply(struct mailing *m)
 	struct check_step s;
 	char *sender;
 
-	if (config_string(k->config, KW_NOREPLY_FROM) == NULL)
+	if (k->settings->noreply_from == NULL)
 		return;
 	sender = noreply_sender(k, &k->failure);
 	if (sender == NULL) {
@@ -217,7 +217,7 @@ check_send(struct check *k, const char *address)
 	m.sub.full_name = k->sub->full_name;
 	m.sub.recipients = &address;
 	m.sub.recipient_count = 1;
-	m.log = deliver_open_log(k->config, k->sub);
+	m.log = deliver_open_log(k->settings, k->sub);
 	send_one(&m, "message", "the usual sender");
 	send_from_noreply(&m);
 	log_close(m.log);

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/deliver.h"
 #include "deliver/relay.h"
 #include "deliver/submission.h"
@@ -49,11 +49,11 @@ info_version(void)
 }
 
 void
-info_dump(const struct config *c)
+info_dump(const struct settings *settings)
 {
 	struct buf out = BUF_INIT(SIZE_MAX);
 
-	config_dump(c, &out);
+	settings_dump(settings, &out);
 	fwrite(buf_str(&out), 1, out.len, stdout);
 	buf_free(&out);
 }
@@ -79,16 +79,15 @@ print_lines(const char *indent, const struct buf *lines)
 }
 
 static void
-print_server(const struct config *c, struct relay *relay)
+print_server(const struct settings *settings, struct relay *relay)
 {
 	struct smtp *smtp = relay_smtp(relay);
 	const struct tls_info *info = relay_tls(relay);
-	char *name = relay_name(c), *tls = relay_tls_words(relay);
+	char *name = relay_name(settings), *tls = relay_tls_words(relay);
 	const char *greeting = smtp_greeting(smtp);
 
 	printf("%s server at %s",
-	    config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP ? "LMTP" : "SMTP",
-	    name);
+	    settings->protocol == PROTOCOL_LMTP ? "LMTP" : "SMTP", name);
 	if (relay_peer(relay)->address[0] != '\0')
 		printf(" (%s)", relay_peer(relay)->address);
 	printf(":\n");
@@ -106,17 +105,17 @@ print_server(const struct config *c, struct relay *relay)
 
 static struct relay *
 open_relay(struct relay_params *p, const struct submission *sub,
-    const struct config *c, bool auth, struct failure *f)
+    const struct settings *settings, bool auth, struct failure *f)
 {
-	uint64_t limit = config_number(c, KW_DEADLINE);
+	int64_t limit = settings->deadline_ms;
 
 	memset(p, 0, sizeof(*p));
-	p->config = c;
+	p->settings = settings;
 	p->verbose = sub->verbose;
 	p->describe = true;
 	p->no_auth = !auth;
 	if (limit > 0)
-		p->deadline = stream_now() + (int64_t)limit * 1000;
+		p->deadline = stream_now() + limit;
 	return relay_open(p, f);
 }
 
@@ -132,28 +131,28 @@ finish(struct failure *f)
 }
 
 static bool
-has_relay(const struct config *c, struct failure *f)
+has_relay(const struct settings *settings, struct failure *f)
 {
-	if (config_is_mx(c)) {
+	if (settings->is_mx) {
 		failure_set(f, FAIL_USAGE,
 		    "with 'host mx' there is no one server to ask");
 		failure_hint(f, "name one with --host, or --check=ADDRESS");
 		return false;
 	}
-	if (config_choice(c, KW_BACKEND) == BACKEND_RELAY)
+	if (settings->backend == BACKEND_RELAY)
 		return true;
 	return failure_set(f, FAIL_USAGE,
 	    "the files backend has no server to ask");
 }
 
 int
-info_dkim(const struct config *c)
+info_dkim(const struct settings *settings)
 {
 	struct buf out = BUF_INIT(SIZE_MAX);
 	struct failure f = FAILURE_INIT;
 	struct dkim *keys = NULL;
 
-	if (deliver_load_keys(c, &keys, false, &f) && keys == NULL) {
+	if (deliver_load_keys(settings, &keys, false, &f) && keys == NULL) {
 		failure_set(&f, FAIL_CONFIG, "there is no key that signs");
 		failure_hint(&f, "set 'dkim_key'");
 	}
@@ -167,24 +166,24 @@ info_dkim(const struct config *c)
 }
 
 int
-info_server(const struct submission *sub, const struct config *c)
+info_server(const struct submission *sub, const struct settings *settings)
 {
 	struct failure f = FAILURE_INIT;
 	struct relay_params p;
 	struct relay *relay;
 
-	if (!has_relay(c, &f))
+	if (!has_relay(settings, &f))
 		return finish(&f);
-	relay = open_relay(&p, sub, c, false, &f);
+	relay = open_relay(&p, sub, settings, false, &f);
 	if (relay != NULL)
-		print_server(c, relay);
+		print_server(settings, relay);
 	relay_close(relay);
 	return finish(&f);
 }
 
 /* ETRN (RFC 1985): 250 to 253 mean that the server has understood. */
 int
-info_rmqs(const struct submission *sub, const struct config *c,
+info_rmqs(const struct submission *sub, const struct settings *settings,
     const char *queue)
 {
 	struct failure f = FAILURE_INIT;
@@ -193,9 +192,9 @@ info_rmqs(const struct submission *sub, const struct config *c,
 	struct relay *relay;
 	char *line, *words;
 
-	if (!has_relay(c, &f))
+	if (!has_relay(settings, &f))
 		return finish(&f);
-	relay = open_relay(&p, sub, c, true, &f);
+	relay = open_relay(&p, sub, settings, true, &f);
 	if (relay == NULL)
 		return finish(&f);
 	line = mem_printf("ETRN %s", queue);

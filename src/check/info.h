@@ -5,17 +5,17 @@
 #ifndef INFO_H
 #define INFO_H
 
-struct config;
+struct settings;
 struct failure;
 struct submission;
 
 void info_version(void);
 
 /* The account is selected already. */
-void info_dump(const struct config *c);
-int info_dkim(const struct config *c);
-int info_server(const struct submission *sub, const struct config *c);
-int info_rmqs(const struct submission *sub, const struct config *c,
+void info_dump(const struct settings *settings);
+int info_dkim(const struct settings *settings);
+int info_server(const struct submission *sub, const struct settings *settings);
+int info_rmqs(const struct submission *sub, const struct settings *settings,
     const char *queue); /* host, @domain or #queue */
 
 #endif

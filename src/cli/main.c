@@ -84,30 +84,31 @@ give_up_group(const struct invocation *inv, struct failure *f)
 	return privilege_drop(f);
 }
 
-/* Modes that look at the selected account. */
+/* Modes that look at one account. */
 static int
 inspect(const struct invocation *inv, struct config *c, int sockets,
     struct failure *f)
 {
 	char *hint = envelope_hint(&inv->submission, NULL);
-	bool ok = config_select(c, hint, f);
+	const struct settings *settings = config_for_sender(c, hint, f);
 
 	free(hint);
-	if (!ok || !give_up_group(inv, f))
+	if (settings == NULL || !give_up_group(inv, f))
 		return fail(f);
 	switch (inv->mode) {
 	case MODE_SERVERINFO:
-		return info_server(&inv->submission, c);
+		return info_server(&inv->submission, settings);
 	case MODE_RMQS:
-		return info_rmqs(&inv->submission, c, inv->mode_argument);
+		return info_rmqs(&inv->submission, settings,
+		    inv->mode_argument);
 	case MODE_SERVE:
-		return serve(&inv->submission, c);
+		return serve(&inv->submission, c, settings);
 	case MODE_LISTEN:
-		return listen_run(&inv->submission, c, sockets);
+		return listen_run(&inv->submission, c, settings, sockets);
 	case MODE_DKIM_RECORD:
-		return info_dkim(c);
+		return info_dkim(settings);
 	default:
-		info_dump(c);
+		info_dump(settings);
 		return 0;
 	}
 }

@@ -238,6 +238,9 @@ config_free(struct config *c)
 
 	if (c == NULL)
 		return;
+	for (i = 0; i < c->made_count; i++)
+		effective_free(c->made[i]);
+	free(c->made);
 	for (i = 0; i < c->account_count; i++) {
 		layer_clear(&c->accounts[i].layer);
 		free(c->accounts[i].name);
@@ -251,130 +254,10 @@ config_free(struct config *c)
 	layer_clear(&c->container);
 	layer_clear(&c->rescue.layer);
 	free(c->rescue.name);
-	layer_clear(&c->effective);
 	free(c->accounts);
 	free(c->places);
 	config_free_directories(c->directories);
-	free(c->name);
 	free(c);
-}
-
-/* --- effective values ----------------------------------------------------- */
-
-const char *
-config_string(const struct config *c, enum keyword_id id)
-{
-	return c->effective.values[id].text;
-}
-
-bool
-config_flag(const struct config *c, enum keyword_id id)
-{
-	const char *text = config_string(c, id);
-
-	return text != NULL && strcmp(text, "on") == 0;
-}
-
-uint64_t
-config_number(const struct config *c, enum keyword_id id)
-{
-	const char *text = config_string(c, id);
-	uint64_t n = 0;
-
-	/* "off", and what is unset, is 0. */
-	if (text != NULL)
-		(void)text_number(text, 0, UINT64_MAX, &n);
-	return n;
-}
-
-int
-config_choice(const struct config *c, enum keyword_id id)
-{
-	const char *text = config_string(c, id);
-	int i;
-
-	for (i = 0; text != NULL && keywords[id].choices[i] != NULL; i++)
-		if (strcmp(text, keywords[id].choices[i]) == 0)
-			return i;
-	return 0;
-}
-
-bool
-config_is_set(const struct config *c, enum keyword_id id)
-{
-	const struct value *v = &c->effective.values[id];
-
-	return v->text != NULL && v->rank != RANK_DEFAULT;
-}
-
-bool
-config_is_of_system(const struct config *c, enum keyword_id id)
-{
-	const struct value *v = &c->effective.values[id];
-
-	return v->text != NULL && v->rank == RANK_SYSTEM;
-}
-
-const char *
-config_origin(const struct config *c, enum keyword_id id)
-{
-	const struct value *v = &c->effective.values[id];
-
-	return v->origin != NULL ? v->origin : "default";
-}
-
-const char *
-config_account(const struct config *c)
-{
-	return c->name != NULL ? c->name : "";
-}
-
-int
-config_tls(const struct config *c)
-{
-	return c->tls;
-}
-
-bool
-config_is_mx(const struct config *c)
-{
-	const char *host = config_string(c, KW_HOST);
-
-	return config_choice(c, KW_BACKEND) == BACKEND_RELAY &&
-	    config_string(c, KW_SOCKET) == NULL && host != NULL &&
-	    strcmp(host, KEYWORD_HOST_MX) == 0;
-}
-
-unsigned
-config_port(const struct config *c)
-{
-	return (unsigned)config_number(c, KW_PORT);
-}
-
-bool
-config_tls_verify(const struct config *c)
-{
-	return c->tls_verify;
-}
-
-unsigned
-config_mechanisms(const struct config *c, bool *named)
-{
-	if (named != NULL)
-		*named = c->named;
-	return c->mechanisms;
-}
-
-const char *
-config_cert_env_file(const struct config *c)
-{
-	return config_env(c, "SSL_CERT_FILE");
-}
-
-const char *
-config_cert_env_dir(const struct config *c)
-{
-	return config_env(c, "SSL_CERT_DIR");
 }
 
 /* --- options -------------------------------------------------------------- */

@@ -33,24 +33,24 @@ dump_value(struct buf *out, const char *value)
 /* A command may hold a secret: whoever reads this with raised privilege could
    not read the file that it comes from. */
 static bool
-is_hidden(const struct config *c, enum keyword_id id)
+is_hidden(const struct effective *e, enum keyword_id id)
 {
 	return keywords[id].type == KEYWORD_SECRET ||
-	    (c->request.privileged && id == KW_PASSWORDEVAL);
+	    (e->config->request.privileged && id == KW_PASSWORDEVAL);
 }
 
 static void
-dump_keyword(const struct config *c, enum keyword_id id, struct buf *out)
+dump_keyword(const struct settings *s, enum keyword_id id, struct buf *out)
 {
-	const char *text = config_string(c, id);
+	const char *text = s->effective->layer.values[id].text;
 
 	if (text == NULL) {
 		if ((keywords[id].flags & KEYWORD_LEGACY) == 0)
 			buf_addf(out, "# not set: %s\n", keywords[id].name);
 		return;
 	}
-	buf_addf(out, "# %s\n", config_origin(c, id));
-	if (is_hidden(c, id))
+	buf_addf(out, "# %s\n", settings_origin(s, id));
+	if (is_hidden(s->effective, id))
 		buf_addf(out, "# %s (set)\n", keywords[id].name);
 	/* Another account, which is not part of this. */
 	else if (id == KW_FALLBACK)
@@ -65,18 +65,18 @@ dump_keyword(const struct config *c, enum keyword_id id, struct buf *out)
 }
 
 void
-config_dump(const struct config *c, struct buf *out)
+settings_dump(const struct settings *s, struct buf *out)
 {
 	static const char *const modes[] = { "auto", "none", "may", "starttls",
 		"implicit", "secure" };
 	enum keyword_id id;
 
 	buf_addf(out, "# account: %s\n",
-	    *config_account(c) != '\0' ? config_account(c) : "(none)");
-	buf_addf(out, "# tls in effect: %s%s\n", modes[c->tls],
-	    c->tls == TLS_NONE ? "" :
-		c->tls_verify  ? ", verified" :
-				 ", not verified");
+	    *s->account != '\0' ? s->account : "(none)");
+	buf_addf(out, "# tls in effect: %s%s\n", modes[s->tls_mode],
+	    s->tls_mode == TLS_NONE ? "" :
+		s->tls_verify	    ? ", verified" :
+				      ", not verified");
 	for (id = 0; id < KEYWORD_COUNT; id++)
-		dump_keyword(c, id, out);
+		dump_keyword(s, id, out);
 }

@@ -95,10 +95,10 @@ first_address(const char *list)
 }
 
 char *
-config_expand(const struct config *c, enum keyword_id id,
+settings_expand(const struct settings *s, enum keyword_id id,
     const char *from_header, struct failure *f)
 {
-	const char *text = config_string(c, id);
+	const char *text = s->effective->layer.values[id].text;
 	char *item = NULL, *result;
 
 	if (text == NULL)
@@ -109,9 +109,9 @@ config_expand(const struct config *c, enum keyword_id id,
 			return NULL;
 		text = item;
 	}
-	result = config_expand_text(c, text, from_header, f);
+	result = config_expand_text(s->effective->config, text, from_header, f);
 	if (result == NULL)
-		failure_prefix(f, "%s: %s: ", config_origin(c, id),
+		failure_prefix(f, "%s: %s: ", settings_origin(s, id),
 		    keywords[id].name);
 	free(item);
 	return result;

@@ -22,6 +22,12 @@ config_endpoint(const struct layer *l)
 	return socket != NULL ? socket : l->values[KW_HOST].text;
 }
 
+static const char *
+text_of(const struct effective *e, enum keyword_id id)
+{
+	return e->layer.values[id].text;
+}
+
 static void
 preset(struct layer *l, enum keyword_id id, const char *text)
 {
@@ -63,30 +69,29 @@ config_preset(struct layer *l)
 
 /* Like FROM, where nothing was said. */
 static void
-follow(struct config *c, enum keyword_id to, enum keyword_id from)
+follow(struct effective *e, enum keyword_id to, enum keyword_id from)
 {
-	const struct value *v = &c->effective.values[from];
+	const struct value *v = &e->layer.values[from];
 
-	if (v->text != NULL && c->effective.values[to].text == NULL)
-		value_assign(&c->effective.values[to], v->text, v->origin,
-		    v->rank);
+	if (v->text != NULL && e->layer.values[to].text == NULL)
+		value_assign(&e->layer.values[to], v->text, v->origin, v->rank);
 }
 
 static void
-derive(struct config *c, enum keyword_id id, const char *text)
+derive(struct effective *e, enum keyword_id id, const char *text)
 {
-	value_assign(&c->effective.values[id], text, "default", RANK_DEFAULT);
+	value_assign(&e->layer.values[id], text, "default", RANK_DEFAULT);
 }
 
 static void
-expand_home(struct config *c, enum keyword_id id)
+expand_home(struct effective *e, enum keyword_id id)
 {
-	struct value *v = &c->effective.values[id];
+	struct value *v = &e->layer.values[id];
 	char *path, *origin;
 
 	if (v->text == NULL || strncmp(v->text, "~/", 2) != 0)
 		return;
-	path = config_path(c, v->text);
+	path = config_path(e->config, v->text);
 	origin = mem_strdup(v->origin);
 	value_assign(v, path, origin, v->rank);
 	free(path);
@@ -96,13 +101,13 @@ expand_home(struct config *c, enum keyword_id id)
 /* As in msmtp, from where the program was started; with raised privilege that
    place is the caller's choice. */
 static void
-expand_relative(struct config *c, enum keyword_id id)
+expand_relative(struct effective *e, enum keyword_id id)
 {
-	struct value *v = &c->effective.values[id];
+	struct value *v = &e->layer.values[id];
 	char *directory, *path, *origin;
 
 	if (v->text == NULL || net_is_path(v->text) ||
-	    strncmp(v->text, "~/", 2) == 0 || c->request.privileged)
+	    strncmp(v->text, "~/", 2) == 0 || e->config->request.privileged)
 		return;
 	directory = getcwd(NULL, 0);
 	if (directory == NULL)
@@ -116,34 +121,35 @@ expand_relative(struct config *c, enum keyword_id id)
 }
 
 static void
-fill_in(struct config *c)
+fill_in(struct effective *e)
 {
-	const struct value *host = &c->effective.values[KW_HOST];
-	const struct value *socket = &c->effective.values[KW_SOCKET];
+	const struct value *host = &e->layer.values[KW_HOST];
+	const struct value *socket = &e->layer.values[KW_SOCKET];
 	enum keyword_id id;
 
-	follow(c, KW_CONNECT_TIMEOUT, KW_TIMEOUT);
-	follow(c, KW_REPLY_TIMEOUT, KW_TIMEOUT);
+	follow(e, KW_CONNECT_TIMEOUT, KW_TIMEOUT);
+	follow(e, KW_REPLY_TIMEOUT, KW_TIMEOUT);
 	if (host->text != NULL && net_is_path(host->text))
-		follow(c, KW_SOCKET, KW_HOST);
+		follow(e, KW_SOCKET, KW_HOST);
 	/* A host is no path below the home directory. */
-	expand_home(c, KW_SOCKET);
-	expand_relative(c, KW_SOCKET);
+	expand_home(e, KW_SOCKET);
+	expand_relative(e, KW_SOCKET);
 	if (socket->text != NULL && net_is_path(socket->text))
-		follow(c, KW_HOST, KW_SOCKET);
+		follow(e, KW_HOST, KW_SOCKET);
 	for (id = 0; id < KEYWORD_COUNT; id++) {
 		if (keywords[id].type == KEYWORD_PATH)
-			expand_home(c, id);
-		if (c->effective.values[id].text == NULL &&
+			expand_home(e, id);
+		if (e->layer.values[id].text == NULL &&
 		    keywords[id].initial != NULL)
-			derive(c, id, keywords[id].initial);
+			derive(e, id, keywords[id].initial);
 	}
-	if (config_flag(c, KW_AUTO_FROM) && config_string(c, KW_FROM) == NULL) {
-		const char *domain = config_string(c, KW_MAILDOMAIN);
+	if (layer_flag(&e->layer, KW_AUTO_FROM) &&
+	    text_of(e, KW_FROM) == NULL) {
+		const char *domain = text_of(e, KW_MAILDOMAIN);
 		char *from = mem_printf("%%U@%s",
 		    domain != NULL ? domain : "%H");
 
-		derive(c, KW_FROM, from);
+		derive(e, KW_FROM, from);
 		free(from);
 	}
 }
@@ -174,47 +180,48 @@ named_mechanisms(const char *list)
  * without authentication.  With a key, the password is that of its token.
  */
 static bool
-is_forgotten(const struct config *c)
+is_forgotten(const struct effective *e)
 {
-	const struct value *password = &c->effective.values[KW_PASSWORD];
+	const struct value *password = &e->layer.values[KW_PASSWORD];
 
 	return password->text != NULL && password->rank >= RANK_SYSTEM &&
-	    password->rank <= RANK_USER && !c->effective.values[KW_USER].set &&
-	    config_string(c, KW_TLS_KEY_FILE) == NULL;
+	    password->rank <= RANK_USER && !e->layer.values[KW_USER].set &&
+	    text_of(e, KW_TLS_KEY_FILE) == NULL;
 }
 
 static bool
-finish_auth(struct config *c, struct failure *f)
+finish_auth(struct effective *e, struct failure *f)
 {
-	const char *user = config_string(c, KW_USER);
+	const char *user = text_of(e, KW_USER);
 	const char *auth;
 
-	if (config_string(c, KW_AUTH) == NULL && is_forgotten(c))
+	if (text_of(e, KW_AUTH) == NULL && is_forgotten(e))
 		return failure_set(f, FAIL_CONFIG,
 		    "%s: password: there is no user name",
-		    config_origin(c, KW_PASSWORD));
-	if (config_string(c, KW_AUTH) == NULL)
-		derive(c, KW_AUTH, user != NULL ? "on" : "off");
-	auth = config_string(c, KW_AUTH);
-	c->named = false;
-	c->mechanisms = 0;
+		    settings_origin(&e->settings, KW_PASSWORD));
+	if (text_of(e, KW_AUTH) == NULL)
+		derive(e, KW_AUTH, user != NULL ? "on" : "off");
+	auth = text_of(e, KW_AUTH);
+	e->settings.mechanisms_named = false;
+	e->settings.mechanisms = 0;
 	if (strcmp(auth, "off") == 0)
 		return true;
-	c->mechanisms = SASL_AUTOMATIC;
+	e->settings.mechanisms = SASL_AUTOMATIC;
 	if (strcmp(auth, "on") != 0) {
-		c->named = true;
-		c->mechanisms = named_mechanisms(auth);
+		e->settings.mechanisms_named = true;
+		e->settings.mechanisms = named_mechanisms(auth);
 	}
-	if (config_is_mx(c)) {
+	if (e->settings.is_mx) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: auth: with 'host mx' there is nobody to log in to",
-		    config_origin(c, user != NULL ? KW_USER : KW_AUTH));
+		    settings_origin(&e->settings,
+			user != NULL ? KW_USER : KW_AUTH));
 		failure_hint(f, "leave out 'auth' and 'user', or name a host");
 		return false;
 	}
-	if (user == NULL && c->mechanisms != SASL_EXTERNAL) {
+	if (user == NULL && e->settings.mechanisms != SASL_EXTERNAL) {
 		failure_set(f, FAIL_CONFIG, "%s: auth: there is no user name",
-		    config_origin(c, KW_AUTH));
+		    settings_origin(&e->settings, KW_AUTH));
 		failure_hint(f, "set 'user', or 'auth off'");
 		return false;
 	}
@@ -235,74 +242,73 @@ config_is_implicit_port(const char *port)
 	return false;
 }
 
-bool
-config_is_local(const struct config *c)
+static bool
+is_local(const struct effective *e)
 {
-	const char *host = config_string(c, KW_HOST);
+	const char *host = text_of(e, KW_HOST);
 
-	if (config_string(c, KW_PROXY_HOST) != NULL)
+	if (text_of(e, KW_PROXY_HOST) != NULL)
 		return false;
-	return config_string(c, KW_SOCKET) != NULL ||
+	return text_of(e, KW_SOCKET) != NULL ||
 	    (host != NULL && net_is_loopback(host));
 }
 
 static int
-secure_mode(const struct config *c)
+secure_mode(const struct effective *e)
 {
-	const char *starttls = config_string(c, KW_TLS_STARTTLS);
+	const char *starttls = text_of(e, KW_TLS_STARTTLS);
 
 	if (starttls != NULL)
 		return strcmp(starttls, "on") == 0 ? TLS_STARTTLS :
 						     TLS_IMPLICIT;
-	return config_is_implicit_port(config_string(c, KW_PORT)) ?
-	    TLS_IMPLICIT :
-	    TLS_STARTTLS;
+	return config_is_implicit_port(text_of(e, KW_PORT)) ? TLS_IMPLICIT :
+							      TLS_STARTTLS;
 }
 
 static bool
-is_pinned(const struct config *c)
+is_pinned(const struct effective *e)
 {
-	return config_string(c, KW_TLS_PIN) != NULL ||
-	    config_string(c, KW_TLS_FINGERPRINT) != NULL;
+	return text_of(e, KW_TLS_PIN) != NULL ||
+	    text_of(e, KW_TLS_FINGERPRINT) != NULL;
 }
 
 static int
-automatic_mode(const struct config *c)
+automatic_mode(const struct effective *e)
 {
-	const char *port = config_string(c, KW_PORT);
-	int secure = secure_mode(c);
+	const char *port = text_of(e, KW_PORT);
+	int secure = secure_mode(e);
 
-	if (config_string(c, KW_SOCKET) != NULL)
+	if (text_of(e, KW_SOCKET) != NULL)
 		return TLS_NONE;
 	/* Who writes a word about TLS wants it; and a port that speaks TLS from
 	   its first byte has no STARTTLS. */
-	if (secure == TLS_IMPLICIT || is_pinned(c) ||
-	    config_is_set(c, KW_TLS_STARTTLS))
+	if (secure == TLS_IMPLICIT || is_pinned(e) ||
+	    settings_is_set(&e->settings, KW_TLS_STARTTLS))
 		return secure;
 	/* The end of a tunnel has no certificate for its name. */
-	if (config_is_local(c))
+	if (e->settings.is_local)
 		return TLS_MAY;
-	if (c->mechanisms == 0 &&
-	    (config_is_mx(c) || port == NULL || strcmp(port, PORT_SMTP) == 0))
+	if (e->settings.mechanisms == 0 &&
+	    (e->settings.is_mx || port == NULL || strcmp(port, PORT_SMTP) == 0))
 		return TLS_MAY;
 	return secure;
 }
 
 static void
-finish_tls(struct config *c)
+finish_tls(struct effective *e)
 {
-	int mode = config_choice(c, KW_TLS);
+	int mode = layer_choice(&e->layer, KW_TLS);
 
 	if (mode == TLS_AUTO)
-		mode = automatic_mode(c);
+		mode = automatic_mode(e);
 	else if (mode == TLS_SECURE)
-		mode = secure_mode(c);
-	c->tls = mode;
-	c->tls_verify = (mode == TLS_STARTTLS || mode == TLS_IMPLICIT) &&
-	    config_flag(c, KW_TLS_CERTCHECK);
-	if (config_string(c, KW_PORT) == NULL &&
-	    config_string(c, KW_SOCKET) == NULL)
-		derive(c, KW_PORT,
+		mode = secure_mode(e);
+	e->settings.tls_mode = mode;
+	e->settings.tls_verify = (mode == TLS_STARTTLS ||
+				     mode == TLS_IMPLICIT) &&
+	    layer_flag(&e->layer, KW_TLS_CERTCHECK);
+	if (text_of(e, KW_PORT) == NULL && text_of(e, KW_SOCKET) == NULL)
+		derive(e, KW_PORT,
 		    mode == TLS_IMPLICIT ? PORT_SUBMISSIONS : PORT_SMTP);
 }
 
@@ -311,41 +317,43 @@ finish_tls(struct config *c)
  * can listen on the way, or a mechanism was named, as msmtp has it.
  */
 static void
-finish_cleartext(struct config *c)
+finish_cleartext(struct effective *e)
 {
-	if (c->mechanisms != 0 && (c->tls == TLS_NONE || c->tls == TLS_MAY) &&
-	    !config_is_set(c, KW_AUTH_CLEARTEXT) &&
-	    (config_is_local(c) || c->named))
-		derive(c, KW_AUTH_CLEARTEXT, "on");
+	if (e->settings.mechanisms != 0 &&
+	    (e->settings.tls_mode == TLS_NONE ||
+		e->settings.tls_mode == TLS_MAY) &&
+	    !settings_is_set(&e->settings, KW_AUTH_CLEARTEXT) &&
+	    (e->settings.is_local || e->settings.mechanisms_named))
+		derive(e, KW_AUTH_CLEARTEXT, "on");
 }
 
 /* Whether a mechanism may be tried in clear that shows no password. */
 static bool
-has_hidden_mechanism(const struct config *c)
+has_hidden_mechanism(const struct effective *e)
 {
-	return (c->named || config_is_local(c)) &&
-	    (c->mechanisms & ~(unsigned)SASL_CLEARTEXT) != 0;
+	return (e->settings.mechanisms_named || e->settings.is_local) &&
+	    (e->settings.mechanisms & ~(unsigned)SASL_CLEARTEXT) != 0;
 }
 
 /* --- checks --------------------------------------------------------------- */
 
 /* Whoever can choose only the arguments must not learn the password. */
 static bool
-check_trust_options(const struct config *c, struct failure *f)
+check_trust_options(const struct effective *e, struct failure *f)
 {
 	enum keyword_id id;
 
-	if (!c->request.file_restricted ||
-	    (c->mechanisms == 0 && config_string(c, KW_PROXY_USER) == NULL))
+	if (!e->config->request.file_restricted ||
+	    (e->settings.mechanisms == 0 && text_of(e, KW_PROXY_USER) == NULL))
 		return true;
 	for (id = 0; id < KEYWORD_COUNT; id++) {
-		if (c->effective.values[id].rank != RANK_OPTION ||
+		if (e->layer.values[id].rank != RANK_OPTION ||
 		    (keywords[id].flags & KEYWORD_TRUST) == 0)
 			continue;
 		failure_set(f, FAIL_NOPERM,
 		    "%s is not for a program called as sendmail that has a "
 		    "password",
-		    config_origin(c, id));
+		    settings_origin(&e->settings, id));
 		failure_hint(f,
 		    "set '%s' in the configuration, or call it onehop",
 		    keywords[id].name);
@@ -356,22 +364,23 @@ check_trust_options(const struct config *c, struct failure *f)
 
 /* Written, not what `auto` comes to at a loopback address. */
 static bool
-says_may(const struct config *c)
+says_may(const struct effective *e)
 {
-	return c->tls == TLS_MAY && config_choice(c, KW_TLS) == TLS_MAY;
+	return e->settings.tls_mode == TLS_MAY &&
+	    layer_choice(&e->layer, KW_TLS) == TLS_MAY;
 }
 
 /* Only who has written that it may be seen has a password there. */
 static bool
-check_may(const struct config *c, struct failure *f)
+check_may(const struct effective *e, struct failure *f)
 {
-	const char *host = config_endpoint(&c->effective);
+	const char *host = config_endpoint(&e->layer);
 
-	if (!config_is_set(c, KW_AUTH_CLEARTEXT) ||
-	    !config_flag(c, KW_AUTH_CLEARTEXT)) {
+	if (!settings_is_set(&e->settings, KW_AUTH_CLEARTEXT) ||
+	    !layer_flag(&e->layer, KW_AUTH_CLEARTEXT)) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: 'tls may' does not protect the password for '%s'",
-		    config_origin(c, KW_TLS), host);
+		    settings_origin(&e->settings, KW_TLS), host);
 		failure_hint(f,
 		    "set 'tls secure', or 'auth off'; or 'auth_cleartext on' "
 		    "if everybody on the way may read it");
@@ -382,49 +391,51 @@ check_may(const struct config *c, struct failure *f)
 
 /* Once, not for each sender of a session. */
 static void
-warn_exposure(struct config *c)
+warn_exposure(struct effective *e)
 {
-	if (c->warned || c->mechanisms == 0 || !says_may(c))
+	if (e->config->warned || e->settings.mechanisms == 0 || !says_may(e))
 		return;
-	c->warned = true;
+	e->config->warned = true;
 	log_warn("%s: with 'tls may' whoever is on the way to '%s' may read "
 		 "the password",
-	    config_origin(c, KW_AUTH_CLEARTEXT),
-	    config_endpoint(&c->effective));
+	    settings_origin(&e->settings, KW_AUTH_CLEARTEXT),
+	    config_endpoint(&e->layer));
 }
 
 /* No password on a connection that others may read or answer. */
 static bool
-check_exposure(const struct config *c, struct failure *f)
+check_exposure(const struct effective *e, struct failure *f)
 {
-	const char *host = config_endpoint(&c->effective);
+	const char *host = config_endpoint(&e->layer);
 
-	if (c->mechanisms == 0)
+	if (e->settings.mechanisms == 0)
 		return true;
-	if (says_may(c))
-		return check_may(c, f);
-	if (c->tls == TLS_NONE && !config_flag(c, KW_AUTH_CLEARTEXT) &&
-	    !has_hidden_mechanism(c)) {
+	if (says_may(e))
+		return check_may(e, f);
+	if (e->settings.tls_mode == TLS_NONE &&
+	    !layer_flag(&e->layer, KW_AUTH_CLEARTEXT) &&
+	    !has_hidden_mechanism(e)) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: 'tls none' would show the password for '%s'",
-		    config_origin(c, KW_TLS), host);
+		    settings_origin(&e->settings, KW_TLS), host);
 		failure_hint(f,
 		    "set 'tls secure'; or 'auth_cleartext on' if everybody on "
 		    "the way may read it");
 		return false;
 	}
-	if (c->tls == TLS_NONE || config_flag(c, KW_TLS_CERTCHECK))
+	if (e->settings.tls_mode == TLS_NONE ||
+	    layer_flag(&e->layer, KW_TLS_CERTCHECK))
 		return true;
-	if (c->request.privileged)
+	if (e->config->request.privileged)
 		return failure_set(f, FAIL_CONFIG,
 		    "%s: 'tls_certcheck off' is not for a program with raised "
 		    "privilege that has a password",
-		    config_origin(c, KW_TLS_CERTCHECK));
-	if (c->effective.values[KW_TLS_CERTCHECK].rank == RANK_OPTION) {
+		    settings_origin(&e->settings, KW_TLS_CERTCHECK));
+	if (e->layer.values[KW_TLS_CERTCHECK].rank == RANK_OPTION) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: there is a password, and no option may show it to "
 		    "whoever answers",
-		    config_origin(c, KW_TLS_CERTCHECK));
+		    settings_origin(&e->settings, KW_TLS_CERTCHECK));
 		failure_hint(f, "set 'tls_certcheck off' in the configuration");
 		return false;
 	}
@@ -433,15 +444,17 @@ check_exposure(const struct config *c, struct failure *f)
 
 /* A key that is pinned and then not looked at would be believed in. */
 static bool
-check_pinned(const struct config *c, struct failure *f)
+check_pinned(const struct effective *e, struct failure *f)
 {
-	bool pin = config_string(c, KW_TLS_PIN) != NULL;
+	bool pin = text_of(e, KW_TLS_PIN) != NULL;
 
-	if (!is_pinned(c) || config_tls(c) == TLS_NONE || config_tls_verify(c))
+	if (!is_pinned(e) || e->settings.tls_mode == TLS_NONE ||
+	    e->settings.tls_verify)
 		return true;
 	failure_set(f, FAIL_CONFIG,
 	    "%s: %s needs a certificate that is verified",
-	    config_origin(c, pin ? KW_TLS_PIN : KW_TLS_FINGERPRINT),
+	    settings_origin(&e->settings,
+		pin ? KW_TLS_PIN : KW_TLS_FINGERPRINT),
 	    pin ? "tls_pin" : "tls_fingerprint");
 	failure_hint(f, "leave out 'tls_certcheck off' and 'tls may'");
 	return false;
@@ -449,114 +462,133 @@ check_pinned(const struct config *c, struct failure *f)
 
 /* The group that reads secrets is gone when the proxy is asked. */
 static bool
-check_proxy(const struct config *c, struct failure *f)
+check_proxy(const struct effective *e, struct failure *f)
 {
-	const char *user = config_string(c, KW_PROXY_USER);
+	const char *user = text_of(e, KW_PROXY_USER);
 
-	if (config_string(c, KW_PROXY_HOST) == NULL)
+	if (text_of(e, KW_PROXY_HOST) == NULL)
 		return true;
-	if (user == NULL && config_string(c, KW_PROXY_PASSWORD) != NULL)
+	if (user == NULL && text_of(e, KW_PROXY_PASSWORD) != NULL)
 		return failure_set(f, FAIL_CONFIG,
 		    "%s: proxy_password needs proxy_user",
-		    config_origin(c, KW_PROXY_PASSWORD));
-	if (user == NULL || !c->request.privileged)
+		    settings_origin(&e->settings, KW_PROXY_PASSWORD));
+	if (user == NULL || !e->config->request.privileged)
 		return true;
 	return failure_set(f, FAIL_CONFIG,
 	    "%s: proxy_user is not for a program with raised privilege",
-	    config_origin(c, KW_PROXY_USER));
+	    settings_origin(&e->settings, KW_PROXY_USER));
 }
 
 static bool
-check_relay(const struct config *c, struct failure *f)
+check_relay(const struct effective *e, struct failure *f)
 {
-	bool cert = config_string(c, KW_TLS_CERT_FILE) != NULL;
-	bool key = config_string(c, KW_TLS_KEY_FILE) != NULL;
+	bool cert = text_of(e, KW_TLS_CERT_FILE) != NULL;
+	bool key = text_of(e, KW_TLS_KEY_FILE) != NULL;
 
 	if (cert != key)
 		return failure_set(f, FAIL_CONFIG,
 		    "%s: tls_cert_file and tls_key_file need each other",
-		    config_origin(c,
+		    settings_origin(&e->settings,
 			cert ? KW_TLS_CERT_FILE : KW_TLS_KEY_FILE));
-	return check_pinned(c, f) && check_proxy(c, f) &&
-	    check_trust_options(c, f) && check_exposure(c, f);
+	return check_pinned(e, f) && check_proxy(e, f) &&
+	    check_trust_options(e, f) && check_exposure(e, f);
 }
 
 /* Strangers are met at the port that the DNS does not tell, with SMTP. */
 static bool
-check_mx(const struct config *c, struct failure *f)
+check_mx(const struct effective *e, struct failure *f)
 {
-	if (!config_is_mx(c) || config_choice(c, KW_PROTOCOL) == PROTOCOL_SMTP)
+	if (!e->settings.is_mx ||
+	    layer_choice(&e->layer, KW_PROTOCOL) == PROTOCOL_SMTP)
 		return true;
 	return failure_set(f, FAIL_CONFIG,
 	    "%s: 'host mx' needs 'protocol smtp'",
-	    config_origin(c, KW_PROTOCOL));
+	    settings_origin(&e->settings, KW_PROTOCOL));
 }
 
 /* What could not be expanded would be a host, and be looked up. */
 static bool
-check_socket(const struct config *c, struct failure *f)
+check_socket(const struct effective *e, struct failure *f)
 {
-	const char *socket = config_string(c, KW_SOCKET);
+	const char *socket = text_of(e, KW_SOCKET);
 
 	return socket == NULL || net_is_path(socket) ||
 	    failure_set(f, FAIL_CONFIG, "%s: socket: '%s' is %s",
-		config_origin(c, KW_SOCKET), socket,
+		settings_origin(&e->settings, KW_SOCKET), socket,
 		strncmp(socket, "~/", 2) == 0 ?
 		    "below a home directory, and there is none" :
 		    "no absolute path");
 }
 
 static bool
-finish_relay(struct config *c, struct failure *f)
+finish_relay(struct effective *e, struct failure *f)
 {
-	if (!check_socket(c, f))
+	if (!check_socket(e, f))
 		return false;
-	if (config_endpoint(&c->effective) == NULL) {
+	if (config_endpoint(&e->layer) == NULL) {
 		failure_set(f, FAIL_CONFIG,
 		    "account '%s': there is no host to send to",
-		    config_account(c));
+		    e->settings.account);
 		failure_hint(f, "set 'host'");
 		return false;
 	}
-	if (config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP &&
-	    config_string(c, KW_SOCKET) == NULL &&
-	    config_string(c, KW_PORT) == NULL) {
+	if (layer_choice(&e->layer, KW_PROTOCOL) == PROTOCOL_LMTP &&
+	    text_of(e, KW_SOCKET) == NULL && text_of(e, KW_PORT) == NULL) {
 		failure_set(f, FAIL_CONFIG,
 		    "%s: 'protocol lmtp' over TCP has no usual port",
-		    config_origin(c, KW_PROTOCOL));
+		    settings_origin(&e->settings, KW_PROTOCOL));
 		failure_hint(f, "set 'port' or 'socket'");
 		return false;
 	}
-	if (!check_mx(c, f) || !finish_auth(c, f))
+	if (!check_mx(e, f) || !finish_auth(e, f))
 		return false;
-	finish_tls(c);
-	finish_cleartext(c);
-	if (!check_relay(c, f))
+	finish_tls(e);
+	finish_cleartext(e);
+	if (!check_relay(e, f))
 		return false;
-	warn_exposure(c);
+	warn_exposure(e);
 	return true;
 }
 
 static bool
-finish_files(struct config *c, struct failure *f)
+finish_files(struct effective *e, struct failure *f)
 {
-	c->named = false;
-	c->mechanisms = 0;
-	c->tls = TLS_NONE;
-	c->tls_verify = false;
-	if (config_string(c, KW_FILES_PATH) != NULL)
+	e->settings.mechanisms_named = false;
+	e->settings.mechanisms = 0;
+	e->settings.tls_mode = TLS_NONE;
+	e->settings.tls_verify = false;
+	if (text_of(e, KW_FILES_PATH) != NULL)
 		return true;
 	failure_set(f, FAIL_CONFIG, "%s: 'backend files' needs a directory",
-	    config_origin(c, KW_BACKEND));
+	    settings_origin(&e->settings, KW_BACKEND));
 	failure_hint(f, "set 'files_path'");
 	return false;
 }
 
-bool
-config_finish(struct config *c, struct failure *f)
+static bool
+is_mx(const struct effective *e)
 {
-	fill_in(c);
-	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
-		return finish_files(c, f);
-	return finish_relay(c, f);
+	const char *host = text_of(e, KW_HOST);
+
+	return layer_choice(&e->layer, KW_BACKEND) == BACKEND_RELAY &&
+	    text_of(e, KW_SOCKET) == NULL && host != NULL &&
+	    strcmp(host, KEYWORD_HOST_MX) == 0;
+}
+
+bool
+config_finish(struct effective *e, struct failure *f)
+{
+	struct settings *s = &e->settings;
+	bool ok;
+
+	fill_in(e);
+	s->is_mx = is_mx(e);
+	s->is_local = is_local(e);
+	s->ssl_cert_file = config_env(e->config, "SSL_CERT_FILE");
+	s->ssl_cert_dir = config_env(e->config, "SSL_CERT_DIR");
+	ok = layer_choice(&e->layer, KW_BACKEND) == BACKEND_FILES ?
+	    finish_files(e, f) :
+	    finish_relay(e, f);
+	settings_fill(s, &e->layer);
+	return ok;
 }

@@ -86,18 +86,32 @@ struct config {
 	struct layer container; /* variables of relay containers */
 	struct account rescue;	/* of EMAIL_*_RESCUE; no name: none */
 
-	/* The selected account. */
-	char *name;
-	struct layer effective;
-	bool named; /* mechanisms were named */
-	unsigned mechanisms;
-	int tls;
-	bool tls_verify;
+	struct effective **made;
+	size_t made_count;
+	bool warned; /* of a password that others may read */
+};
+
+/* Settings, and what they were made from. */
+struct effective {
+	struct settings settings;
+	struct config *config;
+	const struct account *account; /* NULL: environment and options alone */
+	bool is_fallback;
+	struct layer layer;
 	bool restricted; /* no secret but what its own file holds */
 	bool stranger;	 /* the arguments have named the relay */
 	bool withheld;	 /* a password that is not for this host */
-	bool warned;	 /* of a password that others may read */
 };
+
+/* settings.c */
+
+void effective_free(struct effective *e);
+
+/* Every member that a row of keywords[] has, from canonical values. */
+void settings_fill(struct settings *s, const struct layer *l);
+
+bool layer_flag(const struct layer *l, enum keyword_id id);
+int layer_choice(const struct layer *l, enum keyword_id id);
 
 /* config_home.c */
 
@@ -192,8 +206,17 @@ const char *config_endpoint(const struct layer *l);
 /* Whether TLS begins with the first byte there; port may be NULL. */
 bool config_is_implicit_port(const char *port);
 
-/* Fills in defaults and what follows from other values, and checks. */
-bool config_finish(struct config *c, struct failure *f);
+/* Fills in defaults and what follows from other values, and checks: the
+   settings are complete then. */
+bool config_finish(struct effective *e, struct failure *f);
+
+/* One item of a value that is a list with blanks or commas between, moving
+   *list on; NULL at the end, else free() it. */
+char *config_next_item(const char **list);
+
+/* What settings_path() and settings_is_own() say. */
+char *config_path(const struct config *c, const char *path);
+bool config_is_own(const struct config *c, const char *path);
 
 /* config_expand.c */
 

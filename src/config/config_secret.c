@@ -19,6 +19,8 @@
 
 /* What is looked for, and a list of where it was not. */
 struct search {
+	const struct settings *settings;
+	const struct effective *effective;
 	const struct config *config;
 	const char *host, *user;
 	bool proxy; /* the password for the proxy, not for the relay */
@@ -52,30 +54,30 @@ is_denied(const char *path)
 
 /* No program gets more time than there is for everything. */
 static int64_t
-time_limit(const struct config *c, int64_t limit)
+time_limit(const struct settings *s, int64_t limit)
 {
-	int64_t deadline = (int64_t)config_number(c, KW_DEADLINE) * 1000;
-
-	return deadline > 0 && deadline < limit ? deadline : limit;
+	return s->deadline_ms > 0 && s->deadline_ms < limit ? s->deadline_ms :
+							      limit;
 }
 
 static enum secret_result
 from_password(struct search *s)
 {
 	enum keyword_id id = s->proxy ? KW_PROXY_PASSWORD : KW_PASSWORD;
-	const char *password = config_string(s->config, id);
+	const char *password = s->effective->layer.values[id].text;
 
 	if (password == NULL) {
 		note(s, keywords[id].name,
-		    s->config->withheld ? "is not for this host" : "not set");
+		    s->effective->withheld ? "is not for this host" :
+					     "not set");
 		return SECRET_ABSENT;
 	}
 	buf_clear(s->out);
 	if (buf_adds(s->out, password))
-		return found(s, SECRET_FOUND, config_origin(s->config, id));
+		return found(s, SECRET_FOUND, settings_origin(s->settings, id));
 	failure_set(s->failure, FAIL_CONFIG,
 	    "%s: the password is longer than %zu bytes",
-	    config_origin(s->config, id), s->out->max);
+	    settings_origin(s->settings, id), s->out->max);
 	return SECRET_FAILED;
 }
 
@@ -83,7 +85,7 @@ static enum secret_result
 from_command(struct search *s)
 {
 	const struct config *c = s->config;
-	const char *command = config_string(c, KW_PASSWORDEVAL);
+	const char *command = s->settings->passwordeval;
 	enum secret_result result;
 
 	if (command == NULL) {
@@ -93,26 +95,26 @@ from_command(struct search *s)
 	if (c->request.privileged) {
 		failure_set(s->failure, FAIL_NOPERM,
 		    "%s: passwordeval: no command is run with raised privilege",
-		    config_origin(c, KW_PASSWORDEVAL));
+		    settings_origin(s->settings, KW_PASSWORDEVAL));
 		failure_hint(s->failure,
 		    "put the password into %s/onehop-secrets.conf",
 		    c->directory);
 		return SECRET_FAILED;
 	}
-	result = secret_from_command(command, time_limit(c, COMMAND_TIMEOUT_MS),
-	    s->out, s->failure);
+	result = secret_from_command(command,
+	    time_limit(s->settings, COMMAND_TIMEOUT_MS), s->out, s->failure);
 	if (result == SECRET_FAILED)
 		failure_prefix(s->failure,
-		    "%s: ", config_origin(c, KW_PASSWORDEVAL));
+		    "%s: ", settings_origin(s->settings, KW_PASSWORDEVAL));
 	return found(s, result, "passwordeval");
 }
 
 /* Sources that do not name a host are for the one that was configured, not
    for one of the arguments. */
 static bool
-is_configured_host(const struct config *c)
+is_configured_host(const struct search *s)
 {
-	return c->effective.values[KW_HOST].rank < RANK_OPTION;
+	return s->effective->layer.values[KW_HOST].rank < RANK_OPTION;
 }
 
 /* Line by host and user; for the default account also email_password. */
@@ -128,9 +130,9 @@ from_secrets_file(struct search *s, const char *path)
 	}
 	result = secret_from_secrets_file(path, s->host, s->user, s->out,
 	    s->failure);
-	if (result == SECRET_ABSENT && !s->proxy && is_configured_host(c) &&
-	    (*config_account(c) == '\0' ||
-		strcmp(config_account(c), "default") == 0))
+	if (result == SECRET_ABSENT && !s->proxy && is_configured_host(s) &&
+	    (*s->settings->account == '\0' ||
+		strcmp(s->settings->account, "default") == 0))
 		result = secret_from_secrets_file(path, NULL, NULL, s->out,
 		    s->failure);
 	if (result == SECRET_ABSENT)
@@ -145,7 +147,8 @@ static enum secret_result
 from_secrets_files(struct search *s)
 {
 	const struct config *c = s->config;
-	const char *chosen = config_string(c, KW_SECRETS_FILE), *user;
+	const char *chosen = s->effective->layer.values[KW_SECRETS_FILE].text,
+		   *user;
 	enum secret_result result = SECRET_ABSENT;
 	char *path;
 
@@ -201,8 +204,7 @@ from_credentials(struct search *s)
 	/* A stranger who can choose the arguments must not choose who is shown
 	   the password. */
 	if (s->config->request.privileged ||
-	    (s->config->request.file_restricted &&
-		!is_configured_host(s->config)))
+	    (s->config->request.file_restricted && !is_configured_host(s)))
 		return SECRET_ABSENT;
 	if (directory != NULL)
 		result = from_credentials_in(s, directory);
@@ -216,11 +218,10 @@ from_keyring(struct search *s)
 {
 	enum secret_result result;
 
-	if (!config_flag(s->config, KW_KEYRING) ||
-	    s->config->request.privileged)
+	if (!s->settings->keyring || s->config->request.privileged)
 		return SECRET_ABSENT;
 	result = secret_from_helper(KEYRING_HELPER, s->host, s->user,
-	    time_limit(s->config, KEYRING_TIMEOUT_MS), s->out, s->failure);
+	    time_limit(s->settings, KEYRING_TIMEOUT_MS), s->out, s->failure);
 	if (result == SECRET_ABSENT)
 		note(s, "keyring",
 		    access(KEYRING_HELPER, X_OK) == 0 ?
@@ -293,7 +294,8 @@ config_forget_secrets(struct config *c)
 	forget_layer(&c->options);
 	forget_layer(&c->container);
 	forget_layer(&c->rescue.layer);
-	forget_layer(&c->effective);
+	for (i = 0; i < c->made_count; i++)
+		forget_layer(&c->made[i]->layer);
 }
 
 /*
@@ -305,13 +307,13 @@ static char *
 proper_file(const struct search *s)
 {
 	const struct config *c = s->config;
-	const char *chosen = config_string(c, KW_SECRETS_FILE);
+	const char *chosen = s->effective->layer.values[KW_SECRETS_FILE].text;
 	const char *user = config_user_directory(c);
 	enum keyword_id host = s->proxy ? KW_PROXY_HOST : KW_HOST;
 
 	if (chosen != NULL)
 		return mem_strdup(chosen);
-	if (user != NULL && !config_is_of_system(c, host))
+	if (user != NULL && !settings_is_of_system(s->settings, host))
 		return mem_printf("%s/onehop/secrets", user);
 	return mem_printf("%s/onehop-secrets.conf", c->directory);
 }
@@ -345,7 +347,8 @@ not_found(struct search *s)
 	    s->host, s->user, path,
 	    strstr(path, "/onehop/secrets") != NULL ? " (mode 0600)" : "");
 	system = mem_printf("%s/onehop-secrets.conf", c->directory);
-	if (config_string(c, KW_SECRETS_FILE) == NULL && is_denied(system))
+	if (s->effective->layer.values[KW_SECRETS_FILE].text == NULL &&
+	    is_denied(system))
 		hint_system_file(s, system);
 	free(system);
 	free(path);
@@ -360,73 +363,84 @@ look_in(struct search *s, source_function *const *sources, size_t count)
 	enum secret_result result = SECRET_ABSENT;
 	size_t i;
 
-	if (s->config->restricted)
+	if (s->effective->restricted)
 		count = 1;
 	for (i = 0; result == SECRET_ABSENT && i < count; i++)
 		result = sources[i](s);
-	if (s->config->restricted)
+	if (s->effective->restricted)
 		note(s, "other sources",
 		    "not for a file that a caller of sendmail has chosen");
 	return result;
 }
 
+static struct search
+start(const struct settings *s, bool proxy, struct buf *out, struct failure *f)
+{
+	return (struct search){ .settings = s,
+		.effective = s->effective,
+		.config = s->effective->config,
+		.host = proxy ? s->proxy_host : s->host,
+		.user = proxy ? s->proxy_user : s->user,
+		.proxy = proxy,
+		.out = out,
+		.failure = f,
+		.places = BUF_INIT(FAILURE_MAX) };
+}
+
 bool
-config_secret_source(const struct config *c, struct buf *out, char **source,
+settings_secret_source(const struct settings *s, struct buf *out, char **source,
     struct failure *f)
 {
 	static source_function *const sources[] = { from_password, from_command,
 		from_secrets_files, from_credentials, from_keyring,
 		from_netrc };
-	struct search s = { c, config_string(c, KW_HOST),
-		config_string(c, KW_USER), false, out, f, BUF_INIT(FAILURE_MAX),
-		NULL };
+	struct search search = start(s, false, out, f);
 	enum secret_result result;
 
 	*source = NULL;
 	buf_clear(out);
 	/* A certificate is the whole secret of EXTERNAL. */
-	if (s.user == NULL || s.host == NULL)
-		return c->mechanisms == SASL_EXTERNAL ||
+	if (search.user == NULL || search.host == NULL)
+		return s->mechanisms == SASL_EXTERNAL ||
 		    failure_set(f, FAIL_CONFIG, "there is no user name");
-	result = look_in(&s, sources, sizeof(sources) / sizeof(*sources));
-	if (result == SECRET_ABSENT && c->mechanisms == SASL_EXTERNAL)
+	result = look_in(&search, sources, sizeof(sources) / sizeof(*sources));
+	if (result == SECRET_ABSENT && s->mechanisms == SASL_EXTERNAL)
 		result = SECRET_FOUND;
 	if (result == SECRET_ABSENT)
-		not_found(&s);
+		not_found(&search);
 	f->internal = result != SECRET_FOUND;
-	buf_free(&s.places);
-	*source = s.source;
+	buf_free(&search.places);
+	*source = search.source;
 	return result == SECRET_FOUND;
 }
 
 bool
-config_secret(const struct config *c, struct buf *out, struct failure *f)
+settings_secret(const struct settings *s, struct buf *out, struct failure *f)
 {
 	char *source;
-	bool ok = config_secret_source(c, out, &source, f);
+	bool ok = settings_secret_source(s, out, &source, f);
 
 	free(source);
 	return ok;
 }
 
 bool
-config_proxy_secret(const struct config *c, struct buf *out, struct failure *f)
+settings_proxy_secret(const struct settings *s, struct buf *out,
+    struct failure *f)
 {
 	static source_function *const sources[] = { from_password,
 		from_secrets_files };
-	struct search s = { c, config_string(c, KW_PROXY_HOST),
-		config_string(c, KW_PROXY_USER), true, out, f,
-		BUF_INIT(FAILURE_MAX), NULL };
+	struct search search = start(s, true, out, f);
 	enum secret_result result;
 
 	buf_clear(out);
-	if (s.host == NULL || s.user == NULL)
+	if (search.host == NULL || search.user == NULL)
 		return true;
-	result = look_in(&s, sources, 2);
+	result = look_in(&search, sources, 2);
 	if (result == SECRET_ABSENT)
-		not_found(&s);
+		not_found(&search);
 	f->internal = result != SECRET_FOUND;
-	buf_free(&s.places);
-	free(s.source);
+	buf_free(&search.places);
+	free(search.source);
 	return result == SECRET_FOUND;
 }

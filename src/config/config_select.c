@@ -136,30 +136,18 @@ nothing_found(const struct config *c, const char *sender, struct failure *f)
 	return false;
 }
 
-/* --- the layers of the selected account ----------------------------------- */
+/* --- the layers of an account ----------------------------------- */
 
 static void
-start(struct config *c, const char *name, bool restricted)
+drop(struct effective *e, enum keyword_id id)
 {
-	char *copy = mem_strdup(name);
-
-	layer_clear(&c->effective);
-	free(c->name);
-	c->name = copy;
-	c->restricted = restricted;
-	c->withheld = false;
-}
-
-static void
-drop(struct config *c, enum keyword_id id)
-{
-	struct value *v = &c->effective.values[id];
+	struct value *v = &e->layer.values[id];
 
 	if (v->text == NULL)
 		return;
 	mem_free_secret(v->text);
 	v->text = NULL;
-	c->withheld = true;
+	e->withheld = true;
 }
 
 /* there and here: the host below a layer of this rank, and with it. */
@@ -181,68 +169,68 @@ is_other_host(const struct config *c, const char *there, const char *here,
  * arguments.
  */
 static void
-withhold(struct config *c, const struct layer *below, enum config_rank rank)
+withhold(struct effective *e, const struct layer *below, enum config_rank rank)
 {
-	const struct value *now = c->effective.values;
+	const struct value *now = e->layer.values;
 
-	if (is_other_host(c, config_endpoint(below),
-		config_endpoint(&c->effective), rank)) {
+	if (is_other_host(e->config, config_endpoint(below),
+		config_endpoint(&e->layer), rank)) {
 		if (now[KW_PASSWORD].rank < rank)
-			drop(c, KW_PASSWORD);
+			drop(e, KW_PASSWORD);
 		if (now[KW_PASSWORDEVAL].rank < rank)
-			drop(c, KW_PASSWORDEVAL);
+			drop(e, KW_PASSWORDEVAL);
 	}
-	if (is_other_host(c, below->values[KW_PROXY_HOST].text,
+	if (is_other_host(e->config, below->values[KW_PROXY_HOST].text,
 		now[KW_PROXY_HOST].text, rank) &&
 	    now[KW_PROXY_PASSWORD].rank < rank)
-		drop(c, KW_PROXY_PASSWORD);
+		drop(e, KW_PROXY_PASSWORD);
 }
 
 static void
-lay_over(struct config *c, const struct layer *layer, enum config_rank rank)
+lay_over(struct effective *e, const struct layer *layer, enum config_rank rank)
 {
 	struct layer *below = mem_alloc(sizeof(*below));
 
-	layer_lay(below, &c->effective, false);
-	layer_lay(&c->effective, layer, false);
+	layer_lay(below, &e->layer, false);
+	layer_lay(&e->layer, layer, false);
 	/* A host from above replaces a socket from below. */
 	if (layer->values[KW_HOST].text != NULL &&
 	    layer->values[KW_SOCKET].text == NULL &&
-	    c->effective.values[KW_SOCKET].text != NULL)
-		value_assign(&c->effective.values[KW_SOCKET], NULL,
+	    e->layer.values[KW_SOCKET].text != NULL)
+		value_assign(&e->layer.values[KW_SOCKET], NULL,
 		    layer->values[KW_HOST].origin, rank);
-	config_preset(&c->effective);
-	withhold(c, below, rank);
+	config_preset(&e->layer);
+	withhold(e, below, rank);
 	layer_clear(below);
 	free(below);
 }
 
 static bool
-check_fallback(const struct config *c, struct failure *f)
+check_fallback(const struct effective *e, struct failure *f)
 {
-	const char *name = config_string(c, KW_FALLBACK);
+	const char *name = e->settings.fallback;
 
-	if (name == NULL || find_account(c, name) != NULL)
+	if (name == NULL || find_account(e->config, name) != NULL)
 		return true;
 	failure_set(f, FAIL_CONFIG, "%s: fallback: there is no account '%s'",
-	    config_origin(c, KW_FALLBACK), name);
-	list_accounts(c, f);
+	    settings_origin(&e->settings, KW_FALLBACK), name);
+	list_accounts(e->config, f);
 	return false;
 }
 
 /* A file that a stranger may have chosen gets no secret of the variables. */
 static void
-keep_from_strangers(struct config *c)
+keep_from_strangers(struct effective *e)
 {
 	static const enum keyword_id secrets[] = { KW_PASSWORD,
 		KW_PROXY_PASSWORD };
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
-		enum config_rank rank = c->effective.values[secrets[i]].rank;
+		enum config_rank rank = e->layer.values[secrets[i]].rank;
 
 		if (rank == RANK_ENVIRONMENT || rank == RANK_DJANGO)
-			drop(c, secrets[i]);
+			drop(e, secrets[i]);
 	}
 }
 
@@ -255,22 +243,23 @@ names_relay(const struct layer *l)
 
 /* A relay of the arguments gets no password, wherever that may be. */
 static void
-leave_out_credentials(struct config *c)
+leave_out_credentials(struct effective *e)
 {
 	static const enum keyword_id ids[] = { KW_USER, KW_PASSWORD,
 		KW_PASSWORDEVAL };
 	size_t i;
 
 	for (i = 0; i < sizeof(ids) / sizeof(*ids); i++)
-		value_assign(&c->effective.values[ids[i]], NULL, OPTION_SERVER,
+		value_assign(&e->layer.values[ids[i]], NULL, OPTION_SERVER,
 		    RANK_OPTION);
-	value_assign(&c->effective.values[KW_AUTH], "off", OPTION_SERVER,
+	value_assign(&e->layer.values[KW_AUTH], "off", OPTION_SERVER,
 	    RANK_OPTION);
 }
 
 /* BusyBox's -S. */
 static bool
-use_server(struct config *c, struct layer *out, bool *found, struct failure *f)
+use_server(const struct config *c, struct layer *out, bool *found,
+    struct failure *f)
 {
 	char *host, *port;
 	bool ok;
@@ -285,24 +274,70 @@ use_server(struct config *c, struct layer *out, bool *found, struct failure *f)
 	free(port);
 	if (!ok)
 		failure_prefix(f, OPTION_SERVER ": ");
-	*found = c->stranger = ok && names_relay(out);
+	*found = ok && names_relay(out);
 	return ok;
 }
 
-/* base lies below environment and options. */
-static bool
-use(struct config *c, const struct layer *base, struct failure *f)
+/* --- settings are made once ------------------------------------------------ */
+
+static struct effective *
+begin(struct config *c, const struct account *a)
 {
-	config_lay_container(c, &c->effective, base);
-	layer_lay(&c->effective, base, false);
-	config_preset(&c->effective);
-	lay_over(c, &c->environment, RANK_ENVIRONMENT);
-	if (c->restricted)
-		keep_from_strangers(c);
-	lay_over(c, &c->options, RANK_OPTION);
-	if (c->stranger)
-		leave_out_credentials(c);
-	return config_finish(c, f) && check_fallback(c, f);
+	struct effective *e = mem_alloc(sizeof(*e));
+
+	e->config = c;
+	e->account = a;
+	e->restricted = a != NULL && a->restricted;
+	e->settings.effective = e;
+	e->settings.account = a != NULL ? a->name : "";
+	return e;
+}
+
+/* base lies below; a fallback has it alone. */
+static bool
+lay(struct effective *e, const struct layer *base, struct failure *f)
+{
+	const struct config *c = e->config;
+
+	config_lay_container(c, &e->layer, base);
+	layer_lay(&e->layer, base, false);
+	config_preset(&e->layer);
+	if (e->is_fallback)
+		return config_finish(e, f);
+	lay_over(e, &c->environment, RANK_ENVIRONMENT);
+	if (e->restricted)
+		keep_from_strangers(e);
+	lay_over(e, &c->options, RANK_OPTION);
+	if (e->stranger)
+		leave_out_credentials(e);
+	return config_finish(e, f) && check_fallback(e, f);
+}
+
+/* Takes e over. */
+static const struct settings *
+finish(struct effective *e, const struct layer *base, struct failure *f)
+{
+	struct config *c = e->config;
+
+	if (!lay(e, base, f)) {
+		effective_free(e);
+		return NULL;
+	}
+	c->made = mem_resize(c->made, c->made_count + 1, sizeof(*c->made));
+	c->made[c->made_count++] = e;
+	return &e->settings;
+}
+
+static const struct settings *
+find_made(const struct config *c, const struct account *a, bool is_fallback)
+{
+	size_t i;
+
+	for (i = 0; i < c->made_count; i++)
+		if (c->made[i]->account == a &&
+		    c->made[i]->is_fallback == is_fallback)
+			return &c->made[i]->settings;
+	return NULL;
 }
 
 /* Whether environment and options alone say where mail goes. */
@@ -317,30 +352,62 @@ is_complete(const struct config *c)
 	    names_relay(&c->environment) || names_relay(&c->options);
 }
 
+/* What lies below environment and options where no account of a file does;
+   *stranger: the arguments have named the relay. */
 static bool
-use_environment(struct config *c, const char *sender, struct failure *f)
+find_base(struct config *c, const char *sender, struct layer *base,
+    bool *stranger, struct failure *f)
 {
 	const char *container = c->container.values[KW_HOST].text;
 	bool direct = container != NULL && strcmp(container, "mx") == 0;
 	bool files = find_denied(c) != NULL || c->account_count > 0;
-	struct layer *application = mem_alloc(sizeof(*application));
-	bool found = false, ok = true;
+	bool found = false;
 
-	if (!is_complete(c) && (container == NULL || direct)) {
-		if (!files)
-			ok = config_application(c, application, &found, f) &&
-			    (found || use_server(c, application, &found, f));
-		/* Direct delivery is for those who have said nothing. */
-		if (ok && !found && (files || !direct))
-			ok = nothing_found(c, sender, f);
+	if (is_complete(c) || (container != NULL && !direct))
+		return true;
+	if (!files && !config_application(c, base, &found, f))
+		return false;
+	if (!files && !found) {
+		if (!use_server(c, base, &found, f))
+			return false;
+		*stranger = found;
 	}
-	if (ok) {
-		start(c, "", false);
-		ok = use(c, application, f);
-	}
-	layer_clear(application);
-	free(application);
-	return ok;
+	/* Direct delivery is for those who have said nothing. */
+	return found || (direct && !files) || nothing_found(c, sender, f);
+}
+
+static const struct settings *
+of_environment(struct config *c, const char *sender, struct failure *f)
+{
+	const struct settings *s = find_made(c, NULL, false);
+	struct layer *base;
+	struct effective *e;
+
+	if (s != NULL)
+		return s;
+	base = mem_alloc(sizeof(*base));
+	e = begin(c, NULL);
+	if (find_base(c, sender, base, &e->stranger, f))
+		s = finish(e, base, f);
+	else
+		effective_free(e);
+	layer_clear(base);
+	free(base);
+	return s;
+}
+
+static const struct settings *
+of_account(struct config *c, const struct account *a, bool is_fallback,
+    struct failure *f)
+{
+	const struct settings *s = find_made(c, a, is_fallback);
+	struct effective *e;
+
+	if (s != NULL)
+		return s;
+	e = begin(c, a);
+	e->is_fallback = is_fallback;
+	return finish(e, &a->layer, f);
 }
 
 static bool
@@ -350,8 +417,8 @@ sender_chooses(const struct config *c)
 	    !c->options.values[KW_PROVIDER].set;
 }
 
-bool
-config_select(struct config *c, const char *sender, struct failure *f)
+const struct settings *
+config_for_sender(struct config *c, const char *sender, struct failure *f)
 {
 	const struct account *a = NULL;
 
@@ -361,7 +428,7 @@ config_select(struct config *c, const char *sender, struct failure *f)
 			failure_set(f, FAIL_CONFIG, "there is no account '%s'",
 			    c->request.account);
 			list_accounts(c, f);
-			return false;
+			return NULL;
 		}
 	} else if (sender_chooses(c)) {
 		if (sender != NULL && *sender != '\0')
@@ -369,44 +436,37 @@ config_select(struct config *c, const char *sender, struct failure *f)
 		if (a == NULL)
 			a = find_account(c, DEFAULT_ACCOUNT);
 	}
-	if (a == NULL)
-		return use_environment(c, sender, f);
-	start(c, a->name, a->restricted);
-	return use(c, &a->layer, f);
+	return a == NULL ? of_environment(c, sender, f) :
+			   of_account(c, a, false, f);
 }
 
-bool
-config_select_nth(struct config *c, size_t n, bool *usable)
+size_t
+config_count(const struct config *c)
 {
-	size_t count = sender_chooses(c) ? c->account_count : 0;
-	struct failure ignored = FAILURE_INIT;
-	const struct account *a;
-
-	*usable = false;
-	if (n < count) {
-		a = &c->accounts[n];
-		if (a->layer.values[KW_FROM].text != NULL) {
-			start(c, a->name, a->restricted);
-			*usable = use(c, &a->layer, &ignored);
-		}
-	} else if (n == count) {
-		*usable = config_select(c, NULL, &ignored);
-	}
-	failure_free(&ignored);
-	return n <= count;
+	return 1 + (sender_chooses(c) ? c->account_count : 0);
 }
 
-bool
-config_select_name(struct config *c, const char *account, struct failure *f)
+const struct settings *
+config_nth(struct config *c, size_t n)
+{
+	struct failure ignored = FAILURE_INIT;
+	const struct settings *s = NULL;
+
+	if (n + 1 == config_count(c))
+		s = config_for_sender(c, NULL, &ignored);
+	else if (c->accounts[n].layer.values[KW_FROM].text != NULL)
+		s = of_account(c, &c->accounts[n], false, &ignored);
+	failure_free(&ignored);
+	return s;
+}
+
+const struct settings *
+config_fallback(struct config *c, const char *account, struct failure *f)
 {
 	const struct account *a = find_account(c, account);
 
-	if (a == NULL)
-		return failure_set(f, FAIL_CONFIG, "there is no account '%s'",
-		    account);
-	start(c, a->name, a->restricted);
-	config_lay_container(c, &c->effective, &a->layer);
-	layer_lay(&c->effective, &a->layer, false);
-	config_preset(&c->effective);
-	return config_finish(c, f);
+	if (a != NULL)
+		return of_account(c, a, true, f);
+	failure_set(f, FAIL_CONFIG, "there is no account '%s'", account);
+	return NULL;
 }

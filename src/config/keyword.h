@@ -144,6 +144,8 @@ enum keyword_id {
 
 struct keyword {
 	const char *name; /* with underscores */
+	/* Of struct settings; the size is 0 when config alone needs it. */
+	size_t member, size;
 	enum keyword_type type;
 	unsigned flags;
 	const char *const *choices; /* CHOICE: NULL-terminated */
@@ -185,18 +187,26 @@ char *keyword_canonical(enum keyword_id id, const char *value, bool *unset,
 #define KEYWORD_HOST_MX "mx"
 
 /* Values of the CHOICE keywords, in the order of their rows. */
-enum { BACKEND_RELAY, BACKEND_FILES };
-enum { PROTOCOL_SMTP, PROTOCOL_LMTP };
-enum { IP_ANY, IP_4, IP_6 };
-enum { FORMAT_EML, FORMAT_MAILDIR };
-enum { TLS_AUTO, TLS_NONE, TLS_MAY, TLS_STARTTLS, TLS_IMPLICIT, TLS_SECURE };
-enum { CA_ADD, CA_ONLY };
-enum { POLICY_KEEP, POLICY_FILL, POLICY_FORCE };
-enum { PARTIAL_ACCEPT, PARTIAL_REJECT };
-enum { HEADER_AUTO, HEADER_ON, HEADER_OFF };
-enum { TO_OFF, TO_ON, TO_UNDISCLOSED };
-enum { LOGFORMAT_TEXT, LOGFORMAT_JSON };
-enum {
+enum backend { BACKEND_RELAY, BACKEND_FILES };
+enum protocol { PROTOCOL_SMTP, PROTOCOL_LMTP };
+enum ip_family { IP_ANY, IP_4, IP_6 };
+enum files_format { FORMAT_EML, FORMAT_MAILDIR };
+enum tls_mode {
+	TLS_AUTO,
+	TLS_NONE,
+	TLS_MAY,
+	TLS_STARTTLS,
+	TLS_IMPLICIT,
+	TLS_SECURE
+};
+enum tls_ca_mode { CA_ADD, CA_ONLY };
+enum from_policy { POLICY_KEEP, POLICY_FILL, POLICY_FORCE };
+enum partial { PARTIAL_ACCEPT, PARTIAL_REJECT };
+enum dsn_return { RETURN_OFF, RETURN_HEADERS, RETURN_FULL };
+enum set_header { HEADER_AUTO, HEADER_ON, HEADER_OFF };
+enum set_to_header { TO_OFF, TO_ON, TO_UNDISCLOSED };
+enum log_style { LOGFORMAT_TEXT, LOGFORMAT_JSON };
+enum dkim_canonicalization {
 	CANON_RELAXED_RELAXED, /* header/body */
 	CANON_RELAXED_SIMPLE,
 	CANON_SIMPLE_RELAXED,

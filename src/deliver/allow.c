@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "sys/caller.h"
 
 /* "33" or "1000-1999"; false when the word is neither. */
@@ -82,11 +82,11 @@ item_allows(const struct caller *who, const char *item, size_t len,
 }
 
 bool
-allow_sender(const struct caller *who, const struct config *c,
+allow_sender(const struct caller *who, const struct settings *settings,
     const char *sender, struct failure *f)
 {
-	const char *uids = config_string(c, KW_ALLOW_UIDS);
-	const char *list = config_string(c, KW_ALLOW_SENDERS), *item;
+	const char *uids = settings->allow_uids;
+	const char *list = settings->allow_senders, *item;
 	char *words = NULL;
 	size_t len;
 

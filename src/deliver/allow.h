@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 struct caller;
-struct config;
+struct settings;
 struct failure;
 
 /*
@@ -17,7 +17,7 @@ struct failure;
  * those lists that no user has stands for nobody, and a caller without a uid
  * is only ever meant by "*".
  */
-bool allow_sender(const struct caller *who, const struct config *c,
+bool allow_sender(const struct caller *who, const struct settings *settings,
     const char *sender, struct failure *f);
 
 /* The part behind the list, pure: "33", "1000-1999", "www-data" or "*". */

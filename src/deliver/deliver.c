@@ -26,6 +26,7 @@
 struct delivery {
 	const struct submission *sub;
 	struct config *config;
+	const struct settings *settings; /* of the account */
 	struct message *message;
 	struct envelope envelope;
 	struct log *log;
@@ -68,22 +69,21 @@ facility_number(const char *name)
 }
 
 struct log *
-deliver_open_log(const struct config *c, const struct submission *sub)
+deliver_open_log(const struct settings *settings, const struct submission *sub)
 {
 	struct log_params p = {
-		.file = config_string(c, KW_LOGFILE),
-		.time_format = config_string(c, KW_LOGFILE_TIME_FORMAT),
-		.syslog_facility = facility_number(config_string(c, KW_SYSLOG)),
+		.file = settings->logfile,
+		.time_format = settings->logfile_time_format,
+		.syslog_facility = facility_number(settings->syslog),
 		.tag = sub->log_tag,
-		.format = config_choice(c, KW_LOG_FORMAT) == LOGFORMAT_JSON ?
-		    LOG_JSON :
-		    LOG_TEXT,
+		.format = settings->log_format == LOGFORMAT_JSON ? LOG_JSON :
+								   LOG_TEXT,
 		.careful = privilege_is_raised(),
-		.for_everybody = config_is_of_system(c, KW_LOGFILE),
+		.for_everybody = settings_is_of_system(settings, KW_LOGFILE),
 		/* It belongs to the client then. */
 		.output_is_taken = sub->by == SUBMISSION_SESSION,
-		.automatic = !config_is_set(c, KW_LOGFILE) &&
-		    !config_is_set(c, KW_SYSLOG),
+		.automatic = !settings_is_set(settings, KW_LOGFILE) &&
+		    !settings_is_set(settings, KW_SYSLOG),
 	};
 
 	if (sub->by == SUBMISSION_LISTENER && p.automatic) {
@@ -177,49 +177,49 @@ or_null(const char *string)
 /* The relay's name alone, as readers of msmtp's log expect it; NULL for the
    files backend. */
 static const char *
-relay_host(const struct config *c, const struct transport_result *r)
+relay_host(const struct settings *settings, const struct transport_result *r)
 {
-	const char *socket = config_string(c, KW_SOCKET);
+	const char *socket = settings->socket;
 
 	if (r->hop != NULL)
 		return r->hop;
-	if (r->stored || config_choice(c, KW_BACKEND) != BACKEND_RELAY)
+	if (r->stored || settings->backend != BACKEND_RELAY)
 		return NULL;
-	return socket != NULL ? socket : config_string(c, KW_HOST);
+	return socket != NULL ? socket : settings->host;
 }
 
 /* Whether there is TLS or, before it was reached, had to be; and the same of a
    login.  Nobody logs in to the hosts of a route. */
 static bool
-has_tls(const struct config *c, const struct transport_result *r)
+has_tls(const struct settings *settings, const struct transport_result *r)
 {
-	bool relay = relay_host(c, r) != NULL;
-	int mode = relay && r->hop == NULL ? config_tls(c) : TLS_NONE;
+	bool relay = relay_host(settings, r) != NULL;
+	int mode = relay && r->hop == NULL ? settings->tls_mode : TLS_NONE;
 
 	return (r->tls != NULL && strcmp(r->tls, "off") != 0) ||
 	    r->tls_required || mode == TLS_STARTTLS || mode == TLS_IMPLICIT;
 }
 
 static bool
-has_login(const struct config *c, const struct transport_result *r)
+has_login(const struct settings *settings, const struct transport_result *r)
 {
-	return r->hop == NULL && relay_host(c, r) != NULL &&
-	    config_mechanisms(c, NULL) != 0;
+	return r->hop == NULL && relay_host(settings, r) != NULL &&
+	    settings->mechanisms != 0;
 }
 
 void
-deliver_record(struct log *log, const struct config *c,
+deliver_record(struct log *log, const struct settings *settings,
     const struct envelope *e, const struct message *m,
     const struct transport_result *r, const char *exit_name)
 {
-	bool login = has_login(c, r);
+	bool login = has_login(settings, r);
 	char **refused = refused_list(e, r);
 	char **recipients = mem_alloc((e->count + 1) * sizeof(*recipients));
 	ssize_t id = message_find(m, "Message-ID", 0);
 	char *message_id = id < 0 ? NULL : message_value(m, (size_t)id);
 	char *error = error_words(e, r);
-	const char *host = relay_host(c, r);
-	unsigned port = r->hop != NULL ? r->hop_port : config_port(c);
+	const char *host = relay_host(settings, r);
+	unsigned port = r->hop != NULL ? r->hop_port : settings->port;
 	bool has_port = host != NULL && host[0] != '/' && port != 0;
 	const struct log_number times[] = { { "connect", r->connect_ms },
 		{ "tls", r->tls_ms }, { "auth", r->auth_ms },
@@ -229,10 +229,9 @@ deliver_record(struct log *log, const struct config *c,
 		    .string = host != NULL ? host : or_null(r->host) },
 		{ "port", LOG_NUMBER, .number = has_port ? (int64_t)port : -1 },
 		{ "address", LOG_STRING, .string = or_null(r->address) },
-		{ "tls", LOG_BOOL, .number = has_tls(c, r) },
+		{ "tls", LOG_BOOL, .number = has_tls(settings, r) },
 		{ "auth", LOG_BOOL, .number = login },
-		{ "user", LOG_STRING,
-		    .string = login ? config_string(c, KW_USER) : NULL },
+		{ "user", LOG_STRING, .string = login ? settings->user : NULL },
 		{ "from", LOG_STRING, .string = sender_words(e) },
 		{ "recipients", LOG_LIST, .list = recipients },
 		{ "refused", LOG_LIST, .list = refused },
@@ -244,7 +243,7 @@ deliver_record(struct log *log, const struct config *c,
 		{ "errormsg", LOG_STRING, .string = error, .quoted = true,
 		    .ours = true },
 		{ "exitcode", LOG_STRING, .string = exit_name },
-		{ "account", LOG_STRING, .string = or_null(config_account(c)) },
+		{ "account", LOG_STRING, .string = or_null(settings->account) },
 		{ "tlsinfo", LOG_STRING,
 		    .string = r->tls != NULL && strcmp(r->tls, "off") != 0 ?
 			r->tls :
@@ -281,40 +280,40 @@ choose_account(struct delivery *d, const struct message *m)
 {
 	free(d->hint);
 	d->hint = envelope_hint(d->sub, m);
-	return config_select(d->config, d->hint, &d->failure);
+	d->settings = config_for_sender(d->config, d->hint, &d->failure);
+	return d->settings != NULL;
 }
 
 static bool
 needs_secret(const struct delivery *d)
 {
-	bool named;
-
-	return config_choice(d->config, KW_BACKEND) == BACKEND_RELAY &&
-	    config_mechanisms(d->config, &named) != 0;
+	return d->settings->backend == BACKEND_RELAY &&
+	    d->settings->mechanisms != 0;
 }
 
 bool
-deliver_take_secret(struct config *c, struct secret_vault *vault,
-    struct failure *f)
+deliver_take_secret(struct config *c, const struct settings *settings,
+    struct secret_vault *vault, struct failure *f)
 {
 	struct buf secret = BUF_INIT(SECRET_MAX);
 	bool ok;
 
 	privilege_hide();
-	ok = config_secret(c, &secret, f) && secret_put_away(vault, &secret, f);
+	ok = settings_secret(settings, &secret, f) &&
+	    secret_put_away(vault, &secret, f);
 	buf_free(&secret);
 	config_forget_secrets(c);
 	return ok;
 }
 
 bool
-deliver_load_keys(const struct config *c, struct dkim **keys, bool quiet,
-    struct failure *f)
+deliver_load_keys(const struct settings *settings, struct dkim **keys,
+    bool quiet, struct failure *f)
 {
 	const char *line, *end;
 
 	dkim_free(*keys);
-	if (!dkim_load(c, keys, f))
+	if (!dkim_load(settings, keys, f))
 		return false;
 	line = *keys != NULL && !quiet ? dkim_warnings(*keys) : "";
 	for (; (end = strchr(line, '\n')) != NULL; line = end + 1)
@@ -334,10 +333,11 @@ use_privilege(struct delivery *d)
 	if (!choose_account(d, NULL))
 		return false;
 	needed = needs_secret(d);
-	d->log = deliver_open_log(d->config, d->sub);
+	d->log = deliver_open_log(d->settings, d->sub);
 	if (needed)
-		ok = deliver_take_secret(d->config, &d->vault, &d->failure);
-	ok = ok && deliver_load_keys(d->config, &d->keys, false, &d->failure);
+		ok = deliver_take_secret(d->config, d->settings, &d->vault,
+		    &d->failure);
+	ok = ok && deliver_load_keys(d->settings, &d->keys, false, &d->failure);
 	return privilege_drop(&d->failure) && ok;
 }
 
@@ -345,7 +345,7 @@ use_privilege(struct delivery *d)
 static bool
 read_message(struct delivery *d, bool chosen)
 {
-	uint64_t max = chosen ? config_number(d->config, KW_MAX_SIZE) : 0;
+	uint64_t max = chosen ? d->settings->max_size : 0;
 
 	if (!message_read(d->message, STDIN_FILENO, max, &d->failure))
 		return false;
@@ -356,7 +356,7 @@ read_message(struct delivery *d, bool chosen)
 static bool
 within_size(struct delivery *d)
 {
-	uint64_t max = config_number(d->config, KW_MAX_SIZE);
+	uint64_t max = d->settings->max_size;
 
 	if (max == 0 || message_facts(d->message)->input_size <= max)
 		return true;
@@ -390,16 +390,16 @@ prepare(struct delivery *d, bool stdin_closed)
 	    (!early && !choose_account(d, d->message)))
 		return false;
 	if (d->log == NULL)
-		d->log = deliver_open_log(d->config, d->sub);
+		d->log = deliver_open_log(d->settings, d->sub);
 	if (!within_size(d) ||
-	    !envelope_build(&d->envelope, sub, d->config, d->message,
+	    !envelope_build(&d->envelope, sub, d->settings, d->message,
 		&d->failure))
 		return false;
 	caller_self(&who);
-	if (!allow_sender(&who, d->config, d->envelope.sender, &d->failure))
+	if (!allow_sender(&who, d->settings, d->envelope.sender, &d->failure))
 		return false;
 	if (!raised &&
-	    !deliver_load_keys(d->config, &d->keys, false, &d->failure))
+	    !deliver_load_keys(d->settings, &d->keys, false, &d->failure))
 		return false;
 	if (needs_secret(d))
 		privilege_hide();
@@ -413,27 +413,27 @@ fallback_account(const struct delivery *d)
 {
 	return d->fell_back || (d->vault.used && privilege_is_raised()) ?
 	    NULL :
-	    config_string(d->config, KW_FALLBACK);
+	    d->settings->fallback;
 }
 
-/* What the other account takes; looked at, and the first chosen again. */
+/* What the other account takes. */
 static void
 reach_fallback(struct delivery *d)
 {
-	char *name = mem_strdup(fallback_account(d));
+	const char *name = fallback_account(d);
 	struct failure ignored = FAILURE_INIT;
+	const struct settings *other;
 
 	d->box.level = SANDBOX_LAST;
 	if (name == NULL)
 		return;
 	d->box.level = SANDBOX_AGAIN;
-	if (config_select_name(d->config, name, &ignored)) {
-		if (transport_unbound(d->config) != NULL)
+	other = config_fallback(d->config, name, &ignored);
+	if (other != NULL) {
+		if (transport_unbound(other) != NULL)
 			d->box.level = SANDBOX_NONE;
-		transport_reach(d->config, &d->box);
+		transport_reach(other, &d->box);
 	}
-	config_select(d->config, d->hint, &ignored);
-	free(name);
 	failure_free(&ignored);
 }
 
@@ -443,7 +443,7 @@ attempt(struct delivery *d, const struct envelope *e, bool more,
     struct deliver_parts *parts)
 {
 	struct transport_job job = {
-		.config = d->config,
+		.settings = d->settings,
 		.envelope = e,
 		.message = d->message,
 		.dkim = d->keys,
@@ -470,8 +470,9 @@ attempt(struct delivery *d, const struct envelope *e, bool more,
 static bool
 choose_fallback(struct delivery *d, struct envelope *e)
 {
-	char *name = mem_strdup(fallback_account(d));
+	const char *name = fallback_account(d);
 	struct failure f = FAILURE_INIT;
+	const struct settings *other;
 	struct caller who;
 	bool ok;
 
@@ -480,13 +481,15 @@ choose_fallback(struct delivery *d, struct envelope *e)
 	d->fell_back = true;
 	secret_vault_free(&d->vault);
 	caller_self(&who);
-	ok = config_select_name(d->config, name, &f) &&
-	    envelope_change_account(e, d->sub, d->config, d->message, &f) &&
-	    allow_sender(&who, d->config, e->sender, &f) &&
-	    deliver_load_keys(d->config, &d->keys, false, &f);
+	other = config_fallback(d->config, name, &f);
+	if (other != NULL)
+		d->settings = other;
+	ok = other != NULL &&
+	    envelope_change_account(e, d->sub, d->settings, d->message, &f) &&
+	    allow_sender(&who, d->settings, e->sender, &f) &&
+	    deliver_load_keys(d->settings, &d->keys, false, &f);
 	if (!ok)
 		log_failure(&f);
-	free(name);
 	failure_free(&f);
 	return ok;
 }
@@ -671,12 +674,12 @@ send_again(struct delivery *d, struct deliver_parts *parts,
 static enum fail_class
 send_message(struct delivery *d)
 {
-	uint64_t limit = config_number(d->config, KW_DEADLINE);
+	int64_t limit = d->settings->deadline_ms;
 	struct deliver_parts parts = { .count = 0 };
 	enum fail_class class;
 
 	if (limit > 0)
-		d->deadline = stream_now() + (int64_t)limit * 1000;
+		d->deadline = stream_now() + limit;
 	class = attempt(d, &d->envelope, false, &parts);
 	if (class != FAIL_NONE)
 		class = send_again(d, &parts, class);
@@ -731,7 +734,7 @@ deliver_pretend(const struct submission *sub, struct config *c,
 	d.message = message_new();
 	ok = mail ? prepare(&d, stdin_closed) : choose_account(&d, NULL);
 	if (ok) {
-		config_dump(c, &dump);
+		settings_dump(d.settings, &dump);
 		fwrite(buf_str(&dump), 1, dump.len, stdout);
 		if (mail)
 			print_envelope(&d.envelope);
@@ -761,8 +764,8 @@ deliver(const struct submission *sub, struct config *c, bool stdin_closed)
 		/* Nobody reads a caller's stderr: the log tells it too. */
 		if (d.log != NULL) {
 			failure_copy(&d.result.failure, &d.failure);
-			deliver_record(d.log, c, &d.envelope, d.message,
-			    &d.result, fail_name(class));
+			deliver_record(d.log, d.settings, &d.envelope,
+			    d.message, &d.result, fail_name(class));
 		}
 	}
 	free_delivery(&d);

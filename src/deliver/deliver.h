@@ -12,6 +12,7 @@
 #include "deliver/transport.h"
 
 struct config;
+struct settings;
 struct dkim;
 struct failure;
 struct submission;
@@ -19,7 +20,7 @@ struct log;
 struct message;
 
 /* The log as configured for the selected account. */
-struct log *deliver_open_log(const struct config *c,
+struct log *deliver_open_log(const struct settings *settings,
     const struct submission *sub);
 
 /*
@@ -68,21 +69,21 @@ size_t deliver_taken(const struct transport_result *r);
 enum fail_class deliver_result_class(const struct transport_result *r);
 
 /* One record for an attempt; exit_name as "EX_OK". */
-void deliver_record(struct log *log, const struct config *c,
+void deliver_record(struct log *log, const struct settings *settings,
     const struct envelope *e, const struct message *m,
     const struct transport_result *r, const char *exit_name);
 
 /* Replaces the keys in *keys (NULL at first) by those of the selected account,
    and says on stderr what is wrong with them unless quiet; dkim_free() them. */
-bool deliver_load_keys(const struct config *c, struct dkim **keys, bool quiet,
-    struct failure *f);
+bool deliver_load_keys(const struct settings *settings, struct dkim **keys,
+    bool quiet, struct failure *f);
 
 /*
  * Privileged mode: finds the secret of the selected account, puts it away and
  * forgets every other copy.  The group can be given up then.
  */
 struct secret_vault;
-bool deliver_take_secret(struct config *c, struct secret_vault *vault,
-    struct failure *f);
+bool deliver_take_secret(struct config *c, const struct settings *settings,
+    struct secret_vault *vault, struct failure *f);
 
 #endif

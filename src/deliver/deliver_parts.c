@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
 #include "config/secret.h"
+#include "config/settings.h"
 #include "deliver/deliver.h"
 #include "deliver/envelope.h"
 #include "deliver/route.h"
@@ -34,7 +34,7 @@ static void
 split(const struct transport_job *job, struct deliver_parts *out)
 {
 	const struct envelope *e = job->envelope;
-	struct route_params p = { .config = job->config,
+	struct route_params p = { .settings = job->settings,
 		.deadline = job->deadline };
 	size_t i;
 
@@ -56,12 +56,12 @@ is_single(const struct transport_job *job, const struct deliver_parts *parts)
 {
 	const struct route *route = parts->list[0].route;
 	int mode = route->kind == ROUTE_MX ? route->tls :
-					     config_tls(job->config);
+					     job->settings->tls_mode;
 
 	if (parts->count > 1)
 		return false;
 	if (route->kind == ROUTE_FILES ||
-	    config_choice(job->config, KW_BACKEND) == BACKEND_FILES)
+	    job->settings->backend == BACKEND_FILES)
 		return true;
 	return parts->list[0].envelope.count == 1 && mode != TLS_MAY &&
 	    (route->kind != ROUTE_MX || route->count == 1);
@@ -76,15 +76,15 @@ static void
 fill_box(const struct transport_job *job, struct transport_job *one,
     bool single)
 {
-	const char *key = config_string(job->config, KW_TLS_KEY_FILE);
+	const char *key = job->settings->tls_key_file;
 	struct sandbox *box = job->confine;
 
 	if (job->vault != NULL && !job->vault->used &&
-	    (single || transport_unbound(job->config) == NULL))
+	    (single || transport_unbound(job->settings) == NULL))
 		one->vault = NULL;
 	if (box == NULL || box->level == SANDBOX_NONE)
 		return;
-	transport_reach(job->config, box);
+	transport_reach(job->settings, box);
 	if (!single)
 		box->level = key != NULL && tls_is_token(key) ? SANDBOX_NONE :
 								SANDBOX_AGAIN;
@@ -123,8 +123,8 @@ deliver_send(const struct transport_job *job, struct log *log,
 		class = outcome_worse(class, own);
 		if (!one.more && class == FAIL_NONE)
 			mem_set_exit(fail_status(FAIL_NONE));
-		deliver_record(log, job->config, &part->envelope, job->message,
-		    &part->result, fail_name(own));
+		deliver_record(log, job->settings, &part->envelope,
+		    job->message, &part->result, fail_name(own));
 	}
 	return class;
 }

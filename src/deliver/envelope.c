@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/aliases.h"
 #include "deliver/envelope_impl.h"
 #include "deliver/submission.h"
@@ -53,23 +53,25 @@ notify_words(const char *text)
 }
 
 static const char *
-return_word(const char *text)
+return_word(enum dsn_return part)
 {
-	if (text == NULL || strcmp(text, "off") == 0)
-		return NULL;
-	return strcmp(text, "full") == 0 ? "FULL" : "HDRS";
+	static const char *const words[] = { [RETURN_OFF] = NULL,
+		[RETURN_HEADERS] = "HDRS",
+		[RETURN_FULL] = "FULL" };
+
+	return words[part];
 }
 
 static void
 set_dsn(struct envelope *e, const struct submission *sub,
-    const struct config *c)
+    const struct settings *settings)
 {
 	e->notify = sub->notify;
 	if (e->notify == NULL)
-		e->notify = notify_words(config_string(c, KW_DSN_NOTIFY));
+		e->notify = notify_words(settings->dsn_notify);
 	e->ret = sub->ret;
 	if (e->ret == NULL)
-		e->ret = return_word(config_string(c, KW_DSN_RETURN));
+		e->ret = return_word(settings->dsn_return);
 	e->envid = sub->envid;
 }
 
@@ -111,9 +113,13 @@ envelope_free_job(struct envelope_job *j)
 
 bool
 envelope_build(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct message *m, struct failure *f)
+    const struct settings *settings, struct message *m, struct failure *f)
 {
-	struct envelope_job j = { .e = e, .sub = sub, .c = c, .m = m, .f = f };
+	struct envelope_job j = { .e = e,
+		.sub = sub,
+		.settings = settings,
+		.m = m,
+		.f = f };
 	const char *name = sub->full_name;
 	bool ok;
 
@@ -123,7 +129,7 @@ envelope_build(struct envelope *e, const struct submission *sub,
 		    "full name '%s' has a control character", name);
 	j.use_env = !privilege_is_raised();
 	j.from_address = envelope_header_address(m);
-	set_dsn(e, sub, c);
+	set_dsn(e, sub, settings);
 	ok = envelope_find_sender(&j) && envelope_find_recipients(&j) &&
 	    envelope_edit_header(&j);
 	if (ok)
@@ -136,15 +142,18 @@ envelope_build(struct envelope *e, const struct submission *sub,
 
 bool
 envelope_change_account(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct message *m, struct failure *f)
+    const struct settings *settings, struct message *m, struct failure *f)
 {
-	struct envelope_job j = { .e = e, .sub = sub, .c = c, .m = m, .f = f };
+	struct envelope_job j = { .e = e,
+		.sub = sub,
+		.settings = settings,
+		.m = m,
+		.f = f };
 	char *before = e->sender;
 	bool ok;
 
-	set_dsn(e, sub, c);
-	if (config_string(c, KW_FROM) == NULL &&
-	    config_choice(c, KW_FROM_POLICY) != POLICY_FORCE)
+	set_dsn(e, sub, settings);
+	if (settings->from == NULL && settings->from_policy != POLICY_FORCE)
 		return true;
 	message_revert(m, "From");
 	message_revert(m, "Sender");

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <time.h>
 
-struct config;
+struct settings;
 struct failure;
 struct submission;
 struct message;
@@ -37,14 +37,14 @@ char *envelope_hint(const struct submission *sub, const struct message *m);
  * name that maps to nothing, naming the settings.
  */
 bool envelope_build(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct message *m, struct failure *f);
+    const struct settings *settings, struct message *m, struct failure *f);
 
 /*
  * The sender, and the header fields that tell who sends, once more: for
  * another account, where that says who.  Recipients, Date and Message-ID stay.
  */
 bool envelope_change_account(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct message *m, struct failure *f);
+    const struct settings *settings, struct message *m, struct failure *f);
 void envelope_free(struct envelope *e);
 
 /*
@@ -53,12 +53,12 @@ void envelope_free(struct envelope *e);
  * (NULL-terminated, envelope_free_map(); NULL with a failure), and the edits.
  */
 bool envelope_set_sender(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct failure *f);
-char **envelope_map(const struct submission *sub, const struct config *c,
-    const char *spec, struct failure *f);
+    const struct settings *settings, struct failure *f);
+char **envelope_map(const struct submission *sub,
+    const struct settings *settings, const char *spec, struct failure *f);
 void envelope_free_map(char **list);
 bool envelope_edit(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct message *m, struct failure *f);
+    const struct settings *settings, struct message *m, struct failure *f);
 
 /* Whether an address has no domain, or localhost, for which default_domain
    stands in. */

@@ -5,7 +5,7 @@
 #include "base/failure.h"
 #include "base/identity.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/envelope_impl.h"
 #include "deliver/submission.h"
 #include "message/address.h"
@@ -125,7 +125,7 @@ generated_name(struct envelope_job *j, char **out)
 	bool option = given != NULL;
 
 	if (!option)
-		given = config_string(j->c, KW_FROM_FULL_NAME);
+		given = j->settings->from_full_name;
 	*out = NULL;
 	if (given == NULL && j->own)
 		*out = identity_full_name();
@@ -379,7 +379,7 @@ apply_policy(struct envelope_job *j, size_t i, const char *forced)
 		ok = add_address(j, &from, forced);
 	else if (forced != NULL)
 		ok = force_from(j, &from, forced);
-	else if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FILL &&
+	else if (j->settings->from_policy == POLICY_FILL &&
 	    message_find(j->m, "From", i + 1) < 0)
 		ok = complete_mailbox(j, "From", &from, "from");
 	from_field_free(&from);
@@ -390,7 +390,7 @@ apply_policy(struct envelope_job *j, size_t i, const char *forced)
 static bool
 edit_from(struct envelope_job *j, const char *forced)
 {
-	int how = config_choice(j->c, KW_SET_FROM_HEADER);
+	int how = j->settings->set_from_header;
 	ssize_t i;
 
 	if (how == HEADER_OFF)
@@ -411,13 +411,12 @@ envelope_edit_from(struct envelope_job *j)
 	char *forced = NULL;
 	bool ok;
 
-	if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FORCE &&
+	if (j->settings->from_policy == POLICY_FORCE &&
 	    !envelope_configured(j, &forced))
 		return false;
 	ok = edit_from(j, forced) &&
 	    (forced == NULL || force_sender(j, forced)) &&
-	    (config_choice(j->c, KW_FROM_POLICY) == POLICY_KEEP ||
-		complete_others(j));
+	    (j->settings->from_policy == POLICY_KEEP || complete_others(j));
 	free(forced);
 	return ok;
 }

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/aliases.h"
 #include "deliver/envelope_impl.h"
 #include "message/address.h"
@@ -249,9 +249,9 @@ replace_recipients(struct envelope_job *j, int how)
 static bool
 edit_recipients(struct envelope_job *j)
 {
-	int how = config_choice(j->c, KW_SET_TO_HEADER);
+	int how = j->settings->set_to_header;
 
-	if (config_flag(j->c, KW_REMOVE_BCC_HEADERS) &&
+	if (j->settings->remove_bcc_headers &&
 	    (!remove_all(j, "Bcc", "bcc") ||
 		!remove_all(j, "Resent-Bcc", "bcc")))
 		return false;
@@ -354,11 +354,9 @@ add_date(struct envelope_job *j)
 /* Whether set_X_header wants a field of our own: auto only where there is
    none, or an empty one; on also in place of what there is. */
 static bool
-wants(struct envelope_job *j, enum keyword_id id, const char *name,
+wants(struct envelope_job *j, enum set_header how, const char *name,
     const char *reason, bool *ok)
 {
-	int how = config_choice(j->c, id);
-
 	if (how == HEADER_ON)
 		*ok = *ok && remove_all(j, name, reason);
 	else if (how == HEADER_AUTO)
@@ -379,9 +377,10 @@ envelope_edit_header(struct envelope_job *j)
 		return false;
 	ok = edit_recipients(j) && envelope_edit_from(j);
 
-	if (wants(j, KW_SET_DATE_HEADER, "Date", "date", &ok))
+	if (wants(j, j->settings->set_date_header, "Date", "date", &ok))
 		ok = add_date(j);
-	if (wants(j, KW_SET_MSGID_HEADER, "Message-ID", "message-id", &ok))
+	if (wants(j, j->settings->set_msgid_header, "Message-ID", "message-id",
+		&ok))
 		ok = add_message_id(j);
 	return ok;
 }

@@ -34,7 +34,7 @@ void envelope_set_free(struct envelope_set *s);
 struct envelope_job {
 	struct envelope *e;
 	const struct submission *sub;
-	const struct config *c;
+	const struct settings *settings;
 	struct message *m;
 	struct failure *f;
 	bool use_env;

@@ -7,7 +7,7 @@
 #include "base/identity.h"
 #include "base/idn.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/aliases.h"
 #include "deliver/envelope_impl.h"
 #include "deliver/route.h"
@@ -119,7 +119,7 @@ envelope_is_unqualified(const char *spec)
 static bool
 read_local_domains(struct envelope_job *j)
 {
-	const char *text = config_string(j->c, KW_LOCAL_DOMAINS), *why;
+	const char *text = j->settings->local_domains, *why;
 	size_t n = 0, len;
 	char *word;
 
@@ -134,7 +134,8 @@ read_local_domains(struct envelope_job *j)
 		if (j->local_domains[n] == NULL)
 			failure_set(j->f, FAIL_CONFIG,
 			    "%s: local_domains: '%s': %s",
-			    config_origin(j->c, KW_LOCAL_DOMAINS), word, why);
+			    settings_origin(j->settings, KW_LOCAL_DOMAINS),
+			    word, why);
 		free(word);
 		if (j->local_domains[n++] == NULL)
 			return false;
@@ -147,9 +148,9 @@ read_local_domains(struct envelope_job *j)
 static const char *
 recipient_domain(const struct envelope_job *j)
 {
-	const char *domain = config_string(j->c, KW_DEFAULT_DOMAIN);
+	const char *domain = j->settings->default_domain;
 
-	return domain != NULL ? domain : config_string(j->c, KW_MAILDOMAIN);
+	return domain != NULL ? domain : j->settings->maildomain;
 }
 
 static bool
@@ -194,8 +195,7 @@ is_local(struct envelope_job *j, const char *spec)
 	for (i = 0; j->local_domains[i] != NULL; i++)
 		if (text_casecmp(domain, j->local_domains[i]) == 0)
 			return true;
-	if (config_string(j->c, KW_ALIASES) == NULL &&
-	    recipient_domain(j) == NULL)
+	if (j->settings->aliases == NULL && recipient_domain(j) == NULL)
 		return false;
 	return envelope_is_this_host(j, domain);
 }
@@ -205,17 +205,16 @@ is_local(struct envelope_job *j, const char *spec)
  * an LMTP server, a file.
  */
 static bool
-destination_is_local(const struct config *c)
+destination_is_local(const struct settings *settings)
 {
-	return config_choice(c, KW_BACKEND) == BACKEND_FILES ||
-	    config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP ||
-	    config_is_local(c);
+	return settings->backend == BACKEND_FILES ||
+	    settings->protocol == PROTOCOL_LMTP || settings->is_local;
 }
 
 static bool
 unmapped(struct envelope_job *j, const char *name)
 {
-	const char *file = config_string(j->c, KW_ALIASES);
+	const char *file = j->settings->aliases;
 
 	failure_set(j->f, FAIL_CONFIG,
 	    "recipient '%s' has no domain, and nothing says which", name);
@@ -257,13 +256,13 @@ first_domain(const char *list)
 static char *
 complete_postmaster(const struct envelope_job *j, const char *spec)
 {
-	char *domain = first_domain(config_string(j->c, KW_LOCAL_DOMAINS)),
-	     *full;
+	char *domain = first_domain(j->settings->local_domains), *full;
 
 	if (domain == NULL)
-		domain = first_domain(config_string(j->c, KW_RELAY_DOMAINS));
+		domain = first_domain(j->settings->relay_domains);
 	if (domain == NULL)
-		return config_is_mx(j->c) && !destination_is_local(j->c) ?
+		return j->settings->is_mx &&
+			!destination_is_local(j->settings) ?
 		    NULL :
 		    mem_strdup(spec);
 	full = mem_printf("%s@%s", spec, domain);
@@ -286,7 +285,8 @@ complete(struct envelope_job *j, const char *spec, bool local)
 		full = mem_printf("%.*s@%s", len, spec, domain);
 	else if (is_bare_postmaster(j, spec))
 		full = complete_postmaster(j, spec);
-	else if (!envelope_is_unqualified(spec) || destination_is_local(j->c))
+	else if (!envelope_is_unqualified(spec) ||
+	    destination_is_local(j->settings))
 		full = mem_strdup(spec);
 	if (full == NULL) {
 		unmapped(j, spec);
@@ -304,12 +304,12 @@ complete(struct envelope_job *j, const char *spec, bool local)
 static bool
 expand(struct envelope_job *j, const char *spec, char ***out)
 {
-	const char *path = config_string(j->c, KW_ALIASES);
+	const char *path = j->settings->aliases;
 	const char *at = address_domain(spec);
 	char *name;
 
 	*out = NULL;
-	if (path == NULL || !config_is_own(j->c, path))
+	if (path == NULL || !settings_is_own(j->settings, path))
 		return true;
 	if (j->aliases == NULL && !j->aliases_failed)
 		j->aliases = aliases_load(path, j->f);
@@ -335,9 +335,10 @@ is_kept(const struct envelope_job *j, const char *spec)
 {
 	if (envelope_is_unqualified(spec))
 		return false;
-	if (!route_is_local(j->c, spec))
-		return route_is_relayed(j->c, spec);
-	return route_keeps_local(j->c) || j->sub->by == SUBMISSION_LISTENER;
+	if (!route_is_local(j->settings, spec))
+		return route_is_relayed(j->settings, spec);
+	return route_keeps_local(j->settings) ||
+	    j->sub->by == SUBMISSION_LISTENER;
 }
 
 char **

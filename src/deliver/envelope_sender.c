@@ -5,7 +5,7 @@
 #include "base/failure.h"
 #include "base/identity.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/envelope_impl.h"
 #include "deliver/submission.h"
 #include "message/address.h"
@@ -94,7 +94,7 @@ envelope_complete(struct envelope_job *j, const char *spec)
 
 	if (domain == NULL)
 		return mem_printf("%s@%s", spec, envelope_domain(j));
-	if (config_is_set(j->c, KW_DEFAULT_DOMAIN) &&
+	if (settings_is_set(j->settings, KW_DEFAULT_DOMAIN) &&
 	    means_nothing(j, spec, domain))
 		return mem_printf("%.*s@%s", (int)(domain - 1 - spec), spec,
 		    envelope_domain(j));
@@ -127,14 +127,14 @@ finish_sender(struct envelope_job *j, char *spec)
 static bool
 configured_text(struct envelope_job *j, char **out)
 {
-	const char *text = config_string(j->c, KW_FROM);
+	const char *text = j->settings->from;
 
 	*out = NULL;
 	/* Without a From field there is nothing that %F could be. */
 	if (text == NULL || (j->from_address == NULL && strstr(text, "%F")))
 		return true;
 	failure_clear(j->f);
-	*out = config_expand(j->c, KW_FROM, j->from_address, j->f);
+	*out = settings_expand(j->settings, KW_FROM, j->from_address, j->f);
 	return *out != NULL || j->f->class == FAIL_NONE;
 }
 
@@ -151,7 +151,7 @@ envelope_configured(struct envelope_job *j, char **out)
 	*out = finish_sender(j, parse_sender(text, j->f));
 	if (*out == NULL) {
 		failure_prefix(j->f,
-		    "%s: from: ", config_origin(j->c, KW_FROM));
+		    "%s: from: ", settings_origin(j->settings, KW_FROM));
 		j->f->class = FAIL_CONFIG;
 	}
 	free(text);
@@ -166,7 +166,7 @@ envelope_own_address(struct envelope_job *j)
 	if (!envelope_configured(j, &spec))
 		return NULL;
 	/* `auto_from` makes `from` without anybody having set it. */
-	j->own = spec == NULL || !config_is_set(j->c, KW_FROM);
+	j->own = spec == NULL || !settings_is_set(j->settings, KW_FROM);
 	if (spec != NULL)
 		return spec;
 	user = identity_user(j->use_env);
@@ -194,7 +194,7 @@ host_domain(struct envelope_job *j)
 static char *
 from_domain(const struct envelope_job *j)
 {
-	const char *at = config_string(j->c, KW_FROM);
+	const char *at = j->settings->from;
 	size_t len;
 
 	while (at != NULL && (at = strchr(at, '@')) != NULL) {
@@ -209,9 +209,9 @@ const char *
 envelope_domain(struct envelope_job *j)
 {
 	if (j->domain == NULL)
-		j->domain = mem_strdup(config_string(j->c, KW_DEFAULT_DOMAIN));
+		j->domain = mem_strdup(j->settings->default_domain);
 	if (j->domain == NULL)
-		j->domain = mem_strdup(config_string(j->c, KW_MAILDOMAIN));
+		j->domain = mem_strdup(j->settings->maildomain);
 	if (j->domain == NULL)
 		j->domain = host_domain(j);
 	if (j->domain == NULL)
@@ -252,7 +252,7 @@ forced_sender(struct envelope_job *j, const char *asked)
 	if (spec == NULL) {
 		failure_set(j->f, FAIL_CONFIG,
 		    "%s: 'from_policy force' needs an address",
-		    config_origin(j->c, KW_FROM_POLICY));
+		    settings_origin(j->settings, KW_FROM_POLICY));
 		failure_hint(j->f, "set 'from'");
 	} else if (asked != NULL && *asked == '\0') {
 		*spec = '\0';
@@ -280,11 +280,11 @@ envelope_find_sender(struct envelope_job *j)
 	/* Checked also when it is not used: nobody asks for it by chance. */
 	if (!asked_sender(j, &asked))
 		return false;
-	if (config_choice(j->c, KW_FROM_POLICY) == POLICY_FORCE)
+	if (j->settings->from_policy == POLICY_FORCE)
 		j->e->sender = forced_sender(j, asked);
 	else if (asked == NULL)
 		j->e->sender = envelope_own_address(j);
-	else if (config_flag(j->c, KW_ALLOW_FROM_OVERRIDE))
+	else if (j->settings->allow_from_override)
 		j->e->sender = mem_strdup(asked);
 	else
 		j->e->sender = configured_sender(j, asked);

@@ -14,9 +14,12 @@ start_job(struct envelope_job *j)
 
 bool
 envelope_set_sender(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct failure *f)
+    const struct settings *settings, struct failure *f)
 {
-	struct envelope_job j = { .e = e, .sub = sub, .c = c, .f = f };
+	struct envelope_job j = { .e = e,
+		.sub = sub,
+		.settings = settings,
+		.f = f };
 	bool ok;
 
 	start_job(&j);
@@ -26,11 +29,14 @@ envelope_set_sender(struct envelope *e, const struct submission *sub,
 }
 
 char **
-envelope_map(const struct submission *sub, const struct config *c,
+envelope_map(const struct submission *sub, const struct settings *settings,
     const char *spec, struct failure *f)
 {
 	struct envelope e = { .sender = NULL };
-	struct envelope_job j = { .e = &e, .sub = sub, .c = c, .f = f };
+	struct envelope_job j = { .e = &e,
+		.sub = sub,
+		.settings = settings,
+		.f = f };
 	char **list = NULL;
 	size_t i;
 
@@ -52,9 +58,13 @@ envelope_free_map(char **list)
 
 bool
 envelope_edit(struct envelope *e, const struct submission *sub,
-    const struct config *c, struct message *m, struct failure *f)
+    const struct settings *settings, struct message *m, struct failure *f)
 {
-	struct envelope_job j = { .e = e, .sub = sub, .c = c, .m = m, .f = f };
+	struct envelope_job j = { .e = e,
+		.sub = sub,
+		.settings = settings,
+		.m = m,
+		.f = f };
 	size_t i;
 	bool ok;
 

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/identity.h"
 #include "base/interrupt.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/envelope.h"
 #include "deliver/transport.h"
 #include "message/message.h"
@@ -233,8 +233,7 @@ static bool
 store(struct file *file, const struct transport_job *job,
     struct transport_result *r)
 {
-	bool maildir = config_choice(job->config, KW_FILES_FORMAT) ==
-	    FORMAT_MAILDIR;
+	bool maildir = job->settings->files_format == FORMAT_MAILDIR;
 
 	if (!open_directory(file, r->host, maildir, &r->failure))
 		return false;
@@ -271,7 +270,7 @@ files_send(const struct transport_job *job, struct transport_result *r)
 	struct file file = { .dir = -1, .fd = -1, .out = BUF_INIT(SIZE_MAX) };
 	bool ok;
 
-	r->host = mem_strdup(config_string(job->config, KW_FILES_PATH));
+	r->host = mem_strdup(job->settings->files_path);
 	r->stored = true;
 	r->complete = true; /* no other destination is tried */
 	mem_set_exit(fail_status(FAIL_TEMP));

@@ -15,8 +15,8 @@
 #include "base/secret_marks.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "config/config.h"
 #include "config/secret.h"
+#include "config/settings.h"
 #include "deliver/route.h"
 #include "message/address.h"
 #include "net/net.h"
@@ -34,7 +34,7 @@ struct relay {
 	char *host;   /* A-labels, or a path */
 	char *lookup; /* the same as it is looked up */
 	unsigned port;
-	int mode; /* TLS_NONE ... TLS_IMPLICIT */
+	enum tls_mode mode;
 	char *ehlo_name;
 	struct net_peer peer;
 	struct tls_policy policy;
@@ -53,23 +53,23 @@ struct relay {
 /* ---- what is where ---- */
 
 static const char *
-configured_host(const struct config *c)
+configured_host(const struct settings *settings)
 {
-	const char *socket = config_string(c, KW_SOCKET);
+	const char *socket = settings->socket;
 
-	return socket != NULL ? socket : config_string(c, KW_HOST);
+	return socket != NULL ? socket : settings->host;
 }
 
 char *
-relay_name(const struct config *c)
+relay_name(const struct settings *settings)
 {
-	const char *host = configured_host(c);
+	const char *host = configured_host(settings);
 
 	if (host == NULL)
 		return mem_strdup("");
 	if (net_is_path(host))
 		return mem_strdup(host);
-	return mem_printf("%s:%u", host, config_port(c));
+	return mem_printf("%s:%u", host, settings->port);
 }
 
 char *
@@ -78,7 +78,7 @@ relay_peer_name(const struct relay *r)
 	const struct relay_hop *hop = r->params->hop;
 
 	if (hop == NULL)
-		return relay_name(r->params->config);
+		return relay_name(r->params->settings);
 	return mem_printf("%s:%u", hop->host, hop->port);
 }
 
@@ -169,7 +169,7 @@ static bool
 set_host(struct relay *r, struct failure *f)
 {
 	const struct relay_hop *hop = r->params->hop;
-	const char *host = configured_host(r->params->config), *why;
+	const char *host = configured_host(r->params->settings), *why;
 
 	if (hop != NULL)
 		host = hop->host;
@@ -182,7 +182,7 @@ set_host(struct relay *r, struct failure *f)
 		    "host '%s' is not a valid name: %s", host, why);
 	/* A name of the DNS is whole: no search list completes it. */
 	if (hop != NULL && !net_is_literal(host) &&
-	    config_string(r->params->config, KW_PROXY_HOST) == NULL)
+	    r->params->settings->proxy_host == NULL)
 		r->lookup = mem_printf("%s.", r->host);
 	else
 		r->lookup = mem_strdup(r->host);
@@ -236,13 +236,12 @@ sender_domain(const struct relay *r, bool hidden)
 static bool
 set_ehlo_name(struct relay *r, struct failure *f)
 {
-	const struct config *c = r->params->config;
-	bool hidden = config_string(c, KW_PROXY_HOST) != NULL;
-	enum keyword_id id = hidden &&
-		config_string(c, KW_PROXY_DOMAIN) != NULL ?
+	const struct settings *settings = r->params->settings;
+	bool hidden = settings->proxy_host != NULL;
+	enum keyword_id id = hidden && settings->proxy_domain != NULL ?
 	    KW_PROXY_DOMAIN :
 	    KW_DOMAIN;
-	char *name = config_expand(c, id, NULL, f);
+	char *name = settings_expand(settings, id, NULL, f);
 	const char *why;
 
 	if (name == NULL && f->class != FAIL_NONE)
@@ -260,7 +259,7 @@ set_ehlo_name(struct relay *r, struct failure *f)
 	if (r->ehlo_name == NULL || !is_domain(r->ehlo_name))
 		failure_set(f, FAIL_CONFIG,
 		    "EHLO name '%s' is not a domain (keyword '%s', %s)", name,
-		    keywords[id].name, config_origin(c, id));
+		    keywords[id].name, settings_origin(settings, id));
 	free(name);
 	return f->class == FAIL_NONE;
 }
@@ -270,8 +269,7 @@ set_ehlo_literal(struct relay *r)
 {
 	if (r->ehlo_name != NULL)
 		return;
-	if (r->peer.local[0] == '\0' ||
-	    config_string(r->params->config, KW_PROXY_HOST) != NULL)
+	if (r->peer.local[0] == '\0' || r->params->settings->proxy_host != NULL)
 		r->ehlo_name = mem_strdup("[127.0.0.1]");
 	else if (strchr(r->peer.local, ':') != NULL)
 		r->ehlo_name = mem_printf("[IPv6:%s]", r->peer.local);
@@ -291,32 +289,32 @@ keep_to_stranger(struct tls_policy *p)
 static void
 set_tls_policy(struct relay *r)
 {
-	const struct config *c = r->params->config;
+	const struct settings *settings = r->params->settings;
 	struct tls_policy *p = &r->policy;
 
 	memset(p, 0, sizeof(*p));
-	p->verify = config_flag(c, KW_TLS_CERTCHECK) &&
+	p->verify = settings->tls_certcheck &&
 	    (r->mode == TLS_STARTTLS || r->mode == TLS_IMPLICIT);
 	p->describe = r->params->describe;
 	p->host = r->host;
-	p->host_override = config_string(c, KW_TLS_HOST_OVERRIDE);
-	p->host_aliases = config_string(c, KW_TLS_HOST_ALIASES);
-	p->priority = config_string(c, KW_TLS_PRIORITIES);
-	p->trust_file = config_string(c, KW_TLS_TRUST_FILE);
-	p->ca_file = config_string(c, KW_TLS_CA_FILE);
-	p->ca_pem = config_string(c, KW_TLS_CA);
-	p->ca_only = config_choice(c, KW_TLS_CA_MODE) == CA_ONLY;
-	p->env_file = config_cert_env_file(c);
-	p->env_dir = config_cert_env_dir(c);
-	p->crl_file = config_string(c, KW_TLS_CRL_FILE);
-	p->key_file = config_string(c, KW_TLS_KEY_FILE);
-	p->cert_file = config_string(c, KW_TLS_CERT_FILE);
-	p->fingerprint = config_string(c, KW_TLS_FINGERPRINT);
-	p->pins = config_string(c, KW_TLS_PIN);
-	if (r->params->hop != NULL && !config_is_mx(c))
+	p->host_override = settings->tls_host_override;
+	p->host_aliases = settings->tls_host_aliases;
+	p->priority = settings->tls_priorities;
+	p->trust_file = settings->tls_trust_file;
+	p->ca_file = settings->tls_ca_file;
+	p->ca_pem = settings->tls_ca;
+	p->ca_only = settings->tls_ca_mode == CA_ONLY;
+	p->env_file = settings->ssl_cert_file;
+	p->env_dir = settings->ssl_cert_dir;
+	p->crl_file = settings->tls_crl_file;
+	p->key_file = settings->tls_key_file;
+	p->cert_file = settings->tls_cert_file;
+	p->fingerprint = settings->tls_fingerprint;
+	p->pins = settings->tls_pin;
+	if (r->params->hop != NULL && !settings->is_mx)
 		keep_to_stranger(p);
 	if (p->key_file != NULL && text_case_prefix(p->key_file, "pkcs11:"))
-		p->key_pin = config_string(c, KW_PASSWORD);
+		p->key_pin = settings_token_pin(settings);
 }
 
 /*
@@ -327,10 +325,9 @@ static bool
 fetch_secret(struct relay *r, struct failure *f)
 {
 	const struct relay_params *p = r->params;
-	bool named;
-	unsigned set = config_mechanisms(p->config, &named);
+	unsigned set = p->settings->mechanisms;
 
-	if (!config_proxy_secret(p->config, &r->proxy_secret, f))
+	if (!settings_proxy_secret(p->settings, &r->proxy_secret, f))
 		return false;
 	if (p->no_auth || p->hop != NULL ||
 	    (set & ~(unsigned)SASL_EXTERNAL) == 0)
@@ -338,10 +335,9 @@ fetch_secret(struct relay *r, struct failure *f)
 	if (p->vault != NULL && p->vault->used) {
 		if (!secret_fetch(p->vault, &r->secret, f))
 			return false;
-	} else if (!config_secret(p->config, &r->secret, f))
+	} else if (!settings_secret(p->settings, &r->secret, f))
 		return false;
-	secret_marks_set(&r->marks, config_string(p->config, KW_USER),
-	    &r->secret);
+	secret_marks_set(&r->marks, p->settings->user, &r->secret);
 	/* Which wipes it. */
 	return p->vault == NULL || p->vault->used ||
 	    (secret_put_away(p->vault, &r->secret, f) &&
@@ -358,8 +354,8 @@ enter(const struct relay *r, enum relay_phase phase)
 static bool
 handshake(struct relay *r, struct stream *s, struct failure *f)
 {
-	const struct config *c = r->params->config;
-	int64_t ms = (int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000;
+	const struct settings *settings = r->params->settings;
+	int64_t ms = settings->reply_timeout_ms;
 	int64_t start = stream_now();
 	const struct tls_info *info;
 
@@ -416,29 +412,30 @@ starttls_mode(int mode)
 static void
 set_smtp_params(struct relay *r)
 {
-	const struct config *c = r->params->config;
+	const struct settings *settings = r->params->settings;
 	struct smtp_params *p = &r->smtp_params;
 
 	memset(p, 0, sizeof(*p));
 	p->ehlo_name = r->ehlo_name;
-	p->lmtp = config_choice(c, KW_PROTOCOL) == PROTOCOL_LMTP;
+	p->lmtp = settings->protocol == PROTOCOL_LMTP;
 	p->tls_active = r->tls_active;
 	p->starttls = starttls_mode(r->mode);
 	p->start_tls = start_tls;
 	p->commit = commit;
 	p->ctx = r;
-	p->reply_timeout = (int64_t)config_number(c, KW_REPLY_TIMEOUT) * 1000;
-	p->data_timeout = (int64_t)config_number(c, KW_DATA_TIMEOUT) * 1000;
-	p->mechanisms = config_mechanisms(c, &p->named);
+	p->reply_timeout = settings->reply_timeout_ms;
+	p->data_timeout = settings->data_timeout_ms;
+	p->mechanisms = settings->mechanisms;
+	p->named = settings->mechanisms_named;
 	if (p->mechanisms == 0 || r->params->no_auth || r->params->hop != NULL)
 		return;
-	r->credentials.user = config_string(c, KW_USER);
+	r->credentials.user = settings->user;
 	r->credentials.password = &r->secret;
 	r->credentials.host = r->host;
 	r->credentials.port = r->port;
 	p->credentials = &r->credentials;
 	p->marks = &r->marks;
-	p->auth_cleartext = config_flag(c, KW_AUTH_CLEARTEXT);
+	p->auth_cleartext = settings->auth_cleartext;
 }
 
 /* ---- the connection ---- */
@@ -468,34 +465,35 @@ show_dialogue(void *ctx, int dir, const void *bytes, size_t len)
 }
 
 void
-relay_net_params(const struct config *c, const char *host, struct net_params *p)
+relay_net_params(const struct settings *settings, const char *host,
+    struct net_params *p)
 {
 	static const int families
 	    [] = { [IP_ANY] = AF_UNSPEC, [IP_4] = AF_INET, [IP_6] = AF_INET6 };
 
 	memset(p, 0, sizeof(*p));
 	p->host = host;
-	p->port = config_port(c);
-	p->family = families[config_choice(c, KW_IP_FAMILY)];
-	p->source_ip = config_string(c, KW_SOURCE_IP);
-	p->proxy_host = config_string(c, KW_PROXY_HOST);
-	p->proxy_port = (unsigned)config_number(c, KW_PROXY_PORT);
-	p->timeout = (int64_t)config_number(c, KW_CONNECT_TIMEOUT) * 1000;
+	p->port = settings->port;
+	p->family = families[settings->ip_family];
+	p->source_ip = settings->source_ip;
+	p->proxy_host = settings->proxy_host;
+	p->proxy_port = (unsigned)settings->proxy_port;
+	p->timeout = settings->connect_timeout_ms;
 }
 
 static void
 set_net_params(const struct relay *r, const char *host, struct net_params *p)
 {
-	relay_net_params(r->params->config, host, p);
+	relay_net_params(r->params->settings, host, p);
 	p->port = r->port;
 	p->deadline = r->params->deadline;
 	if (r->params->hop != NULL) {
-		p->refused = route_refused(r->params->config);
+		p->refused = route_refused(r->params->settings);
 		p->most = r->params->hop->most;
 	}
 	if (r->proxy_secret.len == 0)
 		return;
-	p->proxy_user = config_string(r->params->config, KW_PROXY_USER);
+	p->proxy_user = r->params->settings->proxy_user;
 	p->proxy_password = buf_str(&r->proxy_secret);
 }
 
@@ -560,7 +558,7 @@ static bool
 expect_greeting(struct relay *r, struct failure *f)
 {
 	const struct relay_params *rp = r->params;
-	uint64_t limit = config_number(rp->config, KW_REPLY_TIMEOUT);
+	int64_t limit = rp->settings->reply_timeout_ms;
 	int64_t left = stream_left(r->stream);
 	int fd = stream_fd(r->stream);
 	struct net_params p;
@@ -569,7 +567,7 @@ expect_greeting(struct relay *r, struct failure *f)
 	if (left >= 0 && left <= PROBE_SILENCE_MS + PROBE_ALL_MS)
 		return true;
 	if (!rp->impatient || r->mode == TLS_IMPLICIT || net_is_path(r->host) ||
-	    r->port == 25 || (limit > 0 && limit * 1000 <= PROBE_SILENCE_MS) ||
+	    r->port == 25 || (limit > 0 && limit <= PROBE_SILENCE_MS) ||
 	    probe_wait(fd, PROBE_SILENCE_MS))
 		return true;
 	/* The same address again, and no other name to be looked up. */
@@ -732,8 +730,8 @@ relay_open(const struct relay_params *p, struct failure *f)
 	buf_init(&r->secret, SECRET_MAX);
 	buf_init(&r->proxy_secret, SECRET_MAX);
 	failure_clear(f);
-	r->port = p->hop != NULL ? p->hop->port : config_port(p->config);
-	r->mode = p->hop != NULL ? p->hop->tls : config_tls(p->config);
+	r->port = p->hop != NULL ? p->hop->port : p->settings->port;
+	r->mode = p->hop != NULL ? p->hop->tls : p->settings->tls_mode;
 	ok = may_begin(f) && set_host(r, f) && set_ehlo_name(r, f) &&
 	    fetch_secret(r, f) && attempt(r, f);
 	if (!ok && r->mode == TLS_MAY && r->handshake_failed)

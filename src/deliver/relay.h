@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "config/settings.h"
 #include "smtp/smtp.h"
 
-struct config;
+struct settings;
 struct failure;
 struct message;
 struct net_params;
@@ -40,7 +41,7 @@ enum relay_phase {
 struct relay_hop {
 	const char *host; /* A-labels, or an IP literal */
 	unsigned port;
-	int tls;	   /* TLS_NONE ... TLS_IMPLICIT */
+	enum tls_mode tls;
 	char *const *own;  /* names that it must not greet with (route.h) */
 	size_t most;	   /* addresses that are tried */
 	size_t *addresses; /* ... were tried: added to */
@@ -64,7 +65,7 @@ struct relay_facts {
 void relay_facts_free(struct relay_facts *facts);
 
 struct relay_params {
-	const struct config *config;
+	const struct settings *settings;
 	const struct relay_hop *hop; /* NULL: as configured */
 	const char *sender; /* envelope sender, for the EHLO name; or NULL */
 	struct secret_vault *vault; /* the secret, or where to keep it for
@@ -115,12 +116,12 @@ const struct net_peer *relay_peer(const struct relay *r);
 const struct tls_info *relay_tls(const struct relay *r);
 
 /* How to connect, as configured, but for the deadline. */
-void relay_net_params(const struct config *c, const char *host,
+void relay_net_params(const struct settings *settings, const char *host,
     struct net_params *p);
 
 /* "HOST:PORT" or the socket's path, as configured, and of a connection;
    free() it. */
-char *relay_name(const struct config *c);
+char *relay_name(const struct settings *settings);
 char *relay_peer_name(const struct relay *r);
 /* "off", "TLS1.3 verified", "TLS1.2 unverified"; free() it. */
 char *relay_tls_words(const struct relay *r);

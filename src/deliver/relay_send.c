@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/stream.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/envelope.h"
 #include "deliver/relay.h"
 #include "deliver/route.h"
@@ -78,8 +78,7 @@ set_parameters(const struct transport_job *job, const struct smtp_caps *caps,
 	mail->from = e->sender;
 	mail->ret = e->ret;
 	mail->envid = e->envid;
-	mail->partial_reject = config_choice(job->config, KW_PARTIAL) ==
-	    PARTIAL_REJECT;
+	mail->partial_reject = job->settings->partial == PARTIAL_REJECT;
 	if ((e->notify != NULL || e->ret != NULL || e->envid != NULL) &&
 	    (caps->extensions & SMTP_EXT_DSN) == 0)
 		transport_note(r, "DSN not offered, request dropped");
@@ -303,7 +302,7 @@ deliver_once(struct delivery *d)
 	const struct transport_job *job = d->job;
 	struct transport_result *r = d->result;
 	struct relay_params p = {
-		.config = job->config,
+		.settings = job->settings,
 		.sender = job->envelope->sender,
 		.vault = job->vault,
 		.confine = job->confine,
@@ -363,7 +362,7 @@ relay_send(const struct transport_job *job, struct transport_result *r)
 	if (job->route != NULL && job->route->kind == ROUTE_MX)
 		name_host(r, job->route->domain, job->route->port);
 	else
-		r->host = relay_name(job->config);
+		r->host = relay_name(job->settings);
 	init_delivery(&d, job, r);
 	while (deliver_once(&d))
 		continue;

@@ -13,7 +13,7 @@
 #include "base/network.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "message/address.h"
 #include "net/dns.h"
 #include "net/net.h"
@@ -63,33 +63,30 @@ list_has(const char *list, const char *domain)
 }
 
 bool
-route_is_relayed(const struct config *c, const char *address)
+route_is_relayed(const struct settings *settings, const char *address)
 {
-	return list_has(config_string(c, KW_RELAY_DOMAINS),
-	    address_domain(address));
+	return list_has(settings->relay_domains, address_domain(address));
 }
 
 bool
-route_is_local(const struct config *c, const char *address)
+route_is_local(const struct settings *settings, const char *address)
 {
-	return list_has(config_string(c, KW_LOCAL_DOMAINS),
-	    address_domain(address));
+	return list_has(settings->local_domains, address_domain(address));
 }
 
 bool
-route_keeps_local(const struct config *c)
+route_keeps_local(const struct settings *settings)
 {
-	return config_choice(c, KW_BACKEND) == BACKEND_RELAY &&
-	    config_string(c, KW_LOCAL_DOMAINS) != NULL &&
-	    config_string(c, KW_FILES_PATH) != NULL;
+	return settings->backend == BACKEND_RELAY &&
+	    settings->local_domains != NULL && settings->files_path != NULL;
 }
 
 bool
-route_depends(const struct config *c)
+route_depends(const struct settings *settings)
 {
-	return config_is_mx(c) || route_keeps_local(c) ||
-	    (config_choice(c, KW_BACKEND) == BACKEND_RELAY &&
-		config_string(c, KW_RELAY_DOMAINS) != NULL);
+	return settings->is_mx || route_keeps_local(settings) ||
+	    (settings->backend == BACKEND_RELAY &&
+		settings->relay_domains != NULL);
 }
 
 /* ---- who we are ---- */
@@ -97,7 +94,7 @@ route_depends(const struct config *c)
 struct own {
 	char *const *names; /* those of the route */
 	unsigned served;    /* 0: no port of ours can be met */
-	const struct config *config;
+	const struct settings *settings;
 	int64_t end;
 };
 
@@ -117,7 +114,7 @@ find_names(struct route *r, const struct route_params *p)
 {
 	struct failure ignored = FAILURE_INIT;
 
-	add_name(r, 0, config_expand(p->config, KW_DOMAIN, NULL, &ignored));
+	add_name(r, 0, settings_expand(p->settings, KW_DOMAIN, NULL, &ignored));
 	add_name(r, 1, identity_server());
 	add_name(r, 2, mem_strdup(p->name));
 	failure_free(&ignored);
@@ -153,9 +150,9 @@ route_greets_as_us(char *const *own, const char *greeting)
 }
 
 const char *
-route_refused(const struct config *c)
+route_refused(const struct settings *settings)
 {
-	const char *list = config_string(c, KW_MX_REFUSE);
+	const char *list = settings->mx_refuse;
 
 	return list == NULL || strcmp(list, "off") == 0 ? NULL : list;
 }
@@ -204,7 +201,7 @@ has_own_address(const struct own *own, const char *host)
 	bool found = false;
 	size_t i;
 
-	if (config_string(own->config, KW_PROXY_HOST) == NULL &&
+	if (own->settings->proxy_host == NULL &&
 	    net_try_all(&p, NULL, 0, &tries, &ignored)) {
 		for (i = 0; i < tries.count && !found; i++) {
 			const char *address = tries.list[i].address;
@@ -362,7 +359,7 @@ find_literal(struct route *r, const struct own *own)
 {
 	size_t len = strlen(r->domain);
 	char *address = mem_strndup(r->domain + 1, len - 2);
-	const char *bare = address, *refused = route_refused(own->config);
+	const char *bare = address, *refused = route_refused(own->settings);
 	struct network n;
 	struct dns_list *list;
 
@@ -440,17 +437,16 @@ find_records(struct route *r, struct own *own)
 static void
 find_mx(struct route *r, const struct route_params *p)
 {
-	const struct config *c = p->config;
-	uint64_t limit = config_number(c, KW_CONNECT_TIMEOUT);
-	int64_t end = limit > 0 ? stream_now() + (int64_t)limit * 1000 :
-				  INT64_MAX;
-	struct own own = { .names = r->own, .config = c };
+	const struct settings *settings = p->settings;
+	int64_t limit = settings->connect_timeout_ms;
+	int64_t end = limit > 0 ? stream_now() + limit : INT64_MAX;
+	struct own own = { .names = r->own, .settings = settings };
 
 	if (p->deadline > 0 && p->deadline < end)
 		end = p->deadline;
 	r->whole_domain = true;
-	r->port = config_is_mx(c) ? config_port(c) : ROUTE_PORT;
-	r->tls = config_is_mx(c) ? config_tls(c) : TLS_MAY;
+	r->port = settings->is_mx ? settings->port : ROUTE_PORT;
+	r->tls = settings->is_mx ? settings->tls_mode : TLS_MAY;
 	own.served = p->served == r->port ? r->port : 0;
 	own.end = end;
 	find_names(r, p);
@@ -463,23 +459,24 @@ find_mx(struct route *r, const struct route_params *p)
 struct route *
 route_find(const struct route_params *p, const char *address)
 {
-	const struct config *c = p->config;
+	const struct settings *settings = p->settings;
 	const char *domain = address_domain(address);
-	bool relays = config_choice(c, KW_BACKEND) == BACKEND_RELAY;
-	bool local = domain != NULL && relays && route_is_local(c, address);
+	bool relays = settings->backend == BACKEND_RELAY;
+	bool local = domain != NULL && relays &&
+	    route_is_local(settings, address);
 	struct route *r = mem_alloc(sizeof(*r));
 
 	failure_init(&r->failure);
 	r->domain = mem_strdup(domain);
 	r->kind = ROUTE_CONFIGURED;
-	if (local && route_keeps_local(c)) {
+	if (local && route_keeps_local(settings)) {
 		r->kind = ROUTE_FILES;
 	} else if (local && p->session && !address_is_postmaster(address)) {
 		failure_set(&r->failure, FAIL_NOUSER,
 		    "nobody here is called '%s'", address);
 		refuse(r, 550, "5.1.1");
 	} else if (domain != NULL && relays &&
-	    (config_is_mx(c) || route_is_relayed(c, address))) {
+	    (settings->is_mx || route_is_relayed(settings, address))) {
 		find_mx(r, p);
 	}
 	if (r->kind == ROUTE_NONE)

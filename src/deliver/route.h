@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 #include "base/failure.h"
+#include "config/settings.h"
 
-struct config;
+struct settings;
 struct dns_list;
 
 /* Hosts of one destination that are tried, and addresses of all of them,
@@ -26,15 +27,15 @@ struct dns_list;
 
 /* Whether the domain of an address, in A-labels, is one of `relay_domains`,
    one of `local_domains`. */
-bool route_is_relayed(const struct config *c, const char *address);
-bool route_is_local(const struct config *c, const char *address);
+bool route_is_relayed(const struct settings *settings, const char *address);
+bool route_is_local(const struct settings *settings, const char *address);
 
 /* Whether names of `local_domains` that no alias has go into files while
    other mail is relayed. */
-bool route_keeps_local(const struct config *c);
+bool route_keeps_local(const struct settings *settings);
 
 /* Whether an address may have another destination than others. */
-bool route_depends(const struct config *c);
+bool route_depends(const struct settings *settings);
 
 enum route_kind {
 	ROUTE_CONFIGURED, /* the relay, or the files backend */
@@ -57,7 +58,7 @@ struct route {
 	bool cut;      /* there are other hosts behind them */
 	bool implicit; /* the domain has no MX: its own addresses are used */
 	unsigned port;
-	int tls; /* TLS_MAY, TLS_STARTTLS ... */
+	enum tls_mode tls;
 	/* A server that greets with one of these names is ourselves. */
 	char *own[ROUTE_NAMES_MAX]; /* or NULL */
 
@@ -69,7 +70,7 @@ struct route {
 };
 
 struct route_params {
-	const struct config *config;
+	const struct settings *settings;
 	int64_t deadline; /* stream_now() scale; 0: none */
 	unsigned served;  /* a port where we listen ourselves, or 0 */
 	const char *name; /* what we greet clients with, or NULL */
@@ -85,7 +86,7 @@ struct route *route_find(const struct route_params *p, const char *address);
 void route_free(struct route *r);
 
 /* Networks where no mail exchanger is, or NULL: `mx_refuse`. */
-const char *route_refused(const struct config *c);
+const char *route_refused(const struct settings *settings);
 
 /* Whether a greeting begins with a name of ours. */
 bool route_greets_as_us(char *const *own, const char *greeting);

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/route.h"
 #include "message/address.h"
 
@@ -109,7 +109,7 @@ route_plan(const struct route_params *p, char *const *addresses, size_t count,
     struct route_plan *out)
 {
 	struct item *items = mem_alloc((count + 1) * sizeof(*items));
-	bool alike = !route_depends(p->config);
+	bool alike = !route_depends(p->settings);
 	size_t i, left = 0;
 
 	memset(out, 0, sizeof(*out));

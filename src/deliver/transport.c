@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/relay.h"
 #include "deliver/route.h"
 #include "message/dkim.h"
@@ -76,37 +76,34 @@ refuse(const struct transport_job *job, struct transport_result *r)
 }
 
 void
-transport_reach(const struct config *c, struct sandbox *box)
+transport_reach(const struct settings *settings, struct sandbox *box)
 {
-	if (config_choice(c, KW_BACKEND) == BACKEND_FILES ||
-	    route_keeps_local(c))
-		sandbox_allow_directory(box, config_string(c, KW_FILES_PATH));
-	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
+	if (settings->backend == BACKEND_FILES || route_keeps_local(settings))
+		sandbox_allow_directory(box, settings->files_path);
+	if (settings->backend == BACKEND_FILES)
 		return;
-	sandbox_allow_port(box, config_port(c));
-	if (config_string(c, KW_PROXY_HOST) != NULL)
-		sandbox_allow_port(box,
-		    (unsigned)config_number(c, KW_PROXY_PORT));
-	if (config_string(c, KW_RELAY_DOMAINS) != NULL)
+	sandbox_allow_port(box, settings->port);
+	if (settings->proxy_host != NULL)
+		sandbox_allow_port(box, (unsigned)settings->proxy_port);
+	if (settings->relay_domains != NULL)
 		sandbox_allow_port(box, ROUTE_PORT);
 }
 
 const char *
-transport_unbound(const struct config *c)
+transport_unbound(const struct settings *settings)
 {
-	const char *key = config_string(c, KW_TLS_KEY_FILE);
-	bool named;
+	const char *key = settings->tls_key_file;
 
-	if (config_choice(c, KW_BACKEND) == BACKEND_FILES)
+	if (settings->backend == BACKEND_FILES)
 		return NULL;
 	if (key != NULL && tls_is_token(key))
 		return "tls_key_file is in a token, whose module does what it "
 		       "likes";
-	if (config_mechanisms(c, &named) == 0)
+	if (settings->mechanisms == 0)
 		return NULL;
-	if (config_string(c, KW_PASSWORDEVAL) != NULL)
+	if (settings->passwordeval != NULL)
 		return "passwordeval runs a command";
-	return config_flag(c, KW_KEYRING) ? "keyring runs a program" : NULL;
+	return settings->keyring ? "keyring runs a program" : NULL;
 }
 
 bool
@@ -140,7 +137,7 @@ transport_send(const struct transport_job *job, struct transport_result *r)
 		return refuse(job, r);
 	if (kind == ROUTE_FILES ||
 	    (kind == ROUTE_CONFIGURED &&
-		config_choice(job->config, KW_BACKEND) == BACKEND_FILES))
+		job->settings->backend == BACKEND_FILES))
 		return files_send(job, r);
 	return relay_send(job, r);
 }

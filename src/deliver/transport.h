@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/failure.h"
 
-struct config;
+struct settings;
 struct dkim;
 struct envelope;
 struct message;
@@ -22,7 +22,7 @@ struct sandbox;
 struct secret_vault;
 
 struct transport_job {
-	const struct config *config;
+	const struct settings *settings;
 	const struct route *route; /* of all recipients; NULL: as configured */
 	const struct envelope *envelope;
 	struct message *message;
@@ -76,13 +76,13 @@ bool transport_sign(const struct dkim *dkim, struct message *m,
  * Adds to a box what the selected account takes to send once more: ports and
  * directories.
  */
-void transport_reach(const struct config *c, struct sandbox *box);
+void transport_reach(const struct settings *settings, struct sandbox *box);
 
 /*
  * What the selected account does before each connection that no box allows:
  * words that name the keyword, or NULL.
  */
-const char *transport_unbound(const struct config *c);
+const char *transport_unbound(const struct settings *settings);
 
 /* The backends. */
 bool relay_send(const struct transport_job *job, struct transport_result *r);

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/idn.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "message/address.h"
 #include "message/dkim_impl.h"
 #include "message/message.h"
@@ -55,7 +55,7 @@ struct dkim {
 
 /* [DOMAIN:[SELECTOR:]]FILE, as keyword has checked it. */
 static bool
-split_entry(const struct config *c, struct signer *s, char *entry,
+split_entry(const struct settings *settings, struct signer *s, char *entry,
     struct failure *f)
 {
 	char *file = strchr(entry, '/'), *selector = NULL;
@@ -63,7 +63,7 @@ split_entry(const struct config *c, struct signer *s, char *entry,
 
 	if (file > entry && file[-1] == '~')
 		file--;
-	s->file = config_path(c, file);
+	s->file = settings_path(settings, file);
 	if (file > entry) {
 		file[-1] = '\0';
 		selector = strchr(entry, ':');
@@ -75,7 +75,7 @@ split_entry(const struct config *c, struct signer *s, char *entry,
 			    "'%s' is not a valid domain: %s", entry, why);
 	}
 	s->selector = mem_strdup(
-	    selector != NULL ? selector : config_string(c, KW_DKIM_SELECTOR));
+	    selector != NULL ? selector : settings->dkim_selector);
 	return true;
 }
 
@@ -107,10 +107,10 @@ check_name(struct dkim *d, const char *origin, const struct signer *s)
 
 /* What is no reason to leave a message unsigned. */
 static void
-check_signer(struct dkim *d, const struct config *c, const struct signer *s,
-    const struct stat *st)
+check_signer(struct dkim *d, const struct settings *settings,
+    const struct signer *s, const struct stat *st)
 {
-	const char *origin = config_origin(c, KW_DKIM_KEY);
+	const char *origin = settings_origin(settings, KW_DKIM_KEY);
 	unsigned bits = dkim_key_bits(s->key);
 	struct failure f = FAILURE_INIT;
 	char *words;
@@ -128,7 +128,7 @@ check_signer(struct dkim *d, const struct config *c, const struct signer *s,
 }
 
 static bool
-load_signer(struct dkim *d, const struct config *c, char *entry,
+load_signer(struct dkim *d, const struct settings *settings, char *entry,
     struct failure *f)
 {
 	struct buf pem = BUF_INIT(KEY_FILE_MAX);
@@ -138,7 +138,7 @@ load_signer(struct dkim *d, const struct config *c, char *entry,
 	d->signers = mem_resize(d->signers, d->count + 1, sizeof(*s));
 	s = &d->signers[d->count++];
 	*s = (struct signer){ .key = NULL };
-	if (split_entry(c, s, entry, f)) {
+	if (split_entry(settings, s, entry, f)) {
 		file.path = s->file;
 		if (file_read(&file, &pem, f) == FILE_READ &&
 		    (s->key = dkim_key_parse(&pem, f)) == NULL)
@@ -147,18 +147,18 @@ load_signer(struct dkim *d, const struct config *c, char *entry,
 	buf_free(&pem);
 	if (s->key == NULL) {
 		failure_prefix(f,
-		    "%s: dkim_key: ", config_origin(c, KW_DKIM_KEY));
+		    "%s: dkim_key: ", settings_origin(settings, KW_DKIM_KEY));
 		return false;
 	}
-	check_signer(d, c, s, &file.st);
+	check_signer(d, settings, s, &file.st);
 	return true;
 }
 
 static struct dkim *
-new_dkim(const struct config *c)
+new_dkim(const struct settings *settings)
 {
-	const char *headers = config_string(c, KW_DKIM_HEADERS);
-	int how = config_choice(c, KW_DKIM_CANONICALIZATION);
+	const char *headers = settings->dkim_headers;
+	int how = settings->dkim_canonicalization;
 	struct dkim *d = mem_alloc(sizeof(*d));
 
 	d->headers = mem_strdup(headers != NULL ? headers : headers_signed);
@@ -171,20 +171,23 @@ new_dkim(const struct config *c)
 }
 
 bool
-dkim_load(const struct config *c, struct dkim **out, struct failure *f)
+dkim_load(const struct settings *settings, struct dkim **out, struct failure *f)
 {
-	const char *list = config_string(c, KW_DKIM_KEY);
+	const char *list = settings->dkim_key;
 	bool ok = true;
 	struct dkim *d;
+	const char *word;
 	char *entry;
+	size_t len;
 
 	*out = NULL;
-	if (list == NULL || config_choice(c, KW_BACKEND) == BACKEND_FILES)
+	if (list == NULL || settings->backend == BACKEND_FILES)
 		return true;
 	privilege_hide();
-	d = new_dkim(c);
-	while (ok && (entry = config_next_item(&list)) != NULL) {
-		ok = load_signer(d, c, entry, f);
+	d = new_dkim(settings);
+	while (ok && (word = text_next_word(&list, &len)) != NULL) {
+		entry = mem_strndup(word, len);
+		ok = load_signer(d, settings, entry, f);
 		free(entry);
 	}
 	if (ok)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct buf;
-struct config;
+struct settings;
 struct dkim;
 struct failure;
 struct message;
@@ -22,7 +22,8 @@ struct message_wire;
  * FAIL_CONFIG, naming file and keyword, for a file that cannot be read, holds
  * no RSA or Ed25519 key, or an RSA key under 1024 bits.
  */
-bool dkim_load(const struct config *c, struct dkim **out, struct failure *f);
+bool dkim_load(const struct settings *settings, struct dkim **out,
+    struct failure *f);
 
 /* Wipes the keys; NULL is fine. */
 void dkim_free(struct dkim *d);

@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "base/network.h"
 #include "base/stream.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/deliver.h"
 #include "message/dkim.h"
 #include "serve/listen_impl.h"
@@ -285,15 +285,15 @@ stop(struct listener *l)
 /* ---- start ---- */
 
 static void
-warn_if_open(const struct config *c)
+warn_if_open(const struct settings *settings)
 {
-	const char *list = config_string(c, KW_LISTEN_NETWORKS);
+	const char *list = settings->listen_networks;
 
 	if (network_list_is_open(list))
 		log_warn("%s: listen_networks '%s': whoever can connect may "
 			 "send to anywhere: an open relay, unless something "
 			 "in front decides who can",
-		    config_origin(c, KW_LISTEN_NETWORKS), list);
+		    settings_origin(settings, KW_LISTEN_NETWORKS), list);
 }
 
 /* Groups are given keys of servers on purpose; what a container is handed has
@@ -310,16 +310,17 @@ warn_if_readable(const char *key)
 
 /* What cannot be used is said now, and not to the first client. */
 static bool
-set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
+set_up_tls(struct serve_client *s, const struct settings *settings,
+    struct failure *f)
 {
-	const char *cert = config_string(c, KW_LISTEN_CERT_FILE);
-	const char *key = config_string(c, KW_LISTEN_KEY_FILE);
+	const char *cert = settings->listen_cert_file;
+	const char *key = settings->listen_key_file;
 	struct tls *tls;
 
 	if ((cert == NULL) != (key == NULL))
 		return failure_set(f, FAIL_CONFIG,
 		    "%s: listen_cert_file and listen_key_file need each other",
-		    config_origin(c,
+		    settings_origin(settings,
 			cert != NULL ? KW_LISTEN_CERT_FILE :
 				       KW_LISTEN_KEY_FILE));
 	if (cert == NULL)
@@ -335,12 +336,12 @@ set_up_tls(struct serve_client *s, const struct config *c, struct failure *f)
 
 /* The greeting's name, found once. */
 static char *
-own_name(const struct config *c, struct failure *f)
+own_name(const struct settings *settings, struct failure *f)
 {
 	char *name = NULL;
 
-	if (config_string(c, KW_DOMAIN) != NULL)
-		name = config_expand(c, KW_DOMAIN, NULL, f);
+	if (settings->domain != NULL)
+		name = settings_expand(settings, KW_DOMAIN, NULL, f);
 	return name != NULL ? name : identity_server();
 }
 
@@ -362,10 +363,10 @@ share_load(struct listener *l, struct failure *f)
 
 /* Read again for each client, but not for the first time then. */
 static bool
-check_keys(const struct config *c, struct failure *f)
+check_keys(const struct settings *settings, struct failure *f)
 {
 	struct dkim *keys = NULL;
-	bool ok = deliver_load_keys(c, &keys, false, f);
+	bool ok = deliver_load_keys(settings, &keys, false, f);
 
 	dkim_free(keys);
 	return ok;
@@ -374,25 +375,25 @@ check_keys(const struct config *c, struct failure *f)
 /* Settings of the listener are those of the account at the start, whatever
    account a message chooses. */
 static bool
-set_up(struct listener *l, const struct config *c, int inherited,
+set_up(struct listener *l, const struct settings *settings, int inherited,
     struct failure *f)
 {
 	struct serve_client *s = &l->session;
 
-	l->max = (size_t)config_number(c, KW_LISTEN_CONNECTIONS);
-	l->per_client = (size_t)config_number(c, KW_LISTEN_PER_CLIENT);
+	l->max = (size_t)settings->listen_connections;
+	l->per_client = (size_t)settings->listen_per_client;
 	l->children = mem_alloc(l->max * sizeof(*l->children));
-	s->name = own_name(c, f);
-	s->networks = mem_strdup(config_string(c, KW_LISTEN_NETWORKS));
-	s->messages = config_number(c, KW_LISTEN_MESSAGES);
-	s->patience = (int64_t)config_number(c, KW_LISTEN_TIMEOUT) * 1000;
+	s->name = own_name(settings, f);
+	s->networks = mem_strdup(settings->listen_networks);
+	s->messages = settings->listen_messages;
+	s->patience = settings->listen_timeout_ms;
 	if (f->class != FAIL_NONE || !share_load(l, f) ||
-	    !set_up_tls(s, c, f) || !check_keys(c, f))
+	    !set_up_tls(s, settings, f) || !check_keys(settings, f))
 		return false;
-	warn_if_open(c);
+	warn_if_open(settings);
 	if (inherited > 0)
 		listen_inherit(&l->sockets, PRIVILEGE_SOCKET, inherited);
-	else if (!listen_open(&l->sockets, c, f))
+	else if (!listen_open(&l->sockets, settings, f))
 		return false;
 	return pipe2(l->stop, O_CLOEXEC) == 0 ||
 	    failure_set(f, FAIL_OS, "cannot make a pipe: %s", strerror(errno));
@@ -420,19 +421,20 @@ announce(const struct listener *l)
 }
 
 int
-listen_run(const struct submission *sub, struct config *c, int inherited)
+listen_run(const struct submission *sub, struct config *c,
+    const struct settings *settings, int inherited)
 {
 	struct listener l = { .count = 0 };
 	struct failure f = FAILURE_INIT;
 	int status = 0;
 
-	if (set_up(&l, c, inherited, &f)) {
+	if (set_up(&l, settings, inherited, &f)) {
 		catch_signals();
 		announce(&l);
 		log_share();
 		accept_clients(&l);
 		if (l.is_child)
-			status = serve_client(sub, c, &l.session);
+			status = serve_client(sub, c, settings, &l.session);
 		else
 			stop(&l);
 	} else {

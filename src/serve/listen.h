@@ -7,6 +7,7 @@
 #define LISTEN_H
 
 struct config;
+struct settings;
 struct submission;
 
 /*
@@ -16,6 +17,7 @@ struct submission;
  * when that is answered.  c is loaded and its account selected.  Returns the
  * exit status; also in each child, when its session is over.
  */
-int listen_run(const struct submission *sub, struct config *c, int inherited);
+int listen_run(const struct submission *sub, struct config *c,
+    const struct settings *settings, int inherited);
 
 #endif

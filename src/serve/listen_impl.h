@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct buf;
-struct config;
+struct settings;
 struct failure;
 
 /* Places, of which those for both families count twice. */
@@ -26,7 +26,7 @@ struct listen_sockets {
  * IPv4.  The failure names the address and the setting: FAIL_NOPERM, FAIL_OS
  * when it is in use, else FAIL_CONFIG.
  */
-bool listen_open(struct listen_sockets *s, const struct config *c,
+bool listen_open(struct listen_sockets *s, const struct settings *settings,
     struct failure *f);
 
 /* Takes over count descriptors from first on. */

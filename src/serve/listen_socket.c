@@ -12,7 +12,7 @@
 #include "base/failure.h"
 #include "base/network.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "serve/listen_impl.h"
 
 /* How often, and how long apart in milliseconds, a place that is taken is
@@ -111,15 +111,15 @@ open_any(struct listen_sockets *s, unsigned port)
 }
 
 static bool
-fail_place(const struct config *c, const char *word, int len, int error,
-    struct failure *f)
+fail_place(const struct settings *settings, const char *word, int len,
+    int error, struct failure *f)
 {
 	failure_set(f,
 	    error == EACCES	    ? FAIL_NOPERM :
 		error == EADDRINUSE ? FAIL_OS :
 				      FAIL_CONFIG,
 	    "%s: listen: cannot listen on '%.*s': %s",
-	    config_origin(c, KW_LISTEN), len, word, strerror(error));
+	    settings_origin(settings, KW_LISTEN), len, word, strerror(error));
 	if (error == EACCES)
 		failure_hint(f,
 		    "a port below 1024 is for root: set 'listen' to a higher "
@@ -134,9 +134,10 @@ fail_place(const struct config *c, const char *word, int len, int error,
 }
 
 bool
-listen_open(struct listen_sockets *s, const struct config *c, struct failure *f)
+listen_open(struct listen_sockets *s, const struct settings *settings,
+    struct failure *f)
 {
-	const char *list = config_string(c, KW_LISTEN), *word;
+	const char *list = settings->listen, *word;
 	struct network_place p;
 	size_t len;
 	int error;
@@ -151,11 +152,11 @@ listen_open(struct listen_sockets *s, const struct config *c, struct failure *f)
 			    strchr(p.address, ':') != NULL ? AF_INET6 : AF_INET,
 			    p.address, p.port);
 		if (error != 0)
-			return fail_place(c, word, (int)len, error, f);
+			return fail_place(settings, word, (int)len, error, f);
 	}
 	return s->count > 0 ||
 	    failure_set(f, FAIL_CONFIG, "%s: listen: nowhere to listen",
-		config_origin(c, KW_LISTEN));
+		settings_origin(settings, KW_LISTEN));
 }
 
 void

@@ -14,8 +14,8 @@
 #include "base/log.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "config/config.h"
 #include "config/secret.h"
+#include "config/settings.h"
 #include "deliver/route.h"
 #include "message/address.h"
 #include "message/dkim.h"
@@ -127,9 +127,9 @@ uint64_t
 serve_max_size(const struct server *s)
 {
 	if (s->client != NULL && s->client->load != NULL &&
-	    !config_is_set(s->config, KW_MAX_SIZE))
+	    !settings_is_set(s->settings, KW_MAX_SIZE))
 		return SERVE_SIZE_MAX;
-	return config_number(s->config, KW_MAX_SIZE);
+	return s->settings->max_size;
 }
 
 /* ---- commands ---- */
@@ -745,9 +745,13 @@ run_on(struct server *s, int in, int out)
 }
 
 int
-serve(const struct submission *sub, struct config *c)
+serve(const struct submission *sub, struct config *c,
+    const struct settings *settings)
 {
-	struct server s = { .sub = sub, .config = c, .mark = -1 };
+	struct server s = { .sub = sub,
+		.config = c,
+		.settings = settings,
+		.mark = -1 };
 	struct serve_client client;
 	int in_flags = fcntl(STDIN_FILENO, F_GETFL);
 	int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
@@ -757,7 +761,7 @@ serve(const struct submission *sub, struct config *c)
 	caller_of(&s.caller, STDIN_FILENO);
 	/* Behind an inetd it is as behind the listener. */
 	s.may_relay = !s.caller.is_socket ||
-	    caller_is_in(&s.caller, config_string(c, KW_LISTEN_NETWORKS));
+	    caller_is_in(&s.caller, settings->listen_networks);
 	if (s.caller.is_socket)
 		serve_limit(&s, &client);
 	/* With raised privilege our caller is who runs us: it may have got the
@@ -791,10 +795,11 @@ serve_caller(struct caller *who, int fd)
 
 int
 serve_client(const struct submission *sub, struct config *c,
-    const struct serve_client *client)
+    const struct settings *settings, const struct serve_client *client)
 {
 	struct server s = { .sub = sub,
 		.config = c,
+		.settings = settings,
 		.client = client,
 		.mark = -1 };
 

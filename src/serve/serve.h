@@ -12,6 +12,7 @@
 
 struct caller;
 struct config;
+struct settings;
 struct submission;
 
 /*
@@ -20,7 +21,8 @@ struct submission;
  * are chosen per message by its sender.  Returns the exit status: 0 unless
  * the input ended inside a message.
  */
-int serve(const struct submission *sub, struct config *c);
+int serve(const struct submission *sub, struct config *c,
+    const struct settings *settings);
 
 /* How many sessions there are, and may be: in memory that the listener shares
    with them. */
@@ -52,6 +54,6 @@ struct serve_client {
  * within those limits.
  */
 int serve_client(const struct submission *sub, struct config *c,
-    const struct serve_client *client);
+    const struct settings *settings, const struct serve_client *client);
 
 #endif

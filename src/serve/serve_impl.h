@@ -87,6 +87,8 @@ struct serve_failed {
 struct server {
 	const struct submission *sub;
 	struct config *config;
+	/* Of the account: as the session began, or the last sender's. */
+	const struct settings *settings;
 	const struct serve_client *client; /* on a socket, or NULL */
 	struct stream *in, *out;
 	struct tls *tls; /* of the client, or NULL */

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/stream.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "serve/serve.h"
 #include "serve/serve_impl.h"
 #include "sys/caller.h"
@@ -22,23 +22,23 @@
 void
 serve_limit(struct server *s, struct serve_client *client)
 {
-	const struct config *c = s->config;
-	uint64_t patience = config_number(c, KW_LISTEN_TIMEOUT);
-	uint64_t data = config_number(c, KW_DATA_TIMEOUT);
+	const struct settings *settings = s->settings;
+	int64_t patience = settings->listen_timeout_ms;
+	int64_t data = settings->data_timeout_ms;
 
 	if (patience == 0 || (data > 0 && data < patience))
 		patience = data;
 	*client = (struct serve_client){ .fd = -1,
 		.stop = -1,
-		.messages = config_number(c, KW_LISTEN_MESSAGES),
-		.patience = (int64_t)patience * 1000 };
+		.messages = settings->listen_messages,
+		.patience = patience };
 	s->client = client;
 }
 
 bool
 serve_is_one_too_many(struct server *s)
 {
-	uint64_t max = config_number(s->config, KW_LISTEN_PER_CLIENT);
+	uint64_t max = s->settings->listen_per_client;
 	char *who;
 
 	/* The listener counts by itself. */
@@ -82,7 +82,7 @@ crowd_patience(int64_t ms)
 int64_t
 serve_patience(const struct server *s)
 {
-	int64_t ms = (int64_t)config_number(s->config, KW_DATA_TIMEOUT) * 1000;
+	int64_t ms = s->settings->data_timeout_ms;
 
 	if (s->client != NULL)
 		ms = s->client->patience;

@@ -23,16 +23,16 @@
 bool
 serve_uses_files(const struct server *s)
 {
-	return config_choice(s->config, KW_BACKEND) == BACKEND_FILES ||
+	return s->settings->backend == BACKEND_FILES ||
 	    (s->route != NULL && s->route->kind == ROUTE_FILES);
 }
 
 int64_t
 serve_deadline(const struct server *s)
 {
-	uint64_t limit = config_number(s->config, KW_DEADLINE);
+	int64_t limit = s->settings->deadline_ms;
 
-	return limit > 0 ? stream_now() + (int64_t)limit * 1000 : 0;
+	return limit > 0 ? stream_now() + limit : 0;
 }
 
 void
@@ -50,7 +50,7 @@ serve_close_relay(struct server *s)
 static char *
 connection_key(const struct server *s)
 {
-	return mem_printf("%s %s", config_account(s->config),
+	return mem_printf("%s %s", s->settings->account,
 	    s->route != NULL ? s->route->key : "");
 }
 
@@ -109,7 +109,7 @@ record_refusal(struct server *s, const struct failure *f, bool met)
 	r.client = s->caller.address;
 	if (met)
 		relay_describe(&s->relay_params, &s->relay_facts, &r);
-	deliver_record(s->log, s->config, &s->envelope, nothing, &r,
+	deliver_record(s->log, s->settings, &s->envelope, nothing, &r,
 	    fail_name(f->class));
 	transport_result_free(&r);
 	message_free(nothing);
@@ -121,7 +121,7 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 	struct relay_params *p = &s->relay_params;
 
 	memset(p, 0, sizeof(*p));
-	p->config = s->config;
+	p->settings = s->settings;
 	p->sender = sender;
 	p->vault = s->vault.used ? &s->vault : NULL;
 	p->deadline = connect_deadline(s);
@@ -147,7 +147,7 @@ open_relay(struct server *s, const char *sender, struct failure *f)
 static bool
 load_keys(struct server *s, struct failure *f)
 {
-	const char *account = config_account(s->config);
+	const char *account = s->settings->account;
 
 	if (s->chosen ||
 	    (s->dkim_account != NULL && strcmp(s->dkim_account, account) == 0))
@@ -155,7 +155,7 @@ load_keys(struct server *s, struct failure *f)
 	free(s->dkim_account);
 	s->dkim_account = NULL;
 	/* A listener has said it once for all. */
-	if (!deliver_load_keys(s->config, &s->dkim,
+	if (!deliver_load_keys(s->settings, &s->dkim,
 		s->sub->by == SUBMISSION_LISTENER, f))
 		return false;
 	s->dkim_account = mem_strdup(account);
@@ -167,18 +167,24 @@ load_keys(struct server *s, struct failure *f)
 static bool
 choose_account(struct server *s, const char *sender, struct failure *f)
 {
-	if (!s->chosen && !config_select(s->config, sender, f))
-		return false;
+	const struct settings *chosen;
+
+	if (!s->chosen) {
+		chosen = config_for_sender(s->config, sender, f);
+		if (chosen == NULL)
+			return false;
+		s->settings = chosen;
+	}
 	if (s->log == NULL)
-		s->log = deliver_open_log(s->config, s->sub);
+		s->log = deliver_open_log(s->settings, s->sub);
 	return load_keys(s, f);
 }
 
 static void
-reach(struct server *s)
+reach(struct server *s, const struct settings *settings)
 {
-	transport_reach(s->config, &s->box);
-	if (transport_unbound(s->config) != NULL)
+	transport_reach(settings, &s->box);
+	if (transport_unbound(settings) != NULL)
 		s->box.level = SANDBOX_NONE;
 }
 
@@ -187,21 +193,21 @@ reach(struct server *s)
  * connection.
  */
 static void
-fill_box(struct server *s, const char *sender, struct failure *f)
+fill_box(struct server *s)
 {
-	bool usable;
+	const struct settings *one;
 	size_t i;
 
 	s->filled = true;
 	s->spill = -1;
 	s->box.level = SANDBOX_AGAIN;
 	if (s->chosen)
-		reach(s);
-	for (i = 0; !s->chosen && config_select_nth(s->config, i, &usable); i++)
-		if (usable)
-			reach(s);
-	if (!s->chosen)
-		choose_account(s, sender, f);
+		reach(s, s->settings);
+	for (i = 0; !s->chosen && i < config_count(s->config); i++) {
+		one = config_nth(s->config, i);
+		if (one != NULL)
+			reach(s, one);
+	}
 	if (s->box.level != SANDBOX_NONE)
 		s->spill = message_temporary();
 }
@@ -209,7 +215,7 @@ fill_box(struct server *s, const char *sender, struct failure *f)
 static bool
 may_send(struct server *s, struct failure *f)
 {
-	if (allow_sender(&s->caller, s->config, s->envelope.sender, f))
+	if (allow_sender(&s->caller, s->settings, s->envelope.sender, f))
 		return true;
 	record_refusal(s, f, false);
 	return false;
@@ -220,7 +226,7 @@ may_send(struct server *s, struct failure *f)
 bool
 serve_is_ours(const struct server *s, const char *address)
 {
-	const char *domain = config_string(s->config, KW_DEFAULT_DOMAIN);
+	const char *domain = s->settings->default_domain;
 	const char *at = address_domain(address);
 	size_t len = at == NULL ? strlen(address) : (size_t)(at - address) - 1;
 	struct failure ignored = FAILURE_INIT;
@@ -228,8 +234,8 @@ serve_is_ours(const struct server *s, const char *address)
 	bool ours;
 
 	if (at == NULL && address_is_postmaster(address))
-		return config_string(s->config, KW_LOCAL_DOMAINS) != NULL ||
-		    config_string(s->config, KW_RELAY_DOMAINS) != NULL;
+		return s->settings->local_domains != NULL ||
+		    s->settings->relay_domains != NULL;
 	if (!envelope_is_unqualified(address))
 		full = mem_strdup(address);
 	else if (domain != NULL)
@@ -238,8 +244,8 @@ serve_is_ours(const struct server *s, const char *address)
 		return false;
 	ascii = address_to_ascii(full, &ignored);
 	ours = ascii != NULL &&
-	    (route_is_local(s->config, ascii) ||
-		route_is_relayed(s->config, ascii));
+	    (route_is_local(s->settings, ascii) ||
+		route_is_relayed(s->settings, ascii));
 	free(ascii);
 	free(full);
 	failure_free(&ignored);
@@ -249,12 +255,12 @@ serve_is_ours(const struct server *s, const char *address)
 bool
 serve_use_privilege(struct server *s, struct failure *f)
 {
-	bool named, ok = true;
+	bool ok = true;
 
 	if (!choose_account(s, NULL, f))
 		return false;
-	if (!serve_uses_files(s) && config_mechanisms(s->config, &named) != 0)
-		ok = deliver_take_secret(s->config, &s->vault, f);
+	if (!serve_uses_files(s) && s->settings->mechanisms != 0)
+		ok = deliver_take_secret(s->config, s->settings, &s->vault, f);
 	s->chosen = true;
 	return privilege_drop(f) && ok;
 }
@@ -334,7 +340,7 @@ set_mail(struct server *s, struct failure *f)
 bool
 serve_is_late(const struct server *s)
 {
-	return route_depends(s->config) || !s->may_relay;
+	return route_depends(s->settings) || !s->may_relay;
 }
 
 bool
@@ -347,11 +353,11 @@ serve_begin(struct server *s, const char *sender, struct failure *f,
 	sub.sender_given = true;
 	sub.sender = sender;
 	if (!choose_account(s, sender, f) ||
-	    !envelope_set_sender(&s->envelope, &sub, s->config, f) ||
+	    !envelope_set_sender(&s->envelope, &sub, s->settings, f) ||
 	    !may_send(s, f))
 		return false;
 	if (!s->filled)
-		fill_box(s, sender, f);
+		fill_box(s);
 	if (!s->utf8_asked && !can_be_said(s, s->envelope.sender))
 		return false;
 	if (serve_uses_files(s) || serve_is_late(s))
@@ -492,7 +498,7 @@ serve_add_rcpt(struct server *s, const char *address, const char *notify,
 	struct smtp_rcpt how = { .notify = notify, .orcpt = orcpt };
 	struct failure f = FAILURE_INIT;
 	const struct smtp_reply *reply;
-	char **list = envelope_map(s->sub, s->config, address, &f);
+	char **list = envelope_map(s->sub, s->settings, address, &f);
 	size_t before = s->rcpt_count, names = s->named_count;
 
 	if (text_has_8bit(address, strlen(address)))
@@ -554,7 +560,7 @@ send_to_relay(struct server *s, struct transport_result *r)
 static void
 send_to_files(struct server *s, struct transport_result *r)
 {
-	struct transport_job job = { .config = s->config,
+	struct transport_job job = { .settings = s->settings,
 		.route = s->route,
 		.envelope = &s->envelope,
 		.message = s->message,
@@ -664,7 +670,7 @@ record(struct server *s, struct transport_result *r)
 	}
 	if (r->failure.class != FAIL_NONE)
 		log_failure(&r->failure);
-	deliver_record(s->log, s->config, &s->envelope, s->message, r,
+	deliver_record(s->log, s->settings, &s->envelope, s->message, r,
 	    fail_name(class));
 }
 
@@ -738,7 +744,7 @@ serve_send(struct server *s)
 	if (!serve_uses_files(s))
 		relay_extend(s->relay, serve_deadline(s));
 	if (message_parse(s->message, &r.failure) &&
-	    envelope_edit(&s->envelope, s->sub, s->config, s->message,
+	    envelope_edit(&s->envelope, s->sub, s->settings, s->message,
 		&r.failure) &&
 	    add_trace(s, &r.failure)) {
 		if (serve_uses_files(s))

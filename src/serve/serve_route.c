@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/settings.h"
 #include "deliver/route.h"
 #include "message/address.h"
 #include "serve/serve_impl.h"
@@ -58,7 +58,7 @@ serve_forget_failed(struct server *s)
 static char *
 failed_key(const struct server *s, const char *where)
 {
-	return mem_printf("%s %s", config_account(s->config), where);
+	return mem_printf("%s %s", s->settings->account, where);
 }
 
 static void
@@ -129,7 +129,7 @@ agrees(struct server *s, const char *name, const struct route *first,
 static struct route *
 find_route(struct server *s, const char *name, char **list)
 {
-	struct route_params p = { .config = s->config,
+	struct route_params p = { .settings = s->settings,
 		.deadline = serve_deadline(s),
 		.served = served_port(s),
 		.name = s->name,

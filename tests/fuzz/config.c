@@ -51,23 +51,25 @@ values_of(const struct buf *dump, struct buf *out)
 
 /* A password and a fallback are in a dump as comments only. */
 static bool
-goes_round(const struct config *c)
+goes_round(const struct settings *s)
 {
-	return !config_is_set(c, KW_PASSWORD) && !config_is_set(c, KW_FALLBACK);
+	return !settings_is_set(s, KW_PASSWORD) &&
+	    !settings_is_set(s, KW_FALLBACK);
 }
 
 static void
-check_again(const struct config *c, struct failure *f)
+check_again(const struct settings *s, struct failure *f)
 {
 	struct buf dump = BUF_INIT(SIZE_MAX), values = BUF_INIT(SIZE_MAX);
 	struct buf again = BUF_INIT(SIZE_MAX), same = BUF_INIT(SIZE_MAX);
 	struct config *other = new_config(f);
 
-	config_dump(c, &dump);
+	settings_dump(s, &dump);
 	values_of(&dump, &values);
 	CHECK(parse(other, buf_str(&dump), dump.len, f));
-	CHECK(config_select(other, NULL, f));
-	config_dump(other, &again);
+	s = config_for_sender(other, NULL, f);
+	CHECK(s != NULL);
+	settings_dump(s, &again);
 	values_of(&again, &same);
 	CHECK(values.len == same.len &&
 	    strcmp(buf_str(&values), buf_str(&same)) == 0);
@@ -83,14 +85,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct failure f = FAILURE_INIT;
 	struct config *c = new_config(&f);
+	const struct settings *s;
 	char *sender;
 
 	if (parse(c, (const char *)data, size, &f)) {
-		if (config_select(c, "someone+tag@example.org", &f)) {
-			sender = config_expand(c, KW_FROM, "a@b", &f);
+		s = config_for_sender(c, "someone+tag@example.org", &f);
+		if (s != NULL) {
+			sender = settings_expand(s, KW_FROM, "a@b", &f);
 			free(sender);
-			if (goes_round(c))
-				check_again(c, &f);
+			if (goes_round(s))
+				check_again(s, &f);
 		} else {
 			CHECK(f.class != FAIL_NONE && f.text.len > 0);
 		}

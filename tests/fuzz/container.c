@@ -57,15 +57,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, data + size };
 	struct failure f = FAILURE_INIT;
 	char *lines = input_string(&in);
+	const struct settings *s;
 	struct config *c;
 
 	set_variables(lines);
 	c = config_load(&request, &f);
 	if (c == NULL)
 		CHECK(f.class == FAIL_CONFIG && names_one(buf_str(&f.text)));
-	else if (config_select(c, NULL, &f))
+	else if ((s = config_for_sender(c, NULL, &f)) != NULL)
 		/* What has a password is verified. */
-		CHECK(config_mechanisms(c, NULL) == 0 || config_tls_verify(c));
+		CHECK(s->mechanisms == 0 || s->tls_verify);
 	else
 		CHECK(f.class == FAIL_CONFIG && f.text.len > 0);
 	config_free(c);

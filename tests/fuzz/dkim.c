@@ -142,10 +142,13 @@ load(const char *how)
 		.directory = "/nonexistent" };
 	struct failure f = FAILURE_INIT;
 	struct config *c = config_load(&request, &f);
+	const struct settings *s;
 	struct dkim *d;
 
-	CHECK(c != NULL && config_select(c, NULL, &f));
-	CHECK(dkim_load(c, &d, &f) && d != NULL);
+	CHECK(c != NULL);
+	s = config_for_sender(c, NULL, &f);
+	CHECK(s != NULL);
+	CHECK(dkim_load(s, &d, &f) && d != NULL);
 	unlink(file);
 	strcpy(file + strlen(file) - 6, "XXXXXX");
 	config_free(c);

@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "cli/invocation.h"
-#include "config/config.h"
+#include "config/config_impl.h"
 #include "smtp/sasl.h"
 
 #define PEM "-----BEGIN CERTIFICATE-----"
@@ -129,7 +129,24 @@ set_variables(const char *lines)
 	free(copy);
 }
 
-/* What a test asks for; config_load() and config_select() in one. */
+/* Of the account that was chosen last. */
+static const struct settings *chosen;
+
+static bool
+choose(struct config *c, const char *sender, struct failure *f)
+{
+	chosen = config_for_sender(c, sender, f);
+	return chosen != NULL;
+}
+
+static bool
+choose_fallback(struct config *c, const char *account, struct failure *f)
+{
+	chosen = config_fallback(c, account, f);
+	return chosen != NULL;
+}
+
+/* What a test asks for; config_load() and choose() in one. */
 struct ask {
 	const char *file; /* below the directory */
 	const char *account;
@@ -161,7 +178,7 @@ load(const struct ask *ask, struct failure *f)
 		r.setting_count = 1;
 	}
 	c = config_load(&r, f);
-	if (c != NULL && !config_select(c, ask->sender, f)) {
+	if (c != NULL && !choose(c, ask->sender, f)) {
 		config_free(c);
 		c = NULL;
 	}
@@ -209,7 +226,7 @@ static const char *const modes[] = { "auto", "none", "may", "starttls",
 
 /* "host=h port=25 MODE=may VERIFY=no ACCOUNT=x user=": "" is unset. */
 static void
-check_values(const struct config *c, const char *expected)
+check_values(const struct settings *s, const char *expected)
 {
 	char *copy = mem_strdup(expected), *word, *rest = copy;
 
@@ -222,16 +239,16 @@ check_values(const struct config *c, const char *expected)
 		*value++ = '\0';
 		id = keyword_find(word, strlen(word));
 		if (strcmp(word, "MODE") == 0)
-			found = modes[config_tls(c)];
+			found = modes[s->tls_mode];
 		else if (strcmp(word, "VERIFY") == 0)
-			found = config_tls_verify(c) ? "yes" : "no";
+			found = s->tls_verify ? "yes" : "no";
 		else if (strcmp(word, "ACCOUNT") == 0)
-			found = config_account(c);
+			found = s->account;
 		else if (id == -1) {
 			fail_msg("no keyword '%s'", word);
 			return;
 		} else
-			found = config_string(c, (enum keyword_id)id);
+			found = s->effective->layer.values[id].text;
 		if (found == NULL)
 			found = "";
 		if (strcmp(found, value) != 0)
@@ -246,18 +263,18 @@ must_have(const struct ask *ask, const char *expected)
 {
 	struct config *c = must_load(ask);
 
-	check_values(c, expected);
+	check_values(chosen, expected);
 	config_free(c);
 }
 
 /* The password, or NULL with a failure. */
 static char *
-secret_of(const struct config *c, struct failure *f)
+secret_of(const struct settings *s, struct failure *f)
 {
 	struct buf out = BUF_INIT(16384);
 	char *text = NULL;
 
-	if (config_secret(c, &out, f))
+	if (settings_secret(s, &out, f))
 		text = mem_strdup(buf_str(&out));
 	buf_free(&out);
 	return text;
@@ -268,7 +285,7 @@ must_know(const struct ask *ask, const char *password)
 {
 	struct failure f = FAILURE_INIT;
 	struct config *c = must_load(ask);
-	char *found = secret_of(c, &f);
+	char *found = secret_of(chosen, &f);
 
 	if (found == NULL)
 		fail_msg("%s\n%s", buf_str(&f.text), buf_str(&f.detail));
@@ -284,7 +301,7 @@ must_not_know(const struct ask *ask, enum fail_class class, const char *words)
 {
 	struct failure f = FAILURE_INIT;
 	struct config *c = must_load(ask);
-	char *found = secret_of(c, &f), *all;
+	char *found = secret_of(chosen, &f), *all;
 
 	if (found != NULL)
 		fail_msg("found '%s', expected: %s", found, words);
@@ -416,8 +433,7 @@ test_language(void **state)
 		if (strstr(good[i].expected, PEM) != NULL) {
 			struct config *c = must_load(&ask);
 
-			assert_string_equal(config_string(c, KW_TLS_CA),
-			    PEM "\nAA==\n");
+			assert_string_equal(chosen->tls_ca, PEM "\nAA==\n");
 			config_free(c);
 		} else
 			must_have(&ask, good[i].expected);
@@ -657,13 +673,11 @@ test_mechanisms(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct config *c;
-		bool named;
 
 		put("rc", 0600, rows[i].text);
 		c = must_load(&ask);
-		assert_int_equal(config_mechanisms(c, &named),
-		    rows[i].mechanisms);
-		assert_int_equal(named, rows[i].named);
+		assert_int_equal(chosen->mechanisms, rows[i].mechanisms);
+		assert_int_equal(chosen->mechanisms_named, rows[i].named);
 		config_free(c);
 	}
 }
@@ -702,8 +716,8 @@ test_selection(void **state)
 	put("rc", 0600, accounts);
 	c = must_load(&(struct ask){ .file = "rc" });
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		assert_true(config_select(c, rows[i].sender, &f));
-		assert_string_equal(config_account(c), rows[i].account);
+		assert_true(choose(c, rows[i].sender, &f));
+		assert_string_equal(chosen->account, rows[i].account);
 	}
 	config_free(c);
 	must_have(&(struct ask){ .file = "rc",
@@ -737,6 +751,51 @@ test_selection_by_pattern(void **state)
 	    "ACCOUNT=default");
 }
 
+/* Each account has settings of its own, made once, that stay as they are
+   whatever else is asked for. */
+static void
+accounts_live_side_by_side(void **state)
+{
+	struct failure f = FAILURE_INIT;
+	const struct settings *a, *b, *other;
+	struct config *c;
+
+	(void)state;
+	put("rc", 0600,
+	    "account a\nhost a.example\nfrom a@example.org\nfallback b\n"
+	    "timeout 7\nuser u\npassword one\n"
+	    "account b\nhost b.example\nfrom b@example.org\ntls off\n");
+	c = must_load(&(struct ask){ .file = "rc",
+	    .sender = "a@example.org",
+	    .option = "port",
+	    .value = "2525" });
+	a = chosen;
+	b = config_for_sender(c, "b@example.org", &f);
+	other = config_fallback(c, a->fallback, &f);
+	assert_null(config_for_sender(c, "c@example.org", &f));
+	assert_ptr_equal(config_for_sender(c, "A@Example.org", &f), a);
+	assert_ptr_equal(config_nth(c, 0), a);
+	assert_ptr_equal(config_nth(c, 1), b);
+	assert_null(config_nth(c, 2));
+	assert_int_equal(config_count(c), 3);
+	assert_ptr_equal(config_fallback(c, "b", &f), other);
+	check_values(a, "host=a.example port=2525 MODE=starttls ACCOUNT=a");
+	check_values(b, "host=b.example port=2525 MODE=none ACCOUNT=b");
+	/* The option is for the first account. */
+	check_values(other, "host=b.example port=25 MODE=none ACCOUNT=b");
+	assert_string_equal(a->host, "a.example");
+	assert_int_equal(a->port, 2525);
+	assert_int_equal(a->connect_timeout_ms, 7000);
+	assert_string_equal(b->host, "b.example");
+	assert_int_equal(b->connect_timeout_ms, 20000);
+	assert_null(settings_token_pin(b));
+	/* None of them shows a password that was forgotten. */
+	config_forget_secrets(c);
+	assert_null(settings_token_pin(a));
+	config_free(c);
+	failure_free(&f);
+}
+
 static void
 test_fallback(void **state)
 {
@@ -749,10 +808,10 @@ test_fallback(void **state)
 	    "account default\nhost a.example\nfallback b\n");
 	c = must_load(
 	    &(struct ask){ .file = "rc", .option = "port", .value = "27" });
-	check_values(c, "host=a.example port=27 fallback=b");
-	assert_true(config_select_name(c, "b", &f));
-	check_values(c, "host=b.example port=26 ACCOUNT=b fallback=");
-	assert_false(config_select_name(c, "x", &f));
+	check_values(chosen, "host=a.example port=27 fallback=b");
+	assert_true(choose_fallback(c, "b", &f));
+	check_values(chosen, "host=b.example port=26 ACCOUNT=b fallback=");
+	assert_false(choose_fallback(c, "x", &f));
 	config_free(c);
 	failure_free(&f);
 }
@@ -1259,13 +1318,13 @@ test_django_rescue(void **state)
 		      "EMAIL_USE_SSL_RESCUE=True");
 	c = must_load(&ask);
 	/* As for another sender of a session. */
-	assert_true(config_select(c, NULL, &f));
-	check_values(c, "host=d.example user= fallback=EMAIL_HOST_RESCUE");
-	assert_true(config_select_name(c, "EMAIL_HOST_RESCUE", &f));
-	check_values(c,
+	assert_true(choose(c, NULL, &f));
+	check_values(chosen, "host=d.example user= fallback=EMAIL_HOST_RESCUE");
+	assert_true(choose_fallback(c, "EMAIL_HOST_RESCUE", &f));
+	check_values(chosen,
 	    "host=r.example port=2525 user=u MODE=implicit timeout=7 "
 	    "from=app@example.org from_full_name=App fallback=");
-	password = secret_of(c, &f);
+	password = secret_of(chosen, &f);
 	assert_string_equal(password, "p");
 	free(password);
 	config_free(c);
@@ -1421,7 +1480,7 @@ test_relative_socket(void **state)
 	expected = mem_printf("socket=%s/run/x.sock host=%s/run/x.sock "
 			      "MODE=none",
 	    directory, directory);
-	check_values(c, expected);
+	check_values(chosen, expected);
 	config_free(c);
 	free(expected);
 	assert_int_equal(chdir(before), 0);
@@ -1538,12 +1597,12 @@ test_certificate_variables(void **state)
 	setenv("SSL_CERT_FILE", "/f", 1);
 	setenv("SSL_CERT_DIR", "/d", 1);
 	c = must_load(&(struct ask){ .file = NULL });
-	assert_string_equal(config_cert_env_file(c), "/f");
-	assert_string_equal(config_cert_env_dir(c), "/d");
+	assert_string_equal(chosen->ssl_cert_file, "/f");
+	assert_string_equal(chosen->ssl_cert_dir, "/d");
 	config_free(c);
 	c = must_load(&(struct ask){ .privileged = true });
-	assert_null(config_cert_env_file(c));
-	assert_null(config_cert_env_dir(c));
+	assert_null(chosen->ssl_cert_file);
+	assert_null(chosen->ssl_cert_dir);
 	config_free(c);
 }
 
@@ -1675,7 +1734,7 @@ expanded(const char *text, enum keyword_id id, const char *header)
 
 	put("rc", 0600, text);
 	c = must_load(&(struct ask){ .file = "rc" });
-	result = config_expand(c, id, header, &f);
+	result = settings_expand(chosen, id, header, &f);
 	config_free(c);
 	if (f.class != FAIL_NONE)
 		result = mem_strdup(buf_str(&f.text));
@@ -1785,11 +1844,11 @@ test_dump_is_stable(void **state)
 		buf_clear(&second);
 		put("rc", 0600, dumped[i]);
 		c = must_load(&(struct ask){ .file = "rc" });
-		config_dump(c, &first);
+		settings_dump(chosen, &first);
 		config_free(c);
 		put("again", 0600, buf_str(&first));
 		c = must_load(&(struct ask){ .file = "again" });
-		config_dump(c, &second);
+		settings_dump(chosen, &second);
 		config_free(c);
 		a = values_of(&first);
 		b = values_of(&second);
@@ -1815,7 +1874,7 @@ test_dump_tells_origins(void **state)
 	c = must_load(&(struct ask){ .file = "rc",
 	    .option = "partial",
 	    .value = "reject" });
-	config_dump(c, &dump);
+	settings_dump(chosen, &dump);
 	assert_non_null(strstr(buf_str(&dump), "/rc:1\nhost h\n"));
 	assert_non_null(strstr(buf_str(&dump), "# ONEHOP_PORT\nport 587\n"));
 	assert_non_null(
@@ -1828,12 +1887,12 @@ test_dump_tells_origins(void **state)
 		if ((keywords[i].flags & KEYWORD_LEGACY) == 0)
 			assert_non_null(
 			    strstr(buf_str(&dump), keywords[i].name));
-	assert_true(config_is_set(c, KW_PORT));
-	assert_false(config_is_set(c, KW_BACKEND));
-	assert_false(config_is_set(c, KW_LOGFILE));
-	assert_int_equal(config_port(c), 587);
-	assert_int_equal(config_number(c, KW_DEADLINE), 600);
-	assert_int_equal(config_choice(c, KW_PARTIAL), PARTIAL_REJECT);
+	assert_true(settings_is_set(chosen, KW_PORT));
+	assert_false(settings_is_set(chosen, KW_BACKEND));
+	assert_false(settings_is_set(chosen, KW_LOGFILE));
+	assert_int_equal(chosen->port, 587);
+	assert_int_equal(chosen->deadline_ms, 600000);
+	assert_int_equal(chosen->partial, PARTIAL_REJECT);
 	config_free(c);
 	buf_free(&dump);
 }
@@ -2125,6 +2184,7 @@ main(void)
 		TEST(test_mechanisms),
 		TEST(test_selection),
 		TEST(test_selection_by_pattern),
+		TEST(accounts_live_side_by_side),
 		TEST(test_fallback),
 		TEST(test_user_files),
 		TEST(test_system_files),

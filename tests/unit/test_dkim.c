@@ -386,8 +386,9 @@ write_key(const char *name, const char *pem, mode_t mode)
 	return path;
 }
 
-static struct config *
-configure(const char *keys, const char *headers, const char *how)
+static const struct settings *
+configure(struct config **out, const char *keys, const char *headers,
+    const char *how)
 {
 	const struct config_option settings[] = {
 		{ KW_HOST, "localhost", "--host" },
@@ -401,20 +402,26 @@ configure(const char *keys, const char *headers, const char *how)
 	struct failure f = FAILURE_INIT;
 	struct config *c = config_load(&request, &f);
 
-	if (c == NULL || !config_select(c, NULL, &f))
+	const struct settings *s = NULL;
+
+	if (c != NULL)
+		s = config_for_sender(c, NULL, &f);
+	if (s == NULL)
 		fail_msg("%s", buf_str(&f.text));
 	failure_free(&f);
-	return c;
+	*out = c;
+	return s;
 }
 
 static struct dkim *
 load(const char *keys, const char *headers, const char *how)
 {
-	struct config *c = configure(keys, headers, how);
+	struct config *c;
+	const struct settings *s = configure(&c, keys, headers, how);
 	struct failure f = FAILURE_INIT;
 	struct dkim *d;
 
-	if (!dkim_load(c, &d, &f))
+	if (!dkim_load(s, &d, &f))
 		fail_msg("%s", buf_str(&f.text));
 	config_free(c);
 	failure_free(&f);
@@ -569,10 +576,11 @@ files_that_cannot_be_used(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-		struct config *c = configure(keys[i], "From", "");
+		struct config *c;
+		const struct settings *s = configure(&c, keys[i], "From", "");
 
 		failure_clear(&f);
-		assert_false(dkim_load(c, &d, &f));
+		assert_false(dkim_load(s, &d, &f));
 		assert_null(d);
 		assert_int_equal(f.class, FAIL_CONFIG);
 		assert_non_null(strstr(buf_str(&f.text), keys[i]));

@@ -118,6 +118,7 @@ struct result {
 	struct message *m;
 	char *settings;
 	struct config *c;
+	const struct settings *s;
 	char *recipients, *header;
 };
 
@@ -154,7 +155,10 @@ load(struct result *r, const char *lines)
 	    lines == NULL ? "" : lines);
 	request.setting_count = split_settings(r->settings, settings);
 	c = config_load(&request, &r->f);
-	if (c == NULL || !config_select(c, NULL, &r->f))
+	r->s = NULL;
+	if (c != NULL)
+		r->s = config_for_sender(c, NULL, &r->f);
+	if (r->s == NULL)
 		fail_msg("%s: %s", lines, buf_str(&r->f.text));
 	return c;
 }
@@ -230,7 +234,7 @@ run(struct result *r, const struct given *g)
 	r->c = load(r, g->config);
 	r->m = read_message(r, g->header);
 	passwd_calls = host_calls = 0;
-	r->ok = envelope_build(&r->e, &sub, r->c, r->m, &r->f);
+	r->ok = envelope_build(&r->e, &sub, r->s, r->m, &r->f);
 	assert_int_equal(r->ok, r->f.class == FAIL_NONE);
 	r->recipients = joined(r->e.recipients, r->e.count);
 	r->header = header_text(r->m);
@@ -878,22 +882,22 @@ test_steps(void **state)
 	failure_init(&r.f);
 	r.c = load(&r, alias_setting);
 	kernel_name = "web9z.example.net";
-	list = envelope_map(&sub, r.c, "many", &r.f);
+	list = envelope_map(&sub, r.s, "many", &r.f);
 	assert_non_null(list);
 	assert_string_equal(list[0], "a@x");
 	assert_string_equal(list[1], "b@y");
 	assert_null(list[2]);
 	envelope_free_map(list);
-	assert_null(envelope_map(&sub, r.c, "other", &r.f));
+	assert_null(envelope_map(&sub, r.s, "other", &r.f));
 	assert_int_equal(r.f.class, FAIL_CONFIG);
 	failure_clear(&r.f);
-	assert_null(envelope_map(&sub, r.c, "a@b>", &r.f));
+	assert_null(envelope_map(&sub, r.s, "a@b>", &r.f));
 	assert_int_equal(r.f.class, FAIL_DATA);
 	failure_clear(&r.f);
-	assert_true(envelope_set_sender(&r.e, &sub, r.c, &r.f));
+	assert_true(envelope_set_sender(&r.e, &sub, r.s, &r.f));
 	assert_string_equal(r.e.sender, "root@web9z.example.net");
 	r.m = read_message(&r, "From: root\nTo: root\nBcc: x@y\n");
-	assert_true(envelope_edit(&r.e, &sub, r.c, r.m, &r.f));
+	assert_true(envelope_edit(&r.e, &sub, r.s, r.m, &r.f));
 	r.header = header_text(r.m);
 	assert_string_equal(r.header,
 	    "From: root@web9z.example.net\nTo: admin@example.com\n");
@@ -1508,7 +1512,7 @@ test_dsn(void **state)
 		failure_init(&r.f);
 		r.c = load(&r, rows[i].config);
 		r.m = read_message(&r, NULL);
-		assert_true(envelope_build(&r.e, &sub, r.c, r.m, &r.f));
+		assert_true(envelope_build(&r.e, &sub, r.s, r.m, &r.f));
 		if (rows[i].notify == NULL)
 			assert_null(r.e.notify);
 		else

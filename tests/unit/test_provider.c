@@ -11,7 +11,7 @@
 #include "base/failure.h"
 #include "base/text.h"
 #include "cli/invocation.h"
-#include "config/config.h"
+#include "config/config_impl.h"
 #include "config/keyword.h"
 #include "config/provider.h"
 
@@ -24,8 +24,8 @@ value_of(const struct provider *p)
 	return provider_value(p);
 }
 
-static struct config *
-load(const char *value)
+static const struct settings *
+load(const char *value, struct config **c)
 {
 	struct config_option settings[] = {
 		{ KW_PROVIDER, value, "--provider" },
@@ -35,13 +35,15 @@ load(const char *value)
 		.setting_count = 2,
 		.directory = "/nonexistent" };
 	struct failure f = FAILURE_INIT;
-	struct config *c = config_load(&request, &f);
+	const struct settings *s;
 
-	assert_non_null(c);
-	if (!config_select(c, NULL, &f))
+	*c = config_load(&request, &f);
+	assert_non_null(*c);
+	s = config_for_sender(*c, NULL, &f);
+	if (s == NULL)
 		fail_msg("%s: %s", value, buf_str(&f.text));
 	failure_free(&f);
-	return c;
+	return s;
 }
 
 /* The mode in effect, and that the certificate is verified. */
@@ -54,17 +56,19 @@ each_row_is_secure(void **state)
 	(void)state;
 	for (p = providers; p->name != NULL; p++) {
 		char *value = value_of(p), *host = provider_host(p, value);
-		struct config *c = load(value);
+		struct config *c;
+		const struct settings *s = load(value, &c);
 
 		implicit = p->port == 465 || p->port == 2465;
-		assert_int_equal(config_tls(c),
+		assert_int_equal(s->tls_mode,
 		    implicit ? TLS_IMPLICIT : TLS_STARTTLS);
-		assert_true(config_tls_verify(c));
-		assert_int_equal(config_port(c), p->port);
-		assert_string_equal(config_string(c, KW_HOST), host);
-		assert_string_equal(config_string(c, KW_USER), "somebody");
+		assert_true(s->tls_verify);
+		assert_int_equal(s->port, p->port);
+		assert_string_equal(s->host, host);
+		assert_string_equal(s->user, "somebody");
 		if (p->auth != NULL)
-			assert_string_equal(config_string(c, KW_AUTH), p->auth);
+			assert_string_equal(
+			    s->effective->layer.values[KW_AUTH].text, p->auth);
 		config_free(c);
 		free(host);
 		free(value);

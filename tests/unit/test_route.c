@@ -15,13 +15,14 @@
 #include "net/dns.h"
 
 /* Settings in pairs, up to NULL. */
-static struct config *
-load(const char *const *words)
+static const struct settings *
+load(const char *const *words, struct config **out)
 {
 	struct config_option settings[8] = { { .keyword = 0 } };
 	struct config_request request = { .settings = settings,
 		.directory = "/nonexistent" };
 	struct failure f = FAILURE_INIT;
+	const struct settings *s = NULL;
 	struct config *c;
 	size_t n;
 
@@ -33,10 +34,13 @@ load(const char *const *words)
 	}
 	request.setting_count = n;
 	c = config_load(&request, &f);
-	if (c == NULL || !config_select(c, NULL, &f))
+	if (c != NULL)
+		s = config_for_sender(c, NULL, &f);
+	if (s == NULL)
 		fail_msg("%s", buf_str(&f.text));
 	failure_free(&f);
-	return c;
+	*out = c;
+	return s;
 }
 
 /* ---- lists of domains ---- */
@@ -68,13 +72,14 @@ domains(void **state)
 		{ "\"a@one.example\"@two.example", false, false },
 		{ "a", false, false },
 	};
-	struct config *c = load(words);
+	struct config *c;
+	const struct settings *s = load(words, &c);
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (route_is_relayed(c, rows[i].address) != rows[i].relayed ||
-		    route_is_local(c, rows[i].address) != rows[i].local)
+		if (route_is_relayed(s, rows[i].address) != rows[i].relayed ||
+		    route_is_local(s, rows[i].address) != rows[i].local)
 			fail_msg("%s", rows[i].address);
 	}
 	config_free(c);
@@ -179,8 +184,9 @@ static void
 find(const char *const *words, const char *address, bool session,
     struct route **out)
 {
-	struct config *c = load(words);
-	struct route_params p = { .config = c, .session = session };
+	struct config *c;
+	const struct settings *s = load(words, &c);
+	struct route_params p = { .settings = s, .session = session };
 
 	*out = route_find(&p, address);
 	config_free(c);
@@ -257,8 +263,9 @@ groups(void **state)
 		"f@[192.0.2.2]" };
 	static const size_t which[3][3] = { { 2, 4, 9 }, { 0, 3, 9 },
 		{ 1, 5, 9 } };
-	struct config *c = load(words);
-	struct route_params p = { .config = c };
+	struct config *c;
+	const struct settings *s = load(words, &c);
+	struct route_params p = { .settings = s };
 	struct route_plan plan;
 	size_t i, n;
 
@@ -283,8 +290,9 @@ static void
 one_group(void **state)
 {
 	static const char *const words[] = { "host", "h.example", NULL };
-	struct config *c = load(words);
-	struct route_params p = { .config = c };
+	struct config *c;
+	const struct settings *s = load(words, &c);
+	struct route_params p = { .settings = s };
 	struct route_plan plan;
 	char **addresses = mem_alloc(100000 * sizeof(char *));
 	size_t i;

@@ -1,0 +1,129 @@
+#include "config/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "config/config_impl.h"
+
+/* "off", and what is unset, is 0. */
+static uint64_t
+number(const char *text)
+{
+	uint64_t n = 0;
+
+	if (text != NULL)
+		(void)text_number(text, 0, UINT64_MAX, &n);
+	return n;
+}
+
+int
+layer_choice(const struct layer *l, enum keyword_id id)
+{
+	const char *text = l->values[id].text;
+	int i;
+
+	for (i = 0; text != NULL && keywords[id].choices[i] != NULL; i++)
+		if (strcmp(text, keywords[id].choices[i]) == 0)
+			return i;
+	return 0;
+}
+
+bool
+layer_flag(const struct layer *l, enum keyword_id id)
+{
+	const char *text = l->values[id].text;
+
+	return text != NULL && strcmp(text, "on") == 0;
+}
+
+/* A number of the width that the member has. */
+static void
+store_number(void *member, size_t size, uint64_t n)
+{
+	unsigned narrow = (unsigned)n;
+
+	memcpy(member, size == sizeof(n) ? (void *)&n : (void *)&narrow, size);
+}
+
+static void
+store(void *member, const struct layer *l, enum keyword_id id)
+{
+	const struct keyword *k = &keywords[id];
+	const char *text = l->values[id].text;
+	bool flag;
+
+	switch (k->type) {
+	case KEYWORD_BOOL:
+		flag = layer_flag(l, id);
+		memcpy(member, &flag, sizeof(flag));
+		break;
+	case KEYWORD_NUMBER:
+		store_number(member, k->size, number(text));
+		break;
+	case KEYWORD_SECONDS:
+		store_number(member, k->size, number(text) * 1000);
+		break;
+	case KEYWORD_CHOICE:
+		store_number(member, k->size, (uint64_t)layer_choice(l, id));
+		break;
+	case KEYWORD_STRING:
+	case KEYWORD_PATH:
+	case KEYWORD_SECRET:
+		memcpy(member, &text, sizeof(text));
+		break;
+	}
+}
+
+void
+settings_fill(struct settings *s, const struct layer *l)
+{
+	enum keyword_id id;
+
+	for (id = 0; id < KEYWORD_COUNT; id++)
+		if (keywords[id].size > 0)
+			store((char *)s + keywords[id].member, l, id);
+}
+
+void
+effective_free(struct effective *e)
+{
+	layer_clear(&e->layer);
+	free(e);
+}
+
+static const struct value *
+value_of(const struct settings *s, enum keyword_id id)
+{
+	return &s->effective->layer.values[id];
+}
+
+const char *
+settings_origin(const struct settings *s, enum keyword_id id)
+{
+	const struct value *v = value_of(s, id);
+
+	return v->origin != NULL ? v->origin : "default";
+}
+
+bool
+settings_is_set(const struct settings *s, enum keyword_id id)
+{
+	const struct value *v = value_of(s, id);
+
+	return v->text != NULL && v->rank != RANK_DEFAULT;
+}
+
+bool
+settings_is_of_system(const struct settings *s, enum keyword_id id)
+{
+	const struct value *v = value_of(s, id);
+
+	return v->text != NULL && v->rank == RANK_SYSTEM;
+}
+
+const char *
+settings_token_pin(const struct settings *s)
+{
+	return value_of(s, KW_PASSWORD)->text;
+}
