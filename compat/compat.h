@@ -5,6 +5,7 @@
 #ifndef COMPAT_H
 #define COMPAT_H
 
+#include <spawn.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,11 @@ void explicit_bzero(void *bytes, size_t len);
 
 #ifndef HAVE_CLOSE_RANGE
 int close_range(unsigned first, unsigned last, int flags);
+#endif
+
+#ifndef HAVE_POSIX_SPAWN_FILE_ACTIONS_ADDCLOSEFROM_NP
+int posix_spawn_file_actions_addclosefrom_np(
+    posix_spawn_file_actions_t *actions, int from);
 #endif
 
 #endif

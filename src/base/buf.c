@@ -118,6 +118,7 @@ grow(struct buf *b, size_t need)
 		out_of_memory();
 	if (b->len > 0)
 		memcpy(data, b->data, b->len);
+	data[b->len] = '\0';
 	if (b->data != NULL)
 		explicit_bzero(b->data, b->cap);
 	free(b->data);

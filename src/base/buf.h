@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 struct buf {
-	unsigned char *data; /* data[len] is NUL once anything was added */
+	unsigned char *data; /* data[len] is NUL once there is memory */
 	size_t len;
 	size_t cap; /* internal */
 	size_t max; /* len never exceeds it */

@@ -30,27 +30,15 @@ ends_us(int number)
 	return true;
 }
 
-static void
-set_all(void (*handler)(int))
-{
-	int number;
-
-	for (number = 1; number <= SIGRTMAX; number++)
-		if (ends_us(number))
-			signal(number, handler);
-}
-
 void
 interrupt_by(int fd)
 {
-	request = fd;
-	set_all(SIG_IGN);
-}
+	int number;
 
-void
-interrupt_restore(void)
-{
-	set_all(SIG_DFL);
+	request = fd;
+	for (number = 1; number <= SIGRTMAX; number++)
+		if (ends_us(number))
+			signal(number, SIG_IGN);
 }
 
 /* As a descriptor that can be polled beside a connection.  Without one a

@@ -12,9 +12,6 @@
    readable, or comes to its end, when the session is to end. */
 void interrupt_by(int fd);
 
-/* In a child that is to run another program: all signals are as usual. */
-void interrupt_restore(void);
-
 /*
  * From now on no signal whose default is to end us does so; the caller looks
  * for them.  A signal that is ignored stays so.

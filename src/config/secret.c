@@ -1,41 +1,17 @@
 #include "config/secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/failure.h"
 #include "base/file.h"
-#include "base/interrupt.h"
+#include "base/run.h"
 #include "base/text.h"
-#include "compat.h"
 
 /* A secret, CR and LF. */
 #define SECRET_READ_MAX (SECRET_MAX + 2)
-
-/* Bytes of one read(2). */
-#define READ_CHUNK 4096
-
-/* What is kept of a helper's standard error. */
-#define ERRORS_MAX 512
-
-/* A program is asked whether it has ended after so many milliseconds, the
-   first time and from the seventh time on. */
-#define WAIT_FIRST_MS 1
-#define WAIT_LAST_MS 64
-
-/* A killed program is waited for so long: the kernel may hold it. */
-#define KILLED_MS 1000
-
-/* For programs that start without a PATH. */
-#define DEFAULT_PATH "PATH=/usr/local/bin:/usr/bin:/bin"
 
 struct span {
 	const char *data;
@@ -430,327 +406,6 @@ secret_from_netrc(const char *path, const char *host, const char *user,
 
 /* --- programs ------------------------------------------------------------- */
 
-/* The whole environment of a password command, if set; '*' is any tail. */
-static const char *const environment_allowed[] = { "DBUS_SESSION_BUS_ADDRESS",
-	"DISPLAY", "GNUPGHOME", "GPG_AGENT_INFO", "GPG_TTY", "HOME",
-	"KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "KRB5_KTNAME",
-	"LANG", "LANGUAGE", "LC_*", "LOGNAME", "PASSWORD_STORE_DIR", "PATH",
-	"SHELL", "SSH_AUTH_SOCK", "TERM", "TZ", "USER", "WAYLAND_DISPLAY",
-	"XAUTHORITY", "XDG_*" };
-
-#define ALLOWED (sizeof(environment_allowed) / sizeof(environment_allowed[0]))
-
-/* A status of neither an exit nor a signal. */
-#define STATUS_UNKNOWN (-1)
-
-enum run_end { RUN_EXITED, RUN_TIMED_OUT, RUN_TOO_LONG };
-
-struct run {
-	const char *path;
-	const char *const *argv;
-	int64_t timeout_ms;
-	bool keep_errors; /* read its standard error instead of passing it */
-	struct buf out;
-	struct buf errors;
-	enum run_end end;
-	int status; /* as waitpid() gives it */
-	/* internal */
-	pid_t pid;
-	int out_fd[2];
-	int err_fd[2];
-	int null_fd;
-};
-
-static bool
-allowed(const char *entry)
-{
-	const char *name;
-	size_t i, len;
-
-	for (i = 0; i < ALLOWED; i++) {
-		name = environment_allowed[i];
-		len = strlen(name);
-		if (name[len - 1] == '*') {
-			if (strncmp(entry, name, len - 1) == 0)
-				return true;
-		} else if (strncmp(entry, name, len) == 0 && entry[len] == '=')
-			return true;
-	}
-	return false;
-}
-
-/* free() the array; the strings are those of environ. */
-static char **
-make_environment(void)
-{
-	static char default_path[] = DEFAULT_PATH;
-	bool have_path = false;
-	size_t i, count = 0;
-	char **list;
-
-	for (i = 0; environ != NULL && environ[i] != NULL; i++)
-		;
-	list = mem_resize(NULL, i + 2, sizeof(*list));
-	for (i = 0; environ != NULL && environ[i] != NULL; i++) {
-		if (!allowed(environ[i]) || strcmp(environ[i], "PATH=") == 0)
-			continue;
-		if (strncmp(environ[i], "PATH=", 5) == 0)
-			have_path = true;
-		list[count++] = environ[i];
-	}
-	if (!have_path)
-		list[count++] = default_path;
-	list[count] = NULL;
-	return list;
-}
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/*
- * The child's way to the program.  Descriptors 0 to 2 have been open since
- * the start, so that none of ours is among them.
- */
-static _Noreturn void
-run_child(const struct run *r, char *const *environment)
-{
-	sigset_t none;
-
-	(void)setpgid(0, 0);
-	(void)signal(SIGPIPE, SIG_DFL);
-	(void)signal(SIGXFSZ, SIG_DFL);
-	interrupt_restore();
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(r->null_fd, STDIN_FILENO) != -1 &&
-	    dup2(r->out_fd[1], STDOUT_FILENO) != -1 &&
-	    (!r->keep_errors || dup2(r->err_fd[1], STDERR_FILENO) != -1) &&
-	    close_range(STDERR_FILENO + 1, ~0U, 0) == 0)
-		(void)execve(r->path, (char *const *)r->argv, environment);
-	_exit(127);
-}
-
-static bool
-run_open(struct run *r)
-{
-	r->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	return r->null_fd != -1 && pipe2(r->out_fd, O_CLOEXEC) == 0 &&
-	    fcntl(r->out_fd[0], F_SETFL, O_NONBLOCK) == 0 &&
-	    (!r->keep_errors ||
-		(pipe2(r->err_fd, O_CLOEXEC) == 0 &&
-		    fcntl(r->err_fd[0], F_SETFL, O_NONBLOCK) == 0));
-}
-
-static void
-close_one(int *fd)
-{
-	if (*fd != -1)
-		(void)close(*fd);
-	*fd = -1;
-}
-
-static bool
-run_start(struct run *r, struct failure *f)
-{
-	char **environment;
-
-	if (!run_open(r))
-		return failure_set(f, FAIL_OS, "cannot start '%s': %s", r->path,
-		    strerror(errno));
-	environment = make_environment();
-	r->pid = fork();
-	if (r->pid == 0)
-		run_child(r, environment);
-	free(environment);
-	if (r->pid == -1)
-		return failure_set(f, FAIL_TEMP, "cannot start '%s': %s",
-		    r->path, strerror(errno));
-	/* Here too: whoever comes first, the group is there to be killed. */
-	(void)setpgid(r->pid, r->pid);
-	close_one(&r->null_fd);
-	close_one(&r->out_fd[1]);
-	close_one(&r->err_fd[1]);
-	return true;
-}
-
-/* What waits in the pipe; the descriptor is closed at its end. */
-static void
-run_read(int *fd, struct buf *to)
-{
-	ssize_t n;
-
-	while (*fd != -1 && to->len < to->max) {
-		n = file_read_some(*fd, READ_CHUNK, to);
-		if (n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN))
-			close_one(fd);
-		else if (n == -1 && errno == EAGAIN)
-			return;
-	}
-}
-
-/* Waits for output, for the end of a short time, or for a signal. */
-static void
-run_pause(const struct run *r, int64_t ms)
-{
-	struct pollfd p = { r->out_fd[0], POLLIN, 0 };
-
-	(void)poll(&p, 1, (int)ms);
-}
-
-/* If somebody else has taken the status, it stays one that means nothing. */
-static bool
-run_ended(struct run *r)
-{
-	int status;
-	pid_t pid;
-
-	pid = waitpid(r->pid, &status, WNOHANG);
-	if (pid == r->pid)
-		r->status = status;
-	return pid == r->pid || (pid == -1 && errno != EINTR);
-}
-
-/* The whole group, so that nothing it has started outlives us. */
-static void
-run_kill(struct run *r)
-{
-	int64_t deadline = now_ms() + KILLED_MS;
-
-	(void)kill(-r->pid, SIGKILL);
-	(void)kill(r->pid, SIGKILL);
-	close_one(&r->out_fd[0]);
-	while (!run_ended(r) && now_ms() < deadline)
-		run_pause(r, WAIT_FIRST_MS);
-}
-
-/*
- * Until the program has ended: a descendant may keep the pipe open for ever,
- * and the program may close it long before.
- */
-static void
-run_watch(struct run *r)
-{
-	int64_t deadline = now_ms() + r->timeout_ms;
-	int64_t left, pause = WAIT_FIRST_MS;
-	bool ended;
-
-	for (;;) {
-		ended = run_ended(r);
-		run_read(&r->out_fd[0], &r->out);
-		left = deadline - now_ms();
-		if (r->out.len == r->out.max)
-			r->end = RUN_TOO_LONG;
-		else if (ended)
-			r->end = RUN_EXITED;
-		else if (left <= 0)
-			r->end = RUN_TIMED_OUT;
-		else {
-			run_pause(r, pause < left ? pause : left);
-			if (pause < WAIT_LAST_MS)
-				pause *= 2;
-			continue;
-		}
-		break;
-	}
-	run_read(&r->err_fd[0], &r->errors);
-	if (!ended)
-		run_kill(r);
-}
-
-/*
- * Runs a program to its end.  A caller that ignores SIGCHLD would cost us its
- * exit status.
- */
-static bool
-run(struct run *r, struct failure *f)
-{
-	struct sigaction usual, before;
-	bool ok;
-
-	if (geteuid() != getuid() || getegid() != getgid())
-		return failure_set(f, FAIL_CONFIG,
-		    "'%s' is not run with raised privilege", r->path);
-	buf_init(&r->errors, ERRORS_MAX);
-	r->status = STATUS_UNKNOWN;
-	r->null_fd = -1;
-	r->out_fd[0] = r->out_fd[1] = -1;
-	r->err_fd[0] = r->err_fd[1] = -1;
-	memset(&usual, 0, sizeof(usual));
-	usual.sa_handler = SIG_DFL;
-	(void)sigaction(SIGCHLD, &usual, &before);
-	ok = run_start(r, f);
-	if (ok)
-		run_watch(r);
-	(void)sigaction(SIGCHLD, &before, NULL);
-	close_one(&r->null_fd);
-	close_one(&r->out_fd[0]);
-	close_one(&r->out_fd[1]);
-	close_one(&r->err_fd[0]);
-	close_one(&r->err_fd[1]);
-	return ok;
-}
-
-static void
-run_init(struct run *r, const char *path, const char *const *argv,
-    int64_t timeout_ms)
-{
-	memset(r, 0, sizeof(*r));
-	r->path = path;
-	r->argv = argv;
-	r->timeout_ms = timeout_ms;
-	buf_init(&r->out, SECRET_READ_MAX);
-	buf_init(&r->errors, ERRORS_MAX);
-}
-
-static void
-run_free(struct run *r)
-{
-	buf_free(&r->out);
-	buf_free(&r->errors);
-}
-
-static bool
-run_exited(const struct run *r, int status)
-{
-	return r->end == RUN_EXITED && WIFEXITED(r->status) &&
-	    WEXITSTATUS(r->status) == status;
-}
-
-/* How it ended, in words; never a byte of what it printed. */
-static void
-run_describe(const struct run *r, const char *what, struct failure *f)
-{
-	if (r->end == RUN_TIMED_OUT) {
-		(void)failure_set(f, FAIL_TEMP, "%s did not end within %lld ms",
-		    what, (long long)r->timeout_ms);
-		failure_hint(f,
-		    "it has no terminal and no input, so that it "
-		    "must not ask for anything");
-	} else if (r->end == RUN_TOO_LONG) {
-		(void)failure_set(f, FAIL_CONFIG,
-		    "%s printed more than %d bytes", what, SECRET_MAX);
-	} else if (WIFEXITED(r->status)) {
-		(void)failure_set(f, FAIL_CONFIG, "%s ended with status %d",
-		    what, WEXITSTATUS(r->status));
-		if (WEXITSTATUS(r->status) == 127)
-			failure_hint(f,
-			    "give the full path of the program: "
-			    "it was not found");
-	} else if (WIFSIGNALED(r->status)) {
-		(void)failure_set(f, FAIL_TEMP, "%s was killed by signal %d",
-		    what, WTERMSIG(r->status));
-	} else {
-		(void)failure_set(f, FAIL_TEMP, "%s ended without a status",
-		    what);
-	}
-}
-
 /* The first line of output. */
 static enum secret_result
 take_first_line(const struct buf *from, struct buf *out, struct failure *f)
@@ -771,8 +426,8 @@ secret_from_command(const char *command, int64_t timeout_ms, struct buf *out,
 	enum secret_result result = SECRET_FAILED;
 	struct run r;
 
-	run_init(&r, "/bin/sh", argv, timeout_ms);
-	if (run(&r, f)) {
+	run_init(&r, "/bin/sh", argv, timeout_ms, SECRET_READ_MAX);
+	if (run_to_end(&r, f)) {
 		if (!run_exited(&r, 0))
 			run_describe(&r, "passwordeval: the command", f);
 		else if (r.out.len == 0)
@@ -811,9 +466,9 @@ secret_from_helper(const char *helper, const char *host, const char *user,
 
 	if (access(helper, F_OK) == -1)
 		return SECRET_ABSENT;
-	run_init(&r, helper, argv, timeout_ms);
+	run_init(&r, helper, argv, timeout_ms, SECRET_READ_MAX);
 	r.keep_errors = true;
-	if (run(&r, f)) {
+	if (run_to_end(&r, f)) {
 		if (run_exited(&r, 0)) {
 			result = take(r.out.data,
 			    text_without_line_end(buf_str(&r.out), r.out.len),

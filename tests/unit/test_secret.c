@@ -680,10 +680,10 @@ test_command_failure(void **state)
 		{ "echo secret; kill -TERM $$", FAIL_TEMP,
 		    "killed by signal 15" },
 		{ "yes secret | head -c 10000000", FAIL_CONFIG,
-		    "more than 16384 bytes" },
+		    "more than 16386 bytes" },
 		{ "head -c 10000000 /dev/zero | tr '\\0' x", FAIL_CONFIG,
-		    "more than 16384 bytes" },
-		{ "exec yes secret", FAIL_CONFIG, "more than 16384 bytes" },
+		    "more than 16386 bytes" },
+		{ "exec yes secret", FAIL_CONFIG, "more than 16386 bytes" },
 	};
 	struct fixture *t = *state;
 	size_t i;
@@ -994,8 +994,8 @@ test_helper_failure(void **state)
 		{ "#!/bin/sh\nexit 2\n", FAIL_TEMP, "ended with status 2" },
 		{ "#!/bin/sh\necho it is locked >&2\necho more >&2\nexit 2\n",
 		    FAIL_TEMP, "it is locked" },
-		{ "#!/bin/sh\nyes secret\n", FAIL_TEMP, "more than 16384" },
-		{ "#!/nonexistent\n", FAIL_TEMP, "ended with status 127" },
+		{ "#!/bin/sh\nyes secret\n", FAIL_TEMP, "more than 16386" },
+		{ "#!/nonexistent\n", FAIL_CONFIG, "cannot start" },
 	};
 	struct fixture *t = *state;
 	size_t i;
