@@ -57,6 +57,7 @@ failure_clear(struct failure *f)
 	buf_clear(&f->detail);
 	f->class = FAIL_NONE;
 	f->internal = false;
+	f->enhanced = NULL;
 }
 
 /*
@@ -149,6 +150,7 @@ failure_copy(struct failure *to, const struct failure *from)
 	failure_clear(to);
 	to->class = from->class;
 	to->internal = from->internal;
+	to->enhanced = from->enhanced;
 	buf_add(&to->text, buf_str(&from->text), from->text.len);
 	buf_add(&to->hint, buf_str(&from->hint), from->hint.len);
 	buf_add(&to->detail, buf_str(&from->detail), from->detail.len);

@@ -39,7 +39,9 @@ enum fail_class {
  */
 struct failure {
 	enum fail_class class;
-	bool internal;	   /* about our own set-up: not for others */
+	bool internal;	      /* about our own set-up: not for others */
+	const char *enhanced; /* of RFC 3463, where it says more than that of
+				 the class; or NULL */
 	struct buf text;   /* one line: what failed, where, the words given */
 	struct buf hint;   /* the setting or step that would fix it, or empty */
 	struct buf detail; /* further lines, each ended by '\n', or empty */
@@ -47,7 +49,7 @@ struct failure {
 
 #define FAILURE_MAX 65536
 /* clang-format off */
-#define FAILURE_INIT { FAIL_NONE, false, BUF_INIT(FAILURE_MAX), \
+#define FAILURE_INIT { FAIL_NONE, false, NULL, BUF_INIT(FAILURE_MAX), \
 	BUF_INIT(FAILURE_MAX), BUF_INIT(FAILURE_MAX) }
 /* clang-format on */
 

@@ -45,6 +45,9 @@ bool check_addresses(struct check *k);
 /* What the host's usual ports speak, when the configured one does not do. */
 void check_ports(struct check *k);
 
+/* What the address stands for; NULL when it stands for nothing. */
+char **check_map_address(struct check *k);
+
 /* Connects, logs in, and asks about the recipients of the list, if any. */
 void check_dialogue(struct check *k, char **list);
 

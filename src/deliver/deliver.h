@@ -65,6 +65,13 @@ void deliver_parts_free(struct deliver_parts *parts);
 /* How many of the recipients the relay has the message for. */
 size_t deliver_taken(const struct transport_result *r);
 
+/* As it is written for people; NULL when it is not known yet. */
+const char *deliver_sender_words(const struct envelope *e);
+
+/* For whoever repeats the message, behind the reason of a failure: "; sent to
+   the other 2"; free() it. */
+char *deliver_taken_words(size_t taken);
+
 /* What the recipients' outcomes come to. */
 enum fail_class deliver_result_class(const struct transport_result *r);
 

@@ -16,12 +16,6 @@
 #define VALUE_MAX (2 * MESSAGE_HEADER_MAX)
 #define RANDOM_WORDS 2
 
-bool
-envelope_edited(struct envelope_job *j, bool ok)
-{
-	return ok || failure_set(j->f, FAIL_SOFTWARE, "a header edit failed");
-}
-
 static bool
 remove_all(struct envelope_job *j, const char *name, const char *reason)
 {
@@ -31,24 +25,6 @@ remove_all(struct envelope_job *j, const char *name, const char *reason)
 		if (!envelope_edited(j,
 			message_remove(j->m, (size_t)i, reason)))
 			return false;
-	return true;
-}
-
-bool
-envelope_drop_empty(struct envelope_job *j, const char *name,
-    const char *reason)
-{
-	const struct field *field;
-	ssize_t i = -1;
-
-	while (!j->has_dkim &&
-	    (i = message_find(j->m, name, (size_t)(i + 1))) >= 0) {
-		field = message_field(j->m, (size_t)i);
-		if (address_names_nobody(field->value, field->value_len) &&
-		    !envelope_edited(j,
-			message_remove(j->m, (size_t)i, reason)))
-			return false;
-	}
 	return true;
 }
 

@@ -89,7 +89,7 @@ relay_extend(struct relay *r, int64_t deadline)
 }
 
 struct smtp *
-relay_smtp(struct relay *r)
+relay_smtp(const struct relay *r)
 {
 	return r->smtp;
 }

@@ -14,8 +14,10 @@
 #include "smtp/smtp.h"
 
 struct settings;
+struct dkim;
 struct failure;
 struct message;
+struct message_wire;
 struct net_params;
 struct net_peer;
 struct relay;
@@ -110,7 +112,7 @@ void relay_close(struct relay *r);
 /* A new deadline, for the next message on a connection that is kept. */
 void relay_extend(struct relay *r, int64_t deadline);
 
-struct smtp *relay_smtp(struct relay *r);
+struct smtp *relay_smtp(const struct relay *r);
 const struct net_peer *relay_peer(const struct relay *r);
 /* NULL without TLS. */
 const struct tls_info *relay_tls(const struct relay *r);
@@ -137,6 +139,29 @@ void relay_describe(const struct relay_params *p,
     const struct relay_facts *facts, struct transport_result *r);
 void relay_keep_reply(struct smtp *smtp, const struct smtp_rcpt *rcpts,
     size_t count, struct transport_result *r);
+
+/*
+ * Whether the hop goes along with what is asked of it for a message (RFC 1870,
+ * RFC 8689): the failure says what it does not.  A request of RFC 3461 that it
+ * does not know is dropped with a note.
+ */
+bool relay_agrees(const struct relay *r, const struct smtp_mail *mail, bool dsn,
+    struct transport_result *result, struct failure *f);
+
+/* A message as it is written for one hop. */
+struct relay_text {
+	struct message *message;
+	const struct dkim *dkim; /* keys that sign, or NULL */
+	bool utf8_addresses;
+	bool utf8_not_asked; /* a client did not ask for SMTPUTF8 */
+};
+
+/*
+ * Writes it as what the hop offers demands, signs it, and looks whether the
+ * hop takes as much.  Failures, notes and the size are the result's.
+ */
+bool relay_render(const struct relay *r, const struct relay_text *text,
+    struct message_wire *wire, struct transport_result *result);
 
 /* The rendered message as what smtp sends. */
 struct smtp_source relay_source(struct message *m);

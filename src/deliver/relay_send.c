@@ -31,64 +31,89 @@ relay_source(struct message *m)
 	return (struct smtp_source){ rewind_message, next_chunk, m };
 }
 
-/* What the server offers decides how the message is written. */
+/* RFC 1870: what is larger than the server says is not tried. */
 static bool
-render(const struct transport_job *job, const struct smtp_caps *caps,
+is_taken(const struct smtp_caps *caps, uint64_t size, struct failure *f)
+{
+	if ((caps->extensions & SMTP_EXT_SIZE) == 0 || caps->size_max == 0 ||
+	    size <= caps->size_max)
+		return true;
+	failure_set(f, FAIL_DATA,
+	    "message of %llu bytes, the server takes %llu",
+	    (unsigned long long)size, (unsigned long long)caps->size_max);
+	f->enhanced = "5.3.4";
+	return false;
+}
+
+bool
+relay_agrees(const struct relay *r, const struct smtp_mail *mail, bool dsn,
+    struct transport_result *result, struct failure *f)
+{
+	const struct smtp_caps *caps = smtp_caps(relay_smtp(r));
+	const struct tls_info *info = relay_tls(r);
+
+	if (dsn && (caps->extensions & SMTP_EXT_DSN) == 0)
+		transport_note(result, "DSN not offered, request dropped");
+	/* RFC 8689 section 4.2.1: not without TLS, verification and offer. */
+	if (mail->requiretls &&
+	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL ||
+		!info->verified))
+		return failure_set(f, FAIL_REFUSED,
+		    "REQUIRETLS was asked for and cannot be had");
+	return is_taken(caps, mail->size, f);
+}
+
+bool
+relay_render(const struct relay *r, const struct relay_text *text,
+    struct message_wire *wire, struct transport_result *result)
+{
+	const struct smtp_caps *caps = smtp_caps(relay_smtp(r));
+	bool utf8 = (caps->extensions & SMTP_EXT_SMTPUTF8) != 0;
+	const struct message_form form = {
+		.eightbit = (caps->extensions & SMTP_EXT_8BITMIME) != 0,
+		.utf8 = utf8 && !text->utf8_not_asked,
+		.utf8_addresses = text->utf8_addresses,
+		.utf8_not_asked = text->utf8_not_asked,
+	};
+
+	if (text->utf8_addresses && !utf8)
+		return failure_set(&result->failure, FAIL_DATA,
+		    "an address is not ASCII and the server does not offer "
+		    "SMTPUTF8");
+	if (!message_render(text->message, &form, wire, &result->failure))
+		return false;
+	if (wire->warning != NULL)
+		transport_note(result, wire->warning);
+	if (!transport_sign(text->dkim, text->message, wire, result))
+		return false;
+	result->size = wire->size;
+	return is_taken(caps, wire->size, &result->failure);
+}
+
+/* What is asked for, and the message as it is written here. */
+static bool
+prepare(const struct transport_job *job, const struct relay *relay,
     struct smtp_mail *mail, struct transport_result *r)
 {
 	const struct envelope *e = job->envelope;
-	struct message_form form = {
-		.eightbit = (caps->extensions & SMTP_EXT_8BITMIME) != 0,
-		.utf8 = (caps->extensions & SMTP_EXT_SMTPUTF8) != 0,
-		.utf8_addresses = e->utf8,
-	};
+	const struct relay_text text = { .message = job->message,
+		.dkim = job->dkim,
+		.utf8_addresses = e->utf8 };
 	struct message_wire wire;
-
-	if (e->utf8 && !form.utf8)
-		return failure_set(&r->failure, FAIL_DATA,
-		    "an address is not ASCII and the server does not offer "
-		    "SMTPUTF8");
-	if (!message_render(job->message, &form, &wire, &r->failure))
-		return false;
-	if (wire.warning != NULL)
-		transport_note(r, wire.warning);
-	if (!transport_sign(job->dkim, job->message, &wire, r))
-		return false;
-	mail->size = r->size = wire.size;
-	mail->eightbit = wire.eightbit || job->eightbit;
-	mail->utf8 = wire.utf8 || e->utf8;
-	if ((caps->extensions & SMTP_EXT_SIZE) != 0 && caps->size_max > 0 &&
-	    wire.size > caps->size_max)
-		return failure_set(&r->failure, FAIL_DATA,
-		    "message of %llu bytes, the server takes %llu",
-		    (unsigned long long)wire.size,
-		    (unsigned long long)caps->size_max);
-	return true;
-}
-
-/* DSN and REQUIRETLS as far as the server goes along. */
-static bool
-set_parameters(const struct transport_job *job, const struct smtp_caps *caps,
-    const struct relay *relay, struct smtp_mail *mail,
-    struct transport_result *r)
-{
-	const struct envelope *e = job->envelope;
-	const struct tls_info *info = relay_tls(relay);
 
 	mail->from = e->sender;
 	mail->ret = e->ret;
 	mail->envid = e->envid;
 	mail->partial_reject = job->settings->partial == PARTIAL_REJECT;
-	if ((e->notify != NULL || e->ret != NULL || e->envid != NULL) &&
-	    (caps->extensions & SMTP_EXT_DSN) == 0)
-		transport_note(r, "DSN not offered, request dropped");
 	mail->requiretls = job->requiretls;
-	/* RFC 8689 section 4.2.1: not without TLS, verification and offer. */
-	if (job->requiretls &&
-	    ((caps->extensions & SMTP_EXT_REQUIRETLS) == 0 || info == NULL ||
-		!info->verified))
-		return failure_set(&r->failure, FAIL_REFUSED,
-		    "REQUIRETLS was asked for and cannot be had");
+	if (!relay_agrees(relay, mail,
+		e->notify != NULL || e->ret != NULL || e->envid != NULL, r,
+		&r->failure) ||
+	    !relay_render(relay, &text, &wire, r))
+		return false;
+	mail->size = wire.size;
+	mail->eightbit = wire.eightbit || job->eightbit;
+	mail->utf8 = wire.utf8 || e->utf8;
 	return true;
 }
 
@@ -186,8 +211,7 @@ deliver_pending(struct delivery *d, struct relay *relay)
 	struct smtp_mail mail = { 0 };
 	bool any = false;
 
-	if (!set_parameters(d->job, caps, relay, &mail, d->result) ||
-	    !render(d->job, caps, &mail, d->result))
+	if (!prepare(d->job, relay, &mail, d->result))
 		return false;
 	if (caps->rcpt_max > 0 && caps->rcpt_max < most)
 		most = (size_t)caps->rcpt_max;
@@ -338,21 +362,6 @@ deliver_once(struct delivery *d)
 	return any && d->left > 0;
 }
 
-/* Recipients that nothing was decided about share the message's failure. */
-static void
-settle(struct transport_result *r)
-{
-	size_t i;
-
-	for (i = 0; i < r->count; i++) {
-		struct outcome *o = &r->outcomes[i];
-
-		if (r->failure.class != FAIL_NONE && o->class == FAIL_TEMP &&
-		    o->reply == NULL)
-			o->class = r->failure.class;
-	}
-}
-
 bool
 relay_send(const struct transport_job *job, struct transport_result *r)
 {
@@ -372,6 +381,6 @@ relay_send(const struct transport_job *job, struct transport_result *r)
 	}
 	free(d.rcpts);
 	free(d.pending);
-	settle(r);
+	transport_settle(r);
 	return all_taken(r);
 }

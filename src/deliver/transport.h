@@ -62,7 +62,12 @@ struct transport_result {
 };
 
 void transport_result_init(struct transport_result *r, size_t count);
+/* Makes room for the outcomes of a result that had none. */
+void transport_result_size(struct transport_result *r, size_t count);
 void transport_result_free(struct transport_result *r);
+
+/* Recipients that nothing was decided about share the message's failure. */
+void transport_settle(struct transport_result *r);
 
 /* Adds a warning to the notes. */
 void transport_note(struct transport_result *r, const char *note);

@@ -20,7 +20,6 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "base/file.h"
-#include "base/identity.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/network.h"
@@ -334,17 +333,6 @@ set_up_tls(struct serve_client *s, const struct settings *settings,
 	return tls != NULL;
 }
 
-/* The greeting's name, found once. */
-static char *
-own_name(const struct settings *settings, struct failure *f)
-{
-	char *name = NULL;
-
-	if (settings->domain != NULL)
-		name = settings_expand(settings, KW_DOMAIN, NULL, f);
-	return name != NULL ? name : identity_server();
-}
-
 static bool
 share_load(struct listener *l, struct failure *f)
 {
@@ -383,7 +371,7 @@ set_up(struct listener *l, const struct settings *settings, int inherited,
 	l->max = (size_t)settings->listen_connections;
 	l->per_client = (size_t)settings->listen_per_client;
 	l->children = mem_alloc(l->max * sizeof(*l->children));
-	s->name = own_name(settings, f);
+	s->name = serve_name(settings, f);
 	s->networks = mem_strdup(settings->listen_networks);
 	s->messages = settings->listen_messages;
 	s->patience = settings->listen_timeout_ms;

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/identity.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/stream.h"
@@ -24,152 +23,11 @@
 #include "sys/privilege.h"
 #include "tls/tls.h"
 
-/* A text of ours or the relay's in a reply line (RFC 5321 4.5.3.1.5). */
-#define SERVE_TEXT_MAX 480
 #define BLANKS " \t"
-
-/* ---- replies ---- */
-
-static void
-put_line(struct server *s, int code, bool last, const char *text, size_t len)
-{
-	struct buf line = BUF_INIT(SIZE_MAX);
-
-	buf_addf(&line, "%03d%c", code, last ? ' ' : '-');
-	text_escape(&line, text, len, 0, SERVE_TEXT_MAX);
-	buf_adds(&line, "\r\n");
-	stream_put(s->out, buf_str(&line), line.len);
-	buf_free(&line);
-}
-
-void
-serve_reply(struct server *s, int code, const char *enhanced,
-    const char *format, ...)
-{
-	struct buf text = BUF_INIT(SIZE_MAX);
-	va_list ap;
-
-	if (enhanced != NULL)
-		buf_addf(&text, "%s ", enhanced);
-	va_start(ap, format);
-	buf_addv(&text, format, ap);
-	va_end(ap);
-	put_line(s, code, true, buf_str(&text), text.len);
-	buf_free(&text);
-	/* 452 asks the client to come again (RFC 5321 section 4.5.3.1.10). */
-	if (code >= 400 && code != 452)
-		s->errors++;
-}
-
-int
-serve_usual_code(int code)
-{
-	if (code / 100 == 3)
-		return 451;
-	return code / 100 == 2 && code / 10 != 25 ? 250 : code;
-}
-
-void
-serve_quote(struct server *s, int code, const char *words, const char *more)
-{
-	char *text = mem_printf("%s%s", words, more);
-
-	put_line(s, code, true, text, strlen(text));
-	free(text);
-}
-
-void
-serve_pass(struct server *s, const struct smtp_reply *r)
-{
-	const char *p = buf_str(&r->text), *end = p + r->text.len, *lf;
-	int code = serve_usual_code(r->code);
-
-	do {
-		lf = memchr(p, '\n', (size_t)(end - p));
-		put_line(s, code, lf == NULL, p,
-		    (size_t)((lf != NULL ? lf : end) - p));
-		p = lf != NULL ? lf + 1 : end;
-	} while (lf != NULL);
-}
-
-/* How this host is set up is not for those who send through it. */
-const char *
-serve_words(const struct failure *f)
-{
-	switch (f->class) {
-	case FAIL_CONFIG:
-	case FAIL_SOFTWARE:
-	case FAIL_OS:
-	case FAIL_IO:
-	case FAIL_CANTCREATE:
-		return "see the log";
-	default:
-		return f->internal ? "see the log" : buf_str(&f->text);
-	}
-}
-
-void
-serve_failure(struct server *s, const struct failure *f)
-{
-	const char *enhanced = fail_enhanced(f->class);
-
-	if (f->class == FAIL_NONE)
-		return;
-	log_failure(f);
-	if (f->class == FAIL_NOPERM)
-		serve_reply(s, 550, "5.7.1", "%s", serve_words(f));
-	else
-		serve_reply(s, fail_is_temporary(f->class) ? 451 : 554,
-		    enhanced, "%s", serve_words(f));
-}
-
-uint64_t
-serve_max_size(const struct server *s)
-{
-	if (s->client != NULL && s->client->load != NULL &&
-	    !settings_is_set(s->settings, KW_MAX_SIZE))
-		return SERVE_SIZE_MAX;
-	return s->settings->max_size;
-}
 
 /* ---- commands ---- */
 
 enum verdict { GO_ON, SESSION_OVER, SENT_AWAY, INPUT_BROKEN };
-
-void
-serve_reset(struct server *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->rcpt_count; i++) {
-		free(s->notify[i]);
-		free(s->orcpt[i]);
-		outcome_free(&s->rcpts[i].outcome);
-	}
-	free(s->notify);
-	free(s->orcpt);
-	free(s->rcpts);
-	free(s->named);
-	free(s->ret);
-	free(s->envid);
-	envelope_free(&s->envelope);
-	message_free(s->message);
-	route_free(s->route);
-	s->route = NULL;
-	s->begun = false;
-	s->elsewhere = 0;
-	s->notify = s->orcpt = NULL;
-	s->rcpts = NULL;
-	s->named = NULL;
-	s->ret = s->envid = NULL;
-	s->message = NULL;
-	s->rcpt_count = s->named_count = 0;
-	s->received = 0;
-	memset(&s->mail, 0, sizeof(s->mail));
-	s->utf8_asked = s->utf8_domain = false;
-	s->in_mail = s->in_bdat = s->too_large = s->malformed = false;
-	stream_set_deadline(s->in, 0);
-}
 
 static bool
 offers_tls(const struct server *s)
@@ -196,27 +54,27 @@ do_hello(struct server *s, const char *verb, const char *arguments)
 	free(s->hello);
 	s->hello = mem_strdup(arguments);
 	if (!s->extended) {
-		put_line(s, 250, true, s->name, strlen(s->name));
+		serve_put(s, 250, true, s->name, strlen(s->name));
 		return GO_ON;
 	}
 	snprintf(size, sizeof(size), "SIZE %llu", (unsigned long long)max);
-	put_line(s, 250, false, s->name, strlen(s->name));
-	put_line(s, 250, false, "PIPELINING", 10);
-	put_line(s, 250, false, max > 0 ? size : "SIZE",
+	serve_put(s, 250, false, s->name, strlen(s->name));
+	serve_put(s, 250, false, "PIPELINING", 10);
+	serve_put(s, 250, false, max > 0 ? size : "SIZE",
 	    max > 0 ? strlen(size) : 4);
-	put_line(s, 250, false, "8BITMIME", 8);
+	serve_put(s, 250, false, "8BITMIME", 8);
 	/* Only what the relay is known to carry on is promised. */
-	if (s->relay != NULL && !serve_is_late(s)) {
-		caps = smtp_caps(relay_smtp(s->relay));
+	caps = serve_known_caps(s);
+	if (caps != NULL) {
 		if ((caps->extensions & SMTP_EXT_DSN) != 0)
-			put_line(s, 250, false, "DSN", 3);
+			serve_put(s, 250, false, "DSN", 3);
 		if ((caps->extensions & SMTP_EXT_SMTPUTF8) != 0)
-			put_line(s, 250, false, "SMTPUTF8", 8);
+			serve_put(s, 250, false, "SMTPUTF8", 8);
 	}
-	put_line(s, 250, false, "CHUNKING", 8);
+	serve_put(s, 250, false, "CHUNKING", 8);
 	if (offers_tls(s))
-		put_line(s, 250, false, "STARTTLS", 8);
-	put_line(s, 250, true, "ENHANCEDSTATUSCODES", 19);
+		serve_put(s, 250, false, "STARTTLS", 8);
+	serve_put(s, 250, true, "ENHANCEDSTATUSCODES", 19);
 	return GO_ON;
 }
 
@@ -293,10 +151,8 @@ within_size(struct server *s)
 static enum verdict
 do_mail(struct server *s, const char *arguments)
 {
-	const struct smtp_reply *reply = NULL;
 	struct failure f = FAILURE_INIT;
 	struct serve_path path = { 0 };
-	bool ok;
 
 	if (s->in_mail) {
 		serve_reply(s, 503, "5.5.1", "MAIL was given already");
@@ -316,14 +172,7 @@ do_mail(struct server *s, const char *arguments)
 	} else if (!serve_check_path(&path, &f)) {
 		serve_reply(s, 553, "5.1.7", "%s", buf_str(&f.text));
 	} else if (mail_params(s, &path) && within_size(s)) {
-		ok = serve_begin(s, path.address, &f, &reply);
-		if (!ok)
-			serve_failure(s, &f);
-		else if (reply != NULL)
-			serve_pass(s, reply);
-		else
-			serve_reply(s, 250, "2.1.0", "ok");
-		s->in_mail = ok && (reply == NULL || reply->code / 100 == 2);
+		s->in_mail = serve_begin(s, path.address);
 	}
 	if (!s->in_mail)
 		serve_reset(s);
@@ -365,13 +214,18 @@ static bool
 may_go(struct server *s, const char *address)
 {
 	bool routed = serve_is_routed(address);
+	struct failure f = FAILURE_INIT;
 
 	if (s->may_relay || (!routed && serve_is_ours(s, address)))
 		return true;
 	log_warn("client [%s] may not send to '%s' (listen_networks)",
 	    s->caller.address, address);
-	serve_reply(s, 550, "5.7.1", "%s not allowed for you (listen_networks)",
+	failure_set(&f, FAIL_NOPERM, "%s not allowed for you (listen_networks)",
 	    routed ? "routed addresses are" : "relaying is");
+	serve_reply(s, 550, "5.7.1", "%s", buf_str(&f.text));
+	serve_record(s,
+	    &(struct serve_attempt){ .recipient = address, .failure = &f });
+	failure_free(&f);
 	return false;
 }
 
@@ -575,17 +429,6 @@ run_command(struct server *s, const struct command *c, const char *line)
 
 /* ---- the session ---- */
 
-bool
-serve_flush(struct server *s)
-{
-	stream_set_stop(s->out,
-	    s->client != NULL ? s->client->stop : interrupt_fd());
-	stream_set_grace(s->out, SERVE_STOP_MS);
-	stream_set_deadline(s->out, 0);
-	stream_begin(s->out, serve_patience(s));
-	return stream_flush(s->out, false) == STREAM_OK;
-}
-
 /* Replies wait as long as the client has sent more already. */
 static bool
 flush_replies(struct server *s)
@@ -661,13 +504,35 @@ serve_command(struct server *s, struct serve_line *line)
 	return run_command(s, c, buf_str(&line->text));
 }
 
+/* Whether this client has all the sessions that one may have; if so, it has
+   been answered. */
+static bool
+is_one_too_many(struct server *s)
+{
+	uint64_t max = s->settings->listen_per_client;
+	char *who;
+
+	/* The listener counts by itself. */
+	if (s->client == NULL || s->client->load != NULL ||
+	    privilege_is_raised() || caller_mark(&s->caller, &s->mark) <= max)
+		return false;
+	who = caller_words(&s->caller);
+	log_warn("a client was turned away: too many connections %s "
+		 "(listen_per_client)",
+	    who);
+	free(who);
+	serve_reply(s, 421, "4.7.0", "%s too many connections of yours",
+	    s->name);
+	return true;
+}
+
 static enum verdict
 run_session(struct server *s)
 {
 	struct serve_line line = { .text = BUF_INIT(SERVE_LINE_MAX) };
 	enum verdict v = GO_ON;
 
-	if (serve_is_one_too_many(s))
+	if (is_one_too_many(s))
 		v = SESSION_OVER;
 	else
 		serve_reply(s, 220, NULL, "%s ESMTP onehop", s->name);
@@ -725,7 +590,7 @@ run_on(struct server *s, int in, int out)
 	s->out = stream_new(out);
 	v = run_session(s);
 	serve_reset(s);
-	serve_close_relay(s);
+	serve_close_hops(s);
 	stream_free(s->in);
 	stream_free(s->out);
 	serve_forget_failed(s);
@@ -777,7 +642,8 @@ serve(const struct submission *sub, struct config *c,
 		failure_free(&f);
 		return fail_status(FAIL_CONFIG);
 	}
-	s.name = identity_server();
+	s.name = serve_name(s.settings, &f);
+	failure_free(&f);
 	v = run_on(&s, dup(STDIN_FILENO), dup(STDOUT_FILENO));
 	/* Whoever shares the descriptors did not ask for O_NONBLOCK. */
 	fcntl(STDIN_FILENO, F_SETFL, in_flags);

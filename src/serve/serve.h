@@ -12,6 +12,7 @@
 
 struct caller;
 struct config;
+struct failure;
 struct settings;
 struct submission;
 
@@ -30,6 +31,10 @@ struct serve_load {
 	_Atomic size_t sessions;
 	size_t max;
 };
+
+/* What clients are greeted with: `domain`, or this host's name, also with a
+   failure; free() it. */
+char *serve_name(const struct settings *settings, struct failure *f);
 
 /* Who is at the other end of a connection: never ourselves. */
 void serve_caller(struct caller *who, int fd);

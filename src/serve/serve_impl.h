@@ -1,9 +1,11 @@
 /*
- * Shared between the parts of serve: the session and its commands (serve.c),
- * their lines (serve_line.c) and syntax (serve_parse.c), how long they may take
- * (serve_limit.c), STARTTLS
- * (serve_tls.c), the message (serve_data.c), where it goes (serve_route.c),
- * and the way to the relay (serve_relay.c).
+ * Shared between the parts of serve, from the bottom up: how long things may
+ * take (serve_limit.c), replies (serve_reply.c), command lines (serve_line.c)
+ * and their syntax (serve_parse.c), records (serve_record.c), the account
+ * (serve_account.c), connections (serve_hop.c), destinations (serve_part.c),
+ * sender and recipients (serve_rcpt.c), the message on its way (serve_send.c)
+ * and as it comes (serve_data.c), STARTTLS (serve_tls.c), and the session with
+ * its commands (serve.c).
  */
 #ifndef SERVE_IMPL_H
 #define SERVE_IMPL_H
@@ -18,6 +20,7 @@
 #include "config/secret.h"
 #include "deliver/envelope.h"
 #include "deliver/relay.h"
+#include "deliver/transport.h"
 #include "smtp/smtp.h"
 #include "sys/caller.h"
 #include "sys/sandbox.h"
@@ -51,14 +54,14 @@
 /* For what a client that is sent away still sends. */
 #define SERVE_LINGER_MS 1000
 #define SERVE_LINGER_MAX (1U << 22)
-/* What a client has for taking a reply when the session is to end. */
-#define SERVE_STOP_MS 2000
 /* Lines of a session on stderr. */
 #define SERVE_LOG_MAX 250
 /* For so long, in milliseconds, a destination that failed is not tried again
    in the session. */
 #define SERVE_FAILED_MS 300000
-/* Recipients of other destinations that are looked up in a transaction. */
+/* Destinations of one transaction. */
+#define SERVE_PARTS_MAX 20
+/* Recipients of others that are looked up all the same. */
 #define SERVE_ELSEWHERE_MAX 100
 /* A handshake is a few round trips. */
 #define SERVE_TLS_MS 30000
@@ -73,6 +76,34 @@ struct tls;
 /* A recipient as the client named it: a run of the recipients it maps to. */
 struct serve_rcpt {
 	size_t first, count;
+};
+
+/* A connection of the session, for one account and destination. */
+struct serve_hop {
+	char *key;
+	struct relay *relay;
+	struct relay_params params;
+	struct relay_hop target;
+	struct relay_facts facts;
+	char *host; /* of the target */
+	bool used;  /* in this transaction */
+};
+
+/* One destination of the transaction. */
+struct serve_part {
+	const struct route *route; /* NULL: as configured */
+	struct serve_hop *hop;	   /* NULL: files */
+	struct smtp_mail mail;	   /* as it was said there */
+	struct envelope envelope;  /* strings are those of the whole one */
+	struct smtp_rcpt *rcpts;   /* accepted there, as in the envelope */
+	struct transport_result result;
+};
+
+/* One recipient, in the order in which they came. */
+struct serve_member {
+	struct serve_part *part;
+	size_t index; /* there */
+	char *notify, *orcpt;
 };
 
 /* A destination that failed: there are no more of them than errors. */
@@ -113,34 +144,27 @@ struct server {
 	struct smtp_mail mail;
 	char *ret, *envid;
 	struct envelope envelope;
-	struct smtp_rcpt *rcpts; /* accepted by the relay */
-	size_t rcpt_count;
-	char **notify, **orcpt; /* owned, one per rcpts */
+	struct serve_member *members; /* one per recipient of the envelope */
 	struct serve_rcpt *named;
 	size_t named_count;
+	struct serve_part *parts[SERVE_PARTS_MAX];
+	size_t part_count;
+	struct route **routes; /* found so far */
+	size_t route_count;
+	unsigned elsewhere;	 /* recipients of too many destinations */
 	struct message *message; /* being received */
 	uint64_t received;	 /* its bytes so far */
 	bool in_bdat;
 	bool too_large;
 	bool malformed; /* bare CR or LF */
 
-	/* Where the recipients so far go to, and whether MAIL was said there;
-	   NULL: as configured, or not known yet. */
-	struct route *route;
-	bool begun;
-	unsigned elsewhere; /* recipients of other destinations */
-
-	/* ... and where those of the session that failed went to. */
+	/* Destinations of the session that failed. */
 	struct serve_failed *failed;
 	size_t failed_count;
 
-	/* The next hop, kept for the next message. */
-	struct relay *relay;
-	struct relay_params relay_params;
-	struct relay_hop relay_hop;
-	struct relay_facts relay_facts;
-	char *relay_host; /* of its hop */
-	char *relay_key;  /* account and destination */
+	/* Next hops, kept for the next message. */
+	struct serve_hop *hops[SERVE_PARTS_MAX];
+	size_t hop_count;
 
 	/* Filled with what every account takes, when the first is chosen. */
 	struct sandbox box;
@@ -159,10 +183,6 @@ struct server {
    of a service that has so many.  Sets s->client, to what is the caller's. */
 void serve_limit(struct server *s, struct serve_client *client);
 
-/* Whether this client has all the sessions that one may have; if so, it has
-   been answered. */
-bool serve_is_one_too_many(struct server *s);
-
 /* Milliseconds for the client's next bytes of a message, or to take ours; 0
    when unlimited.  Strangers have less when more than half of the listener's
    sessions are taken. */
@@ -179,6 +199,12 @@ uint64_t serve_max_size(const struct server *s);
 
 /* When all of a message must have come, or have gone; 0: any time. */
 int64_t serve_deadline(const struct server *s);
+
+/* ---- replies ---- */
+
+/* A line of a reply as it is. */
+void serve_put(struct server *s, int code, bool last, const char *text,
+    size_t len);
 
 /* One reply line, flushed when the client has nothing more to say. */
 void serve_reply(struct server *s, int code, const char *enhanced,
@@ -201,13 +227,17 @@ void serve_quote(struct server *s, int code, const char *words,
 /* A reply of the relay's, as it came but for an unusual code. */
 void serve_pass(struct server *s, const struct smtp_reply *r);
 
-/* A failure of ours as a reply: 4xx when trying again may help.  Without one
-   the client has been answered already. */
+/*
+ * A failure of ours as a reply.  What is wrong with our set-up is temporary
+ * for clients: their mail waits until somebody has mended it.  Without a
+ * failure the client has been answered already.
+ */
 void serve_failure(struct server *s, const struct failure *f);
 
-/* What a client is told of it: "see the log" if it is about our set-up. */
-const char *serve_words(const struct failure *f);
+/* The same at the end of data, with more words behind. */
+void serve_answer(struct server *s, const struct failure *f, const char *more);
 
+/* Ends the transaction. */
 void serve_reset(struct server *s);
 
 /* False when the session is over. */
@@ -293,46 +323,97 @@ size_t serve_dots_add(struct serve_dots *d, const unsigned char *bytes,
 bool serve_data(struct server *s);
 bool serve_bdat(struct server *s, const char *arguments);
 
-/* ---- the relay ---- */
+/* ---- the account ---- */
 
-/* Account for this sender, and, where all mail goes to one relay, a connection
-   to it: the transaction is begun there.  Otherwise the first recipient
-   decides, and the reply is NULL.  False: for serve_failure(). */
-bool serve_begin(struct server *s, const char *sender, struct failure *f,
-    const struct smtp_reply **reply);
-/* Answers the client as well. */
-void serve_add_rcpt(struct server *s, const char *address, const char *notify,
-    const char *orcpt);
+/* That of this sender, with its log and keys; what any account takes to send
+   is known then. */
+bool serve_choose_account(struct server *s, const char *sender,
+    struct failure *f);
+
+/* Privileged mode: account and secret now, then the group is given up. */
+bool serve_use_privilege(struct server *s, struct failure *f);
+
+/* Whether we take mail for this address from anybody. */
+bool serve_is_ours(const struct server *s, const char *address);
+
+/* ---- next hops ---- */
+
+/*
+ * A connection to the next hop of a route (NULL: as configured) that is ready
+ * for a message: one of the session that still answers, or a new one.  NULL
+ * with a failure, which is recorded with the recipient (or NULL).
+ */
+struct serve_hop *serve_take_hop(struct server *s, const struct route *route,
+    const char *recipient, struct failure *f);
+
+/* The transaction is over: those that it did not need are closed. */
+void serve_rest_hops(struct server *s);
+void serve_close_hops(struct server *s);
+
+/* What the relay that takes all mail offers, if it was met; or NULL. */
+const struct smtp_caps *serve_known_caps(const struct server *s);
+
+/* ---- records ---- */
+
+/*
+ * An attempt that ended before a message, for a recipient (or NULL): with the
+ * reply or our failure that ended it (the other one is NULL), and what is known
+ * of the connection (or NULL).
+ */
+struct serve_attempt {
+	const char *recipient;
+	const struct smtp_reply *reply;
+	enum smtp_phase phase; /* of the reply */
+	const struct failure *failure;
+	const struct serve_hop *hop;
+};
+void serve_record(struct server *s, const struct serve_attempt *a);
+
+/* ---- destinations ---- */
 
 /* Whether the next hop is met at the first recipient, and not at MAIL. */
 bool serve_is_late(const struct server *s);
-/* Begins the transaction at the next hop of s->route. */
-bool serve_begin_there(struct server *s, struct failure *f,
-    const struct smtp_reply **reply);
-void serve_close_relay(struct server *s);
-
-/* The message, or every message, is stored as a file. */
-bool serve_uses_files(const struct server *s);
-
-/* ---- the destination ---- */
 
 /*
- * Finds the route of what one recipient stands for, and begins the transaction
- * there if it is the first one.  False when the client has been answered:
- * there is no way, or it is another one than that of the recipients before.
+ * The part of the transaction for a route (NULL: as configured), begun there
+ * if it is the first recipient.  NULL when the client has been answered or,
+ * with *reply set, is to be told that.
  */
-bool serve_choose_route(struct server *s, const char *name, char **list);
+struct serve_part *serve_find_part(struct server *s, const struct route *route,
+    const char *recipient, const struct smtp_reply **reply);
+
+/* Whether an address can be said there; if not, the client has been answered.
+   Without a part: whether it can be said anywhere but to files. */
+bool serve_can_say(struct server *s, const struct serve_part *p,
+    const char *address);
+
+/* Names a recipient there.  NULL with f set, or with FAIL_NONE for files. */
+const struct smtp_reply *serve_name_there(struct server *s,
+    struct serve_part *p, const struct smtp_rcpt *rcpt, struct failure *f);
+
+/* Takes back the recipients behind the first n. */
+void serve_drop_members(struct server *s, size_t n);
 
 /* What has failed may be tried again. */
 void serve_forget_failed(struct server *s);
 
-/* Whether we take mail for this address from anybody. */
-bool serve_is_ours(const struct server *s, const char *address);
-/* Privileged mode: account and secret now, then the group is given up. */
-bool serve_use_privilege(struct server *s, struct failure *f);
+/* Remembers that mail does not get there; a code of 0: as the failure says. */
+void serve_remember(struct server *s, const char *where,
+    const struct failure *f, int code, const char *enhanced);
 
-/* Whether the relay cannot take as much as was received: it is not kept until
-   the relay says so. */
+/* Whether it has failed, and the client has been told so again. */
+bool serve_has_failed(struct server *s, const char *where);
+
+/* ---- sender and recipients ---- */
+
+/* Account for this sender, and, where all mail goes to one relay, the
+   transaction there.  Whether it is begun; answers the client. */
+bool serve_begin(struct server *s, const char *sender);
+void serve_add_rcpt(struct server *s, const char *address, const char *notify,
+    const char *orcpt);
+
+/* Whether no next hop can take as much as was received: it is not kept until
+   they say so. */
 bool serve_is_hopeless(const struct server *s);
 
 /* The message is complete: sends it and answers the client. */

@@ -1,13 +1,8 @@
 /* How many sessions a client may have, and how long it may keep one. */
-#include <stdlib.h>
-
-#include "base/log.h"
 #include "base/stream.h"
 #include "config/settings.h"
 #include "serve/serve.h"
 #include "serve/serve_impl.h"
-#include "sys/caller.h"
-#include "sys/privilege.h"
 
 /* What a stranger has when others want its place: so much of listen_timeout,
    within these milliseconds, and of that so many times for all commands of a
@@ -35,24 +30,21 @@ serve_limit(struct server *s, struct serve_client *client)
 	s->client = client;
 }
 
-bool
-serve_is_one_too_many(struct server *s)
+uint64_t
+serve_max_size(const struct server *s)
 {
-	uint64_t max = s->settings->listen_per_client;
-	char *who;
+	if (s->client != NULL && s->client->load != NULL &&
+	    !settings_is_set(s->settings, KW_MAX_SIZE))
+		return SERVE_SIZE_MAX;
+	return s->settings->max_size;
+}
 
-	/* The listener counts by itself. */
-	if (s->client == NULL || s->client->load != NULL ||
-	    privilege_is_raised() || caller_mark(&s->caller, &s->mark) <= max)
-		return false;
-	who = caller_words(&s->caller);
-	log_warn("a client was turned away: too many connections %s "
-		 "(listen_per_client)",
-	    who);
-	free(who);
-	serve_reply(s, 421, "4.7.0", "%s too many connections of yours",
-	    s->name);
-	return true;
+int64_t
+serve_deadline(const struct server *s)
+{
+	int64_t limit = s->settings->deadline_ms;
+
+	return limit > 0 ? stream_now() + limit : 0;
 }
 
 /* Whether places are kept for others than this client. */

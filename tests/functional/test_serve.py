@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import json
 import os
 import random
 import re
@@ -566,12 +567,12 @@ def test_the_relays_size_limit(onehop):
         client = session(onehop, sink)
         for _ in range(2):
             code, lines = client.say("MAIL FROM:<a@b.example> SIZE=5000")
-            assert code == 554 and "1000" in lines[0]
+            assert code == 552 and "1000" in lines[0]
             client.begin()
             code, lines = client.data(
                 HEADER + b"\r\n" + b"x" * 900 + b"\r\n" + b"y" * 900
                 + b"\r\n.\r\n")
-            assert code == 554 and "1000" in lines[0]
+            assert code == 552 and "1000" in lines[0]
             client.begin()
             assert client.data(HEADER + b"\r\nsmall\r\n.\r\n")[0] == 250
         client.quit()
@@ -982,7 +983,7 @@ def test_lmtp_on_both_sides(onehop):
 
 
 @pytest.mark.parametrize("rcpts,code", [("x", 250), ("xy", 452),
-                                        ("xyz", 550)])
+                                        ("xyz", 452)])
 def test_smtp_before_lmtp(onehop, rcpts, code):
     """One answer for all: never 250 where somebody does not get it."""
     with Sink(**LMTP) as sink:
@@ -1461,3 +1462,75 @@ def test_a_relay_that_knows_only_helo(onehop):
         assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
         assert client.quit().status == 0
     assert sink.message == HEADER + b"\r\nx\r\n"
+
+
+# --- our own troubles, and what is recorded ------------------------------------
+
+def recorded(path):
+    """The records of a log, as one JSON object each."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("lines,code,status,exitcode", [
+    ("auth plain\nuser joe\npassword wrong\n", 454, "4.7.0", "EX_NOPERM"),
+    ("auth plain\nuser joe\n", 451, "4.3.5", "EX_CONFIG"),
+    ("tls implicit\ntls_trust_file /nonexistent\n", 451, "4.3.5",
+     "EX_CONFIG")], ids=["password", "secret", "trust"])
+def test_our_own_troubles_are_temporary(onehop, tmp_path, late, lines, code,
+                                        status, exitcode):
+    """A client would bounce for good what we may send tomorrow; who has
+    refused us, and whom it was for, is in the log."""
+    log = tmp_path / "log"
+    with Sink(ehlo=["AUTH PLAIN"], user="joe", password="right") as sink:
+        config = sink.config + lines + \
+            f"auth_cleartext on\nlogfile {log}\nlog_format json\n"
+        if late:
+            config += "relay_domains other.example\n"
+        client = Client(onehop, config)
+        client.greet()
+        answer = client.say("MAIL FROM:<a@b.example>")
+        if late:
+            assert answer[0] == 250
+            answer = client.say("RCPT TO:<c@d.example>")
+        assert answer[0] == code and answer[1][0].startswith(status), answer
+        assert "127.0.0.1" not in answer[1][0]
+        client.quit()
+    record, = recorded(log)
+    assert record["from"] == "a@b.example"
+    assert record.get("recipients") == (["c@d.example"] if late else None)
+    assert record["exitcode"] == exitcode
+    assert record["errormsg"]
+
+
+def test_refusals_are_recorded(onehop, tmp_path):
+    """At MAIL and at RCPT, for now and for good, in the relay's words."""
+    log = tmp_path / "log"
+    with Sink(at={"RCPT 2": "550 5.1.1 nobody",
+                  "RCPT 3": "450 4.2.1 greylisted",
+                  "MAIL 1": "554 5.7.1 not you"}) as sink:
+        client = Client(onehop, sink.config +
+                        f"logfile {log}\nlog_format json\n")
+        client.greet()
+        assert client.code("MAIL FROM:<spam@b.example>") == 554
+        client.begin("yes@d.example")
+        assert client.code("RCPT TO:<no@d.example>") == 550
+        assert client.code("RCPT TO:<later@d.example>") == 450
+        assert client.data(HEADER + b"\r\nx\r\n.\r\n")[0] == 250
+        client.quit()
+    assert [(r["from"], r.get("recipients"), r.get("refused"),
+             r.get("smtpstatus"), r["exitcode"]) for r in recorded(log)] == [
+        ("spam@b.example", None, None, 554, "EX_NOPERM"),
+        ("a@b.example", ["no@d.example"], ["no@d.example:550"], 550,
+         "EX_NOUSER"),
+        ("a@b.example", ["later@d.example"], ["later@d.example:450"], 450,
+         "EX_TEMPFAIL"),
+        ("a@b.example", ["yes@d.example"], None, 250, "EX_OK")]
+    assert "greylisted" in recorded(log)[2]["smtpmsg"]
+
+
+def test_the_greeting_names_the_domain(onehop):
+    with Sink() as sink:
+        client = Client(onehop, sink.config)
+        assert client.reply()[1][0].startswith("client.example.org ESMTP")
+        client.quit()

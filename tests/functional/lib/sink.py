@@ -223,6 +223,10 @@ class Dialogue(socketserver.StreamRequestHandler):
             self.reply(250, "2.0.0 more")
 
     def store(self, data):
+        if self.sink.final:
+            self.reply(*self.sink.final)
+            self.reset()
+            return
         message = Message(self.sender, self.recipients, data, self.session)
         self.session.messages.append(message)
         self.sink.messages.append(message)
@@ -264,19 +268,21 @@ class Sink:
     """'tls' is None, starttls or implicit; 'cert' names a certificate of
     the Pki; 'prepare' may change the ssl.SSLContext; 'auth' maps
     mechanisms (PLAIN, LOGIN) to (user, password); 'refuse' maps
-    recipients to replies."""
+    recipients to replies; 'final' is the reply to each message, which is
+    not kept then."""
 
     name = "sink"
     modes = ("plain", "starttls", "implicit")
 
     def __init__(self, pki=None, tls=None, cert="good", prepare=None,
                  extensions=EXTENSIONS, auth=None, refuse=None,
-                 lmtp=False, host="127.0.0.1", port=0):
+                 lmtp=False, host="127.0.0.1", port=0, final=None):
         self.pki = pki
         self.tls = tls
         self.extensions = extensions
         self.auth = auth or {}
         self.refuse = refuse or {}
+        self.final = final
         self.lmtp = lmtp
         self.host = host
         self.sessions = []
