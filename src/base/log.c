@@ -144,9 +144,9 @@ log_open(const struct log_params *p)
 	log->time_format = mem_strdup(p->time_format);
 	log_file_open(&log->file, p);
 	log->tag = p->tag != NULL ? p->tag : "onehop";
-	log->facility = p->syslog_facility >= 0 ? p->syslog_facility : LOG_MAIL;
+	log->facility = p->syslog_facility != 0 ? p->syslog_facility : LOG_MAIL;
 	log->syslog = -1;
-	if (p->syslog_facility >= 0 || p->automatic)
+	if (p->syslog_facility != 0 || p->automatic)
 		open_syslog(log);
 	return log;
 }

@@ -16,7 +16,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 struct log_params {
 	const char *file;	 /* path, "-" for standard output, or NULL */
 	const char *time_format; /* strftime, "none", or NULL for default */
-	int syslog_facility;	 /* LOG_MAIL ..., or -1 for none */
+	int syslog_facility;	 /* LOG_MAIL ..., or 0 for none */
 	const char *tag;	 /* syslog ident, or NULL; must stay valid */
 	enum log_format format;
 	bool careful; /* privileged mode: only a file that root has made */

@@ -178,40 +178,23 @@ network_contains(const struct network *n, const struct network_address *a)
 		((n->base.bytes[whole] ^ a->bytes[whole]) & mask & 0xff) == 0);
 }
 
-/* The next network of a list; one that cannot be is nobody. */
-static bool
-next_network(const char **list, struct network *out)
-{
-	size_t len;
-	const char *word = text_next_word(list, &len);
-
-	if (word != NULL && !network_parse(word, len, out)) {
-		memset(out, 0, sizeof(*out));
-		out->base.family = AF_UNSPEC;
-	}
-	return word != NULL;
-}
-
 bool
-network_list_contains(const char *list, const struct network_address *a)
+network_list_contains(const struct network *list,
+    const struct network_address *a)
 {
-	struct network n;
-
-	while (next_network(&list, &n))
-		if (network_contains(&n, a))
+	for (; list != NULL && list->base.family != AF_UNSPEC; list++)
+		if (network_contains(list, a))
 			return true;
 	return false;
 }
 
-bool
-network_list_is_open(const char *list)
+const struct network *
+network_list_everybody(const struct network *list)
 {
-	struct network n;
-
-	while (next_network(&list, &n))
-		if (n.base.family != AF_UNSPEC && n.bits == 0)
-			return true;
-	return false;
+	for (; list != NULL && list->base.family != AF_UNSPEC; list++)
+		if (list->bits == 0)
+			return list;
+	return NULL;
 }
 
 bool

@@ -45,11 +45,12 @@ bool network_parse(const char *word, size_t len, struct network *out);
 
 bool network_contains(const struct network *n, const struct network_address *a);
 
-/* Over a list, separated by blanks and commas, whose words are networks. */
-bool network_list_contains(const char *list, const struct network_address *a);
+/* Over a list, which one without a family ends; NULL is empty. */
+bool network_list_contains(const struct network *list,
+    const struct network_address *a);
 
-/* Whether a network of the list is everybody. */
-bool network_list_is_open(const char *list);
+/* The network of the list that is everybody, or NULL. */
+const struct network *network_list_everybody(const struct network *list);
 
 /* A place to listen: an address, or all of both families. */
 struct network_place {

@@ -10,6 +10,7 @@
 #include "base/idn.h"
 #include "check/check_impl.h"
 #include "config/config.h"
+#include "deliver/deliver.h"
 #include "deliver/envelope.h"
 #include "deliver/submission.h"
 #include "deliver/transport.h"
@@ -232,7 +233,7 @@ check_keys(struct check *k)
 	check_begin(&s, "dkim");
 	if (privilege_is_raised())
 		check_text(&s, "keys are not read with raised privilege");
-	else if (!dkim_load(k->settings, &k->keys, &k->failure))
+	else if (!deliver_load_keys(k->settings, &k->keys, true, &k->failure))
 		check_fail(&s, &k->failure);
 	else {
 		keys = dkim_describe(k->keys);

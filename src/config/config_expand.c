@@ -80,39 +80,19 @@ out:
 	return result;
 }
 
-/* `from` may be a list with globs: the first address is the one to use. */
-static char *
-first_address(const char *list)
-{
-	char *item;
-
-	while ((item = config_next_item(&list)) != NULL) {
-		if (strpbrk(item, "*?[") == NULL)
-			return item;
-		free(item);
-	}
-	return NULL;
-}
-
 char *
 settings_expand(const struct settings *s, enum keyword_id id,
     const char *from_header, struct failure *f)
 {
-	const char *text = s->effective->layer.values[id].text;
-	char *item = NULL, *result;
+	const char *text = id == KW_FROM ? s->sender :
+					   s->effective->layer.values[id].text;
+	char *result;
 
 	if (text == NULL)
 		return NULL;
-	if (id == KW_FROM) {
-		item = first_address(text);
-		if (item == NULL)
-			return NULL;
-		text = item;
-	}
 	result = config_expand_text(s->effective->config, text, from_header, f);
 	if (result == NULL)
 		failure_prefix(f, "%s: %s: ", settings_origin(s, id),
 		    keywords[id].name);
-	free(item);
 	return result;
 }

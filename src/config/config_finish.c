@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "config/config_impl.h"
 #include "config/provider.h"
+#include "message/dkim.h"
 #include "net/net.h"
 #include "smtp/sasl.h"
 
@@ -575,6 +576,31 @@ is_mx(const struct effective *e)
 	    strcmp(host, KEYWORD_HOST_MX) == 0;
 }
 
+/* `from` may be a list with globs: the first address is the one to use. */
+static const char *
+sender_of(char *const *from)
+{
+	for (; from != NULL && *from != NULL; from++)
+		if (strpbrk(*from, "*?[") == NULL)
+			return *from;
+	return NULL;
+}
+
+static void
+expand_keys(struct effective *e)
+{
+	struct dkim_source *key = e->settings.dkim_key;
+
+	for (; key != NULL && key->file != NULL; key++) {
+		char *path = config_path(e->config, key->file);
+
+		e->paths = mem_resize(e->paths, e->path_count + 1,
+		    sizeof(*e->paths));
+		e->paths[e->path_count++] = path;
+		key->file = path;
+	}
+}
+
 bool
 config_finish(struct effective *e, struct failure *f)
 {
@@ -590,5 +616,7 @@ config_finish(struct effective *e, struct failure *f)
 	    finish_files(e, f) :
 	    finish_relay(e, f);
 	settings_fill(s, &e->layer);
+	s->sender = sender_of(s->from);
+	expand_keys(e);
 	return ok;
 }

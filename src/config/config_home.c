@@ -187,12 +187,6 @@ config_look_at_strangers(const struct config *c, bool user, const char *name)
 	free(path);
 }
 
-char *
-settings_path(const struct settings *s, const char *path)
-{
-	return config_path(s->effective->config, path);
-}
-
 bool
 settings_is_own(const struct settings *s, const char *path)
 {

@@ -101,6 +101,8 @@ struct effective {
 	bool restricted; /* no secret but what its own file holds */
 	bool stranger;	 /* the arguments have named the relay */
 	bool withheld;	 /* a password that is not for this host */
+	char **paths;	 /* of keys, with the home directory */
+	size_t path_count;
 };
 
 /* settings.c */

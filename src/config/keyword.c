@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -11,7 +12,9 @@
 #include "base/text.h"
 #include "config/provider.h"
 #include "config/settings.h"
+#include "message/dkim.h"
 #include "smtp/sasl.h"
+#include "tls/tls.h"
 
 /* A week: longer waits are mistakes. */
 #define SECONDS_MAX (7 * 86400)
@@ -48,6 +51,64 @@ static const char *const to_synonyms[] = { "", "on", "yes", "on", "true", "on",
 	"undisclosed-recipients", "undisclosed_recipients", NULL };
 static const char *const return_synonyms[] = { "hdrs", "headers", NULL };
 static const char *const family_synonyms[] = { "ipv4", "4", "ipv6", "6", NULL };
+
+/* --- lists ---------------------------------------------------------------- */
+
+static size_t
+count_words(const char *value)
+{
+	size_t n = 0, len;
+
+	while (text_next_word(&value, &len) != NULL)
+		n++;
+	return n;
+}
+
+/* The item of a list of strings. */
+static bool
+parse_text(char *word, void *out)
+{
+	memcpy(out, &word, sizeof(word));
+	return true;
+}
+
+/* The words lie behind the items, each with a NUL. */
+void *
+keyword_items(const struct keyword *k, const char *value, bool strict)
+{
+	bool (*parse)(char *, void *) = k->parse != NULL ? k->parse :
+							   parse_text;
+	size_t room = (count_words(value) + 1) * k->item, n = 0, len;
+	char *items = mem_alloc(room + strlen(value) + 1);
+	char *to = items + room;
+	const char *word;
+
+	while ((word = text_next_word(&value, &len)) != NULL) {
+		memcpy(to, word, len);
+		if (parse(to, items + n * k->item)) {
+			n++;
+		} else if (strict) {
+			free(items);
+			return NULL;
+		} else {
+			memset(items + n * k->item, 0, k->item);
+		}
+		to += len + 1;
+	}
+	return items;
+}
+
+/* A copy of the value when every word of it is allowed. */
+static char *
+check_list(const struct keyword *k, const char *value)
+{
+	void *items = keyword_items(k, value, true);
+
+	free(items);
+	return items != NULL ? mem_strdup(value) : NULL;
+}
+
+/* --- values --------------------------------------------------------------- */
 
 static bool
 is_literal(const char *text)
@@ -166,115 +227,159 @@ out:
 	return result;
 }
 
-/* msmtp's: off, on (LOG_USER), or a facility by its C name. */
+/* msmtp's: off, on, or a facility by its C name. */
+static const struct {
+	const char *name;
+	int number;
+} facilities[] = {
+	{ "off", 0 },
+	{ "on", LOG_USER },
+	{ "LOG_USER", LOG_USER },
+	{ "LOG_MAIL", LOG_MAIL },
+	{ "LOG_LOCAL0", LOG_LOCAL0 },
+	{ "LOG_LOCAL1", LOG_LOCAL1 },
+	{ "LOG_LOCAL2", LOG_LOCAL2 },
+	{ "LOG_LOCAL3", LOG_LOCAL3 },
+	{ "LOG_LOCAL4", LOG_LOCAL4 },
+	{ "LOG_LOCAL5", LOG_LOCAL5 },
+	{ "LOG_LOCAL6", LOG_LOCAL6 },
+	{ "LOG_LOCAL7", LOG_LOCAL7 },
+};
+
 static char *
 check_syslog(const char *value)
 {
-	static const char *const words[] = { "off", "off", "no", "off", "false",
-		"off", "0", "off", "", "on", "on", "on", "yes", "on", "true",
-		"on", "1", "on", "LOG_USER", "LOG_USER", "LOG_MAIL", "LOG_MAIL",
-		"LOG_LOCAL0", "LOG_LOCAL0", "LOG_LOCAL1", "LOG_LOCAL1",
-		"LOG_LOCAL2", "LOG_LOCAL2", "LOG_LOCAL3", "LOG_LOCAL3",
-		"LOG_LOCAL4", "LOG_LOCAL4", "LOG_LOCAL5", "LOG_LOCAL5",
-		"LOG_LOCAL6", "LOG_LOCAL6", "LOG_LOCAL7", "LOG_LOCAL7", NULL };
+	static const char *const words[] = { "no", "off", "false", "off", "0",
+		"off", "", "on", "yes", "on", "true", "on", "1", "on", NULL };
 	size_t i;
 
 	for (i = 0; words[i] != NULL; i += 2)
 		if (text_casecmp(value, words[i]) == 0)
 			return mem_strdup(words[i + 1]);
+	for (i = 0; i < sizeof(facilities) / sizeof(*facilities); i++)
+		if (text_casecmp(value, facilities[i].name) == 0)
+			return mem_strdup(facilities[i].name);
 	return NULL;
 }
 
-/* "off", "never", or a list; in the order in which RFC 3461 has them. */
+static bool
+parse_syslog(char *value, void *out)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(facilities) / sizeof(*facilities); i++)
+		if (strcmp(value, facilities[i].name) == 0)
+			memcpy(out, &facilities[i].number, sizeof(int));
+	return true;
+}
+
+/* In the order in which RFC 3461 has them. */
+static const char *const events[] = { "success", "failure", "delay" };
+
+/* The events of a list as a set; NOTIFY_NEVER for "never". */
+static bool
+parse_notify(char *value, void *out)
+{
+	const char *p = value, *word;
+	unsigned set = 0;
+	size_t len, i;
+
+	if (text_casecmp(value, "never") == 0)
+		set = NOTIFY_NEVER;
+	else if (text_casecmp(value, "off") != 0)
+		while ((word = text_next_word(&p, &len)) != NULL) {
+			for (i = 0; i < 3; i++)
+				if (text_case_equal(word, len, events[i]))
+					break;
+			if (i == 3)
+				return false;
+			set |= 1U << i;
+		}
+	memcpy(out, &set, sizeof(set));
+	return true;
+}
+
+/* "off", "never", or a list. */
 static char *
 check_notify(const char *value)
 {
-	static const char *const events[] = { "success", "failure", "delay" };
 	struct buf out = BUF_INIT(64);
-	const char *word;
-	unsigned set = 0;
-	size_t len, i;
-	char *result;
+	char *copy = mem_strdup(value), *result = NULL;
+	unsigned set = 0, i;
+	bool ok = parse_notify(copy, &set);
 
-	if (text_casecmp(value, "off") == 0)
-		return mem_strdup("off");
-	if (text_casecmp(value, "never") == 0)
-		return mem_strdup("never");
-	while ((word = text_next_word(&value, &len)) != NULL) {
-		for (i = 0; i < 3; i++)
-			if (text_case_equal(word, len, events[i]))
-				break;
-		if (i == 3)
-			return NULL;
-		set |= 1U << i;
-	}
 	for (i = 0; i < 3; i++)
 		if ((set & 1U << i) != 0)
 			buf_addf(&out, "%s%s", out.len > 0 ? "," : "",
 			    events[i]);
-	result = out.len > 0 ? mem_strdup(buf_str(&out)) : NULL;
+	if (out.len > 0)
+		result = mem_strdup(buf_str(&out));
+	else if (set == NOTIFY_NEVER)
+		result = mem_strdup("never");
+	else if (ok && text_casecmp(value, "off") == 0)
+		result = mem_strdup("off");
 	buf_free(&out);
-	return result;
-}
-
-/* SHA-256, or msmtp's older SHA-1 and MD5, as hexadecimal digits. */
-static char *
-check_fingerprint(const char *value)
-{
-	struct buf raw = BUF_INIT(32), hex = BUF_INIT(64);
-	char *result = NULL;
-
-	if (text_hex_decode(&raw, value) &&
-	    (raw.len == 32 || raw.len == 20 || raw.len == 16) &&
-	    text_hex_encode(&hex, raw.data, raw.len))
-		result = mem_strdup(buf_str(&hex));
-	buf_free(&raw);
-	buf_free(&hex);
+	free(copy);
 	return result;
 }
 
 static bool
-is_pin(const char *word, size_t len)
+decode_hex(const char *text, struct tls_digest *out)
 {
-	struct buf raw = BUF_INIT(32);
-	char *text;
-	bool ok;
+	struct buf raw = BUF_INIT(TLS_DIGEST_MAX);
+	bool ok = text_hex_decode(&raw, text);
 
-	if (len > 7 && text_case_prefix(word, "sha256:")) {
-		word += 7;
-		len -= 7;
-	} else if (len > 8 && text_case_prefix(word, "sha256//")) {
-		word += 8;
-		len -= 8;
-	}
-	text = mem_strndup(word, len);
-	ok = text_hex_decode(&raw, text) && raw.len == 32;
-	if (!ok) {
-		buf_clear(&raw);
-		ok = text_base64_decode(&raw, text, len) && raw.len == 32;
-	}
-	free(text);
+	out->len = ok ? raw.len : 0;
+	memcpy(out->bytes, buf_str(&raw), out->len);
 	buf_free(&raw);
 	return ok;
 }
 
-/* A copy of the value when every word of it is fine. */
-static char *
-check_words(const char *value, bool (*fine)(const char *word, size_t len))
+/* SHA-256, or msmtp's older SHA-1 and MD5. */
+static bool
+parse_fingerprint(char *word, void *out)
 {
-	const char *p = value, *word;
-	size_t len;
+	struct tls_digest *d = out;
 
-	while ((word = text_next_word(&p, &len)) != NULL)
-		if (!fine(word, len))
-			return NULL;
-	return mem_strdup(value);
+	return decode_hex(word, d) &&
+	    (d->len == 32 || d->len == 20 || d->len == 16);
 }
 
+/* As hexadecimal digits without anything between. */
 static char *
-check_pins(const char *value)
+check_fingerprint(const char *value)
 {
-	return check_words(value, is_pin);
+	struct buf hex = BUF_INIT(2 * TLS_DIGEST_MAX);
+	char *copy = mem_strdup(value), *result = NULL;
+	struct tls_digest digest;
+
+	if (parse_fingerprint(copy, &digest) &&
+	    text_hex_encode(&hex, digest.bytes, digest.len))
+		result = mem_strdup(buf_str(&hex));
+	buf_free(&hex);
+	free(copy);
+	return result;
+}
+
+/* SHA-256 of a public key. */
+static bool
+parse_pin(char *word, void *out)
+{
+	struct buf raw = BUF_INIT(TLS_DIGEST_MAX);
+	struct tls_digest *d = out;
+
+	if (text_case_prefix(word, "sha256:") && word[7] != '\0')
+		word += 7;
+	else if (text_case_prefix(word, "sha256//") && word[8] != '\0')
+		word += 8;
+	if (!decode_hex(word, d) || d->len != 32) {
+		d->len = 0;
+		if (text_base64_decode(&raw, word, strlen(word)))
+			d->len = raw.len;
+		memcpy(d->bytes, buf_str(&raw), d->len);
+	}
+	buf_free(&raw);
+	return d->len == 32;
 }
 
 /* PEM text; on one line, as a file needs it, "\n" stands for a line end. */
@@ -299,69 +404,70 @@ check_pem(const char *value)
 
 /* A user name, a uid, two of them with a hyphen, or "*". */
 static bool
-is_caller(const char *word, size_t len)
+parse_caller(char *word, struct caller_rule *r)
 {
-	uint64_t low, high;
-	char *text, *dash;
+	uint64_t low = 0, high;
+	char *dash;
 	bool ok;
 
-	if (len == 1 && *word == '*')
+	r->kind = CALLER_ANYBODY;
+	if (strcmp(word, "*") == 0)
 		return true;
-	text = mem_strndup(word, len);
-	if (text_is_digit((unsigned char)*text)) {
-		dash = strchr(text, '-');
-		if (dash != NULL)
-			*dash = '\0';
-		ok = text_number(text, 0, UINT32_MAX, &low) &&
-		    (dash == NULL ||
-			text_number(dash + 1, low, UINT32_MAX, &high));
-	} else {
-		ok = len > 0 && *text != '-' &&
-		    strpbrk(text, ":*?@<>/\\\"'") == NULL;
+	if (!text_is_digit((unsigned char)*word)) {
+		r->kind = CALLER_USER;
+		r->user = word;
+		return *word != '\0' && *word != '-' &&
+		    strpbrk(word, ":*?@<>/\\\"'") == NULL;
 	}
-	free(text);
+	r->kind = CALLER_UIDS;
+	dash = strchr(word, '-');
+	if (dash != NULL)
+		*dash = '\0';
+	ok = text_number(word, 0, UINT32_MAX, &low);
+	high = low;
+	if (ok && dash != NULL)
+		ok = text_number(dash + 1, low, UINT32_MAX, &high);
+	r->low = (uint32_t)low;
+	r->high = (uint32_t)high;
 	return ok;
 }
 
-static char *
-check_uids(const char *value)
+static bool
+parse_uids(char *word, void *out)
 {
-	return check_words(value, is_caller);
+	return parse_caller(word, out);
 }
 
 /* A domain, or "*." and one. */
 static bool
-is_domain_rule(const char *word, size_t len)
+is_domain_rule(const char *word)
 {
-	char *text, *host;
+	char *host;
 
-	if (len > 2 && word[0] == '*' && word[1] == '.') {
+	if (word[0] == '*' && word[1] == '.' && word[2] != '\0')
 		word += 2;
-		len -= 2;
-	}
-	text = mem_strndup(word, len);
-	host = strchr(text, '*') != NULL || is_literal(text) ?
+	host = strchr(word, '*') != NULL || is_literal(word) ?
 	    NULL :
-	    check_host_name(text);
-	free(text);
+	    check_host_name(word);
 	free(host);
 	return host != NULL;
 }
 
-static char *
-check_domains(const char *value)
+static bool
+parse_domain_rule(char *word, void *out)
 {
-	return check_words(value, is_domain_rule);
+	return is_domain_rule(word) && parse_text(word, out);
 }
 
 /* A domain rule, but not for all of a top-level domain. */
 static bool
-is_host_alias(const char *word, size_t len)
+parse_host_alias(char *word, void *out)
 {
-	bool wild = len > 2 && word[0] == '*';
+	bool wild = word[0] == '*' && word[1] == '.';
+	const char *dot = wild ? strchr(word + 2, '.') : NULL;
 
-	return is_domain_rule(word, len) &&
-	    (!wild || memchr(word + 2, '.', len - 3) != NULL);
+	return is_domain_rule(word) &&
+	    (!wild || (dot != NULL && dot[1] != '\0')) && parse_text(word, out);
 }
 
 /* Semicolons are what lists of such patterns have elsewhere. */
@@ -373,59 +479,41 @@ check_host_aliases(const char *value)
 	for (p = copy; *p != '\0'; p++)
 		if (*p == ';')
 			*p = ',';
-	result = check_words(copy, is_host_alias);
+	result = check_list(&keywords[KW_TLS_HOST_ALIASES], copy);
 	free(copy);
 	return result;
 }
 
 /* WHO:ADDRESS */
 static bool
-is_sender_rule(const char *word, size_t len)
+parse_sender(char *word, void *out)
 {
-	const char *colon = memchr(word, ':', len);
+	struct caller_rule *r = out;
+	char *colon = strchr(word, ':');
 
-	if (colon == NULL || !is_caller(word, (size_t)(colon - word)))
+	if (colon == NULL)
 		return false;
-	len -= (size_t)(++colon - word);
+	*colon++ = '\0';
+	r->sender = colon;
 	/* Brackets and quotes would be part of a pattern. */
-	return text_case_equal(colon, len, "<>") ||
-	    (len > 0 && memchr(colon, '<', len) == NULL &&
-		memchr(colon, '>', len) == NULL &&
-		memchr(colon, '"', len) == NULL);
-}
-
-static char *
-check_senders(const char *value)
-{
-	return check_words(value, is_sender_rule);
+	return parse_caller(word, r) &&
+	    (strcmp(colon, "<>") == 0 ||
+		(*colon != '\0' && strpbrk(colon, "<>\"") == NULL));
 }
 
 static bool
-is_place(const char *word, size_t len)
+parse_place(char *word, void *out)
 {
-	struct network_place place;
+	struct listen_place *place = out;
 
-	return network_parse_place(word, len, &place);
-}
-
-static char *
-check_places(const char *value)
-{
-	return check_words(value, is_place);
+	place->text = word;
+	return network_parse_place(word, strlen(word), &place->place);
 }
 
 static bool
-is_network(const char *word, size_t len)
+parse_network(char *word, void *out)
 {
-	struct network network;
-
-	return network_parse(word, len, &network);
-}
-
-static char *
-check_networks(const char *value)
-{
-	return check_words(value, is_network);
+	return network_parse(word, strlen(word), out);
 }
 
 static char *
@@ -437,7 +525,7 @@ check_refused(const char *value)
 	for (i = 0; i < sizeof(off) / sizeof(*off); i++)
 		if (text_casecmp(value, off[i]) == 0)
 			return mem_strdup("off");
-	return check_networks(value);
+	return check_list(&keywords[KW_MX_REFUSE], value);
 }
 
 /* RFC 6376 section 3.1: labels, with the '_' that some have; U-labels if
@@ -467,30 +555,29 @@ check_selector(const char *value)
 
 /* [DOMAIN:[SELECTOR:]]FILE, where FILE begins at the first slash or "~/". */
 static bool
-is_dkim_key(const char *word, size_t len)
+parse_dkim_key(char *word, void *out)
 {
-	const char *slash = memchr(word, '/', len), *colon;
-	size_t prefix, domain;
+	struct dkim_source *key = out;
+	char *file = strchr(word, '/'), *colon;
 
-	if (slash == NULL)
+	if (file == NULL)
 		return false;
-	prefix = (size_t)(slash - word);
-	if (prefix > 0 && slash[-1] == '~')
-		prefix--;
-	if (prefix == 0)
+	if (file > word && file[-1] == '~')
+		file--;
+	key->file = file;
+	if (file == word)
 		return true;
-	if (word[--prefix] != ':')
+	if (file[-1] != ':')
 		return false;
-	colon = memchr(word, ':', prefix);
-	domain = colon != NULL ? (size_t)(colon - word) : prefix;
-	return is_labels(word, domain, true) &&
-	    (colon == NULL || is_labels(colon + 1, prefix - domain - 1, false));
-}
-
-static char *
-check_dkim_keys(const char *value)
-{
-	return check_words(value, is_dkim_key);
+	file[-1] = '\0';
+	colon = strchr(word, ':');
+	if (colon != NULL) {
+		*colon++ = '\0';
+		key->selector = colon;
+	}
+	key->domain = word;
+	return is_labels(word, strlen(word), true) &&
+	    (colon == NULL || is_labels(colon, strlen(colon), false));
 }
 
 /* Names of header fields (RFC 5322 section 2.2) with colons between. */
@@ -525,6 +612,10 @@ check_fields(const char *value)
 #define NAMED(word, field) \
 	.name = word, .member = offsetof(struct settings, field), \
 	.size = sizeof(((struct settings *)NULL)->field)
+
+#define LISTED(word, field) \
+	NAMED(word, field), .type = KEYWORD_LIST, \
+			    .item = sizeof(*((struct settings *)NULL)->field)
 
 /* clang-format off */
 const struct keyword keywords[KEYWORD_COUNT] = {
@@ -621,19 +712,19 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .argument = "MODE", .doc = "tls_ca_file, tls_ca: add to the others, or only" },
 	[KW_TLS_CRL_FILE] = { NAMED("tls_crl_file", tls_crl_file), .type = KEYWORD_PATH,
 	    .argument = "FILE", .doc = "list of revoked certificates" },
-	[KW_TLS_PIN] = { NAMED("tls_pin", tls_pin), .flags = TRUST,
-	    .check = check_pins, .argument = "PINS",
+	[KW_TLS_PIN] = { LISTED("tls_pin", tls_pin), .flags = TRUST,
+	    .parse = parse_pin, .argument = "PINS",
 	    .allowed = "SHA-256 of public keys, base64 or hexadecimal",
 	    .doc = "SHA-256 of the relay's keys; needs no authority" },
-	[KW_TLS_FINGERPRINT] = { NAMED("tls_fingerprint", tls_fingerprint), .flags = TRUST,
-	    .check = check_fingerprint, .argument = "HEX",
+	[KW_TLS_FINGERPRINT] = { LISTED("tls_fingerprint", tls_fingerprint), .flags = TRUST,
+	    .check = check_fingerprint, .parse = parse_fingerprint, .argument = "HEX",
 	    .allowed = "64 (SHA-256), 40 or 32 hexadecimal digits",
 	    .doc = "fingerprint of the relay's only certificate" },
 	[KW_TLS_HOST_OVERRIDE] = { NAMED("tls_host_override", tls_host_override),
 	    .flags = TRUST, .check = check_host_name, .allowed = HOSTS,
 	    .argument = "NAME", .doc = "name that the relay's certificate must have" },
-	[KW_TLS_HOST_ALIASES] = { NAMED("tls_host_aliases", tls_host_aliases),
-	    .flags = TRUST, .check = check_host_aliases,
+	[KW_TLS_HOST_ALIASES] = { LISTED("tls_host_aliases", tls_host_aliases),
+	    .flags = TRUST, .check = check_host_aliases, .parse = parse_host_alias,
 	    .argument = "PATTERNS",
 	    .allowed = "host names, and *.DOMAIN for all below a domain that "
 	    "is no top-level one",
@@ -674,7 +765,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_NTLMDOMAIN] = { .name = "ntlmdomain", .flags = KEYWORD_LEGACY,
 	    .argument = "DOMAIN", .doc = "without effect: there is no NTLM" },
 
-	[KW_FROM] = { NAMED("from", from), .flags = KEYWORD_NO_OPTION,
+	[KW_FROM] = { LISTED("from", from), .flags = KEYWORD_NO_OPTION,
 	    .argument = "ADDRESSES",
 	    .doc = "envelope sender; globs choose the account" },
 	[KW_FROM_FULL_NAME] = { NAMED("from_full_name", from_full_name), .flags = OPEN,
@@ -688,14 +779,14 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_DEFAULT_DOMAIN] = { NAMED("default_domain", default_domain),
 	    .check = check_domain, .allowed = DOMAINS, .argument = "DOMAIN",
 	    .doc = "completes names without a domain" },
-	[KW_LOCAL_DOMAINS] = { NAMED("local_domains", local_domains), .argument = "DOMAINS",
+	[KW_LOCAL_DOMAINS] = { LISTED("local_domains", local_domains), .argument = "DOMAINS",
 	    .doc = "domains whose names go through aliases" },
-	[KW_RELAY_DOMAINS] = { NAMED("relay_domains", relay_domains),
-	    .check = check_domains, .argument = "DOMAINS",
+	[KW_RELAY_DOMAINS] = { LISTED("relay_domains", relay_domains),
+	    .parse = parse_domain_rule, .argument = "DOMAINS",
 	    .allowed = "domains, or *. in front of one",
 	    .doc = "domains that we are a secondary MX for" },
-	[KW_MX_REFUSE] = { NAMED("mx_refuse", mx_refuse), .flags = KEYWORD_GUARDED,
-	    .check = check_refused, .argument = "LIST",
+	[KW_MX_REFUSE] = { LISTED("mx_refuse", mx_refuse), .flags = KEYWORD_GUARDED,
+	    .check = check_refused, .parse = parse_network, .argument = "LIST",
 	    .initial = "0.0.0.0/8,127.0.0.0/8,::,::1,224.0.0.0/4,ff00::/8",
 	    .allowed = "off, or a list of IP addresses and networks "
 	    "ADDRESS/BITS",
@@ -713,7 +804,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .argument = "ADDRESS",
 	    .doc = "second sender of --test; %T is a random token" },
 	[KW_DSN_NOTIFY] = { NAMED("dsn_notify", dsn_notify), .flags = OPEN,
-	    .check = check_notify, .initial = "off", .argument = "LIST",
+	    .check = check_notify, .parse = parse_notify, .initial = "off", .argument = "LIST",
 	    .allowed = "off, never, or a list of success, failure, delay",
 	    .doc = "reports: off, never, or success,failure,delay" },
 	[KW_DSN_RETURN] = { NAMED("dsn_return", dsn_return), .type = KEYWORD_CHOICE,
@@ -724,12 +815,12 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .flags = OPEN, .choices = partials, .initial = "accept",
 	    .argument = "POLICY",
 	    .doc = "accept or reject when a recipient is refused" },
-	[KW_ALLOW_UIDS] = { NAMED("allow_uids", allow_uids),
-	    .flags = KEYWORD_NO_OPTION, .check = check_uids,
+	[KW_ALLOW_UIDS] = { LISTED("allow_uids", allow_uids),
+	    .flags = KEYWORD_NO_OPTION, .parse = parse_uids,
 	    .argument = "WHO", .allowed = CALLERS,
 	    .doc = "users who may send at all" },
-	[KW_ALLOW_SENDERS] = { NAMED("allow_senders", allow_senders),
-	    .flags = KEYWORD_NO_OPTION, .check = check_senders,
+	[KW_ALLOW_SENDERS] = { LISTED("allow_senders", allow_senders),
+	    .flags = KEYWORD_NO_OPTION, .parse = parse_sender,
 	    .argument = "LIST",
 	    .allowed = "a list of WHO:ADDRESS, where WHO is " CALLERS
 	    ", and ADDRESS may have * and ? or be <>",
@@ -759,7 +850,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .low = 0, .high = UINT64_C(1) << 50, .initial = "0",
 	    .argument = "BYTES", .doc = "largest message; 0: no limit" },
 
-	[KW_DKIM_KEY] = { NAMED("dkim_key", dkim_key), .check = check_dkim_keys,
+	[KW_DKIM_KEY] = { LISTED("dkim_key", dkim_key), .parse = parse_dkim_key,
 	    .argument = "KEYS", .allowed = "a list of FILE, DOMAIN:FILE or "
 	    "DOMAIN:SELECTOR:FILE, where FILE is " PATHS,
 	    .doc = "DKIM keys: [DOMAIN:[SELECTOR:]]FILE ..." },
@@ -776,13 +867,13 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	    .initial = "relaxed/relaxed", .argument = "HOW",
 	    .doc = "of header/body for DKIM: relaxed or simple" },
 
-	[KW_LISTEN] = { NAMED("listen", listen),
+	[KW_LISTEN] = { LISTED("listen", listen),
 	    .flags = KEYWORD_GUARDED | KEYWORD_NO_OPTION,
-	    .check = check_places, .initial = "25", .argument = "LIST",
+	    .parse = parse_place, .initial = "25", .argument = "LIST",
 	    .allowed = "a list of ADDRESS:PORT, [IPV6]:PORT, :PORT or PORT",
 	    .doc = "where to listen: ADDRESS:PORT ..." },
-	[KW_LISTEN_NETWORKS] = { NAMED("listen_networks", listen_networks),
-	    .flags = KEYWORD_GUARDED, .check = check_networks,
+	[KW_LISTEN_NETWORKS] = { LISTED("listen_networks", listen_networks),
+	    .flags = KEYWORD_GUARDED, .parse = parse_network,
 	    .initial = "127.0.0.0/8,::1", .argument = "LIST",
 	    .allowed = "a list of IP addresses and networks ADDRESS/BITS",
 	    .doc = "listener: clients that may send to anywhere" },
@@ -814,7 +905,7 @@ const struct keyword keywords[KEYWORD_COUNT] = {
 	[KW_LOGFILE_TIME_FORMAT] = { NAMED("logfile_time_format", logfile_time_format),
 	    .argument = "FORMAT", .doc = "time in the log file: strftime format, or none" },
 	[KW_SYSLOG] = { NAMED("syslog", syslog), .flags = BARE,
-	    .check = check_syslog, .argument = "FACILITY",
+	    .check = check_syslog, .parse = parse_syslog, .argument = "FACILITY",
 	    .allowed = "on, off, LOG_USER, LOG_MAIL, LOG_LOCAL0 to LOG_LOCAL7",
 	    .doc = "syslog: on, off, or a facility such as LOG_MAIL" },
 	[KW_LOG_FORMAT] = { NAMED("log_format", log_format), .type = KEYWORD_CHOICE,
@@ -970,6 +1061,9 @@ canonical(const struct keyword *k, const char *value)
 		return canonical_number(k, value);
 	case KEYWORD_CHOICE:
 		return canonical_choice(k, value);
+	case KEYWORD_LIST:
+		return k->check != NULL ? k->check(value) :
+					  check_list(k, value);
 	case KEYWORD_STRING:
 	case KEYWORD_PATH:
 	case KEYWORD_SECRET:
@@ -1000,6 +1094,7 @@ describe(const struct keyword *k, struct buf *out)
 		for (i = 0; k->choices[i] != NULL; i++)
 			buf_addf(out, "%s%s", i > 0 ? ", " : "", k->choices[i]);
 		break;
+	case KEYWORD_LIST:
 	case KEYWORD_STRING:
 	case KEYWORD_PATH:
 	case KEYWORD_SECRET:

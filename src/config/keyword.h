@@ -19,6 +19,7 @@ enum keyword_type {
 	KEYWORD_NUMBER,
 	KEYWORD_SECONDS, /* a number, or "off" for 0: none */
 	KEYWORD_CHOICE,
+	KEYWORD_LIST,  /* words with blanks or commas between */
 	KEYWORD_SECRET /* never an option, never shown */
 };
 
@@ -156,10 +157,16 @@ struct keyword {
 
 	/* Spellings beside the canonical ones, in pairs: from, to. */
 	const char *const *synonyms;
-	/* STRING: the canonical copy, or NULL when the value is not allowed;
+	/* STRING, LIST: the canonical copy, or NULL when the value is not allowed;
 	   NULL when any value is. */
 	char *(*check)(const char *value);
-	const char *allowed; /* words for the values that check allows */
+	/* Makes the member of a value that is no string, and an item of each
+	   word of a LIST; without it the item is the word.  False when it is
+	   not allowed.  The result may point into the text, which it may
+	   change. */
+	bool (*parse)(char *text, void *out);
+	size_t item;	     /* LIST: size of an item */
+	const char *allowed; /* words for the values that are allowed */
 };
 
 extern const struct keyword keywords[KEYWORD_COUNT];
@@ -183,6 +190,13 @@ bool keyword_is_critical(const char *word, size_t len);
 char *keyword_canonical(enum keyword_id id, const char *value, bool *unset,
     struct failure *f);
 
+/*
+ * The items of a list, and a zeroed one behind them: one allocation, for
+ * free().  A word that is not allowed is left out, or makes all of it NULL if
+ * strict is set.
+ */
+void *keyword_items(const struct keyword *k, const char *value, bool strict);
+
 /* `host` that names no relay: the MX hosts of each recipient's domain. */
 #define KEYWORD_HOST_MX "mx"
 
@@ -203,6 +217,13 @@ enum tls_ca_mode { CA_ADD, CA_ONLY };
 enum from_policy { POLICY_KEEP, POLICY_FILL, POLICY_FORCE };
 enum partial { PARTIAL_ACCEPT, PARTIAL_REJECT };
 enum dsn_return { RETURN_OFF, RETURN_HEADERS, RETURN_FULL };
+/* RFC 3461 section 4.1: a set, or never. */
+enum dsn_notify {
+	NOTIFY_SUCCESS = 1,
+	NOTIFY_FAILURE = 2,
+	NOTIFY_DELAY = 4,
+	NOTIFY_NEVER = 8
+};
 enum set_header { HEADER_AUTO, HEADER_ON, HEADER_OFF };
 enum set_to_header { TO_OFF, TO_ON, TO_UNDISCLOSED };
 enum log_style { LOGFORMAT_TEXT, LOGFORMAT_JSON };

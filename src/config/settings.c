@@ -51,6 +51,7 @@ store(void *member, const struct layer *l, enum keyword_id id)
 {
 	const struct keyword *k = &keywords[id];
 	const char *text = l->values[id].text;
+	void *items;
 	bool flag;
 
 	switch (k->type) {
@@ -67,10 +68,17 @@ store(void *member, const struct layer *l, enum keyword_id id)
 	case KEYWORD_CHOICE:
 		store_number(member, k->size, (uint64_t)layer_choice(l, id));
 		break;
+	case KEYWORD_LIST:
+		items = text != NULL ? keyword_items(k, text, false) : NULL;
+		memcpy(member, &items, sizeof(items));
+		break;
 	case KEYWORD_STRING:
 	case KEYWORD_PATH:
 	case KEYWORD_SECRET:
-		memcpy(member, &text, sizeof(text));
+		if (k->parse == NULL)
+			memcpy(member, &text, sizeof(text));
+		else if (text != NULL)
+			k->parse(l->values[id].text, member);
 		break;
 	}
 }
@@ -85,9 +93,27 @@ settings_fill(struct settings *s, const struct layer *l)
 			store((char *)s + keywords[id].member, l, id);
 }
 
+static void
+free_items(const struct settings *s, const struct keyword *k)
+{
+	void *items;
+
+	if (k->type != KEYWORD_LIST)
+		return;
+	memcpy(&items, (const char *)s + k->member, sizeof(items));
+	free(items);
+}
+
 void
 effective_free(struct effective *e)
 {
+	enum keyword_id id;
+
+	for (id = 0; id < KEYWORD_COUNT; id++)
+		free_items(&e->settings, &keywords[id]);
+	while (e->path_count > 0)
+		free(e->paths[--e->path_count]);
+	free(e->paths);
 	layer_clear(&e->layer);
 	free(e);
 }

@@ -10,16 +10,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/network.h"
 #include "config/keyword.h"
 
 struct buf;
+struct dkim_source;
 struct effective;
 struct failure;
+struct tls_digest;
+
+/* Who may send, and as whom. */
+struct caller_rule {
+	enum { CALLER_NONE, CALLER_ANYBODY, CALLER_UIDS, CALLER_USER } kind;
+	uint32_t low, high;
+	const char *user;
+	const char *sender; /* pattern, or "<>"; NULL in `allow_uids` */
+};
+
+/* Where to listen. */
+struct listen_place {
+	const char *text; /* as it was written */
+	struct network_place place;
+};
 
 /*
  * One member for each row of keywords[] that is read outside config, under
- * the keyword's name.  A string is NULL where nothing is configured; a time
- * is in milliseconds, 0 for none.
+ * the keyword's name.  A string or list is NULL where nothing is configured; a
+ * list ends with a NULL or zeroed item; a time is in milliseconds, 0 for none.
  */
 struct settings {
 	const struct effective *effective; /* config's own */
@@ -51,8 +68,9 @@ struct settings {
 	const char *tls_trust_file, *tls_ca_file, *tls_ca;
 	enum tls_ca_mode tls_ca_mode;
 	const char *tls_crl_file;
-	const char *tls_pin, *tls_fingerprint;
-	const char *tls_host_override, *tls_host_aliases;
+	const struct tls_digest *tls_pin, *tls_fingerprint;
+	const char *tls_host_override;
+	char *const *tls_host_aliases;
 	const char *tls_cert_file, *tls_key_file;
 	const char *tls_priorities;
 	/* SSL_CERT_FILE and SSL_CERT_DIR as they count here. */
@@ -64,33 +82,38 @@ struct settings {
 	const char *passwordeval;
 	bool keyring, auth_cleartext;
 
-	const char *from, *from_full_name;
+	char *const *from;
+	const char *sender; /* the first of `from` that is no glob */
+	const char *from_full_name;
 	bool allow_from_override;
 	enum from_policy from_policy;
 	const char *default_domain, *maildomain;
-	const char *local_domains, *relay_domains;
-	const char *mx_refuse;
+	char *const *local_domains, *const *relay_domains;
+	const struct network *mx_refuse;
 	const char *aliases;
 	const char *noreply_from;
-	const char *dsn_notify;
+	unsigned dsn_notify; /* NOTIFY_SUCCESS ..., or 0 */
 	enum dsn_return dsn_return;
 	enum partial partial;
-	const char *allow_uids, *allow_senders;
+	const struct caller_rule *allow_uids, *allow_senders;
 
 	enum set_header set_from_header, set_date_header, set_msgid_header;
 	enum set_to_header set_to_header;
 	bool remove_bcc_headers;
 	uint64_t max_size;
 
-	const char *dkim_key, *dkim_selector, *dkim_headers;
+	struct dkim_source *dkim_key;
+	const char *dkim_selector, *dkim_headers;
 	enum dkim_canonicalization dkim_canonicalization;
 
-	const char *listen, *listen_networks;
+	const struct listen_place *listen;
+	const struct network *listen_networks;
 	const char *listen_cert_file, *listen_key_file;
 	uint64_t listen_connections, listen_per_client, listen_messages;
 	int64_t listen_timeout_ms;
 
-	const char *logfile, *logfile_time_format, *syslog;
+	const char *logfile, *logfile_time_format;
+	int syslog; /* LOG_MAIL ..., or 0 */
 	enum log_style log_format;
 };
 
@@ -135,9 +158,6 @@ const char *settings_token_pin(const struct settings *s);
  */
 char *settings_expand(const struct settings *s, enum keyword_id id,
     const char *from_header, struct failure *f);
-
-/* The path, with the home directory for "~/" if there is one; free() it. */
-char *settings_path(const struct settings *s, const char *path);
 
 /*
  * Whether a file may be read: run by root, none below the home directory that

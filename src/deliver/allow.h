@@ -5,9 +5,9 @@
 #define ALLOW_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct caller;
+struct caller_rule;
 struct settings;
 struct failure;
 
@@ -20,7 +20,7 @@ struct failure;
 bool allow_sender(const struct caller *who, const struct settings *settings,
     const char *sender, struct failure *f);
 
-/* The part behind the list, pure: "33", "1000-1999", "www-data" or "*". */
-bool allow_matches(const struct caller *who, const char *word, size_t len);
+/* Whether a rule of such a list is about them, whatever the sender. */
+bool allow_matches(const struct caller *who, const struct caller_rule *rule);
 
 #endif

@@ -75,10 +75,23 @@ bool
 deliver_load_keys(const struct settings *settings, struct dkim **keys,
     bool quiet, struct failure *f)
 {
+	enum dkim_canonicalization how = settings->dkim_canonicalization;
 	const char *line, *end;
+	const struct dkim_params p = {
+		.origin = settings_origin(settings, KW_DKIM_KEY),
+		.keys = settings->backend == BACKEND_RELAY ?
+		    settings->dkim_key :
+		    NULL,
+		.selector = settings->dkim_selector,
+		.headers = settings->dkim_headers,
+		.relaxed_header = how == CANON_RELAXED_RELAXED ||
+		    how == CANON_RELAXED_SIMPLE,
+		.relaxed_body = how == CANON_RELAXED_RELAXED ||
+		    how == CANON_SIMPLE_RELAXED,
+	};
 
 	dkim_free(*keys);
-	if (!dkim_load(settings, keys, f))
+	if (!dkim_load(&p, keys, f))
 		return false;
 	line = *keys != NULL && !quiet ? dkim_warnings(*keys) : "";
 	for (; (end = strchr(line, '\n')) != NULL; line = end + 1)

@@ -1,7 +1,6 @@
 /* The log of an account, and a record for each attempt. */
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -13,41 +12,13 @@
 #include "message/message.h"
 #include "sys/privilege.h"
 
-static int
-facility_number(const char *name)
-{
-	static const struct {
-		const char *name;
-		int number;
-	} facilities[] = {
-		{ "LOG_USER", LOG_USER },
-		{ "LOG_MAIL", LOG_MAIL },
-		{ "LOG_LOCAL0", LOG_LOCAL0 },
-		{ "LOG_LOCAL1", LOG_LOCAL1 },
-		{ "LOG_LOCAL2", LOG_LOCAL2 },
-		{ "LOG_LOCAL3", LOG_LOCAL3 },
-		{ "LOG_LOCAL4", LOG_LOCAL4 },
-		{ "LOG_LOCAL5", LOG_LOCAL5 },
-		{ "LOG_LOCAL6", LOG_LOCAL6 },
-		{ "LOG_LOCAL7", LOG_LOCAL7 },
-	};
-	size_t i;
-
-	if (name == NULL || strcmp(name, "off") == 0)
-		return -1;
-	for (i = 0; i < sizeof(facilities) / sizeof(facilities[0]); i++)
-		if (strcmp(name, facilities[i].name) == 0)
-			return facilities[i].number;
-	return LOG_USER; /* "on", as msmtp has it */
-}
-
 struct log *
 deliver_open_log(const struct settings *settings, const struct submission *sub)
 {
 	struct log_params p = {
 		.file = settings->logfile,
 		.time_format = settings->logfile_time_format,
-		.syslog_facility = facility_number(settings->syslog),
+		.syslog_facility = settings->syslog,
 		.tag = sub->log_tag,
 		.format = settings->log_format == LOGFORMAT_JSON ? LOG_JSON :
 								   LOG_TEXT,

@@ -33,23 +33,14 @@ envelope_hint(const struct submission *sub, const struct message *m)
 	return spec;
 }
 
-/* The configuration's words, in those of RFC 3461. */
 static const char *
-notify_words(const char *text)
+notify_words(unsigned set)
 {
 	static const char *const sets[] = { NULL, "SUCCESS", "FAILURE",
 		"SUCCESS,FAILURE", "DELAY", "SUCCESS,DELAY", "FAILURE,DELAY",
 		"SUCCESS,FAILURE,DELAY" };
-	unsigned set = 0;
 
-	if (text == NULL)
-		return NULL;
-	if (strcmp(text, "never") == 0)
-		return "NEVER";
-	set |= strstr(text, "success") != NULL ? 1 : 0;
-	set |= strstr(text, "failure") != NULL ? 2 : 0;
-	set |= strstr(text, "delay") != NULL ? 4 : 0;
-	return sets[set];
+	return set == NOTIFY_NEVER ? "NEVER" : sets[set];
 }
 
 static const char *

@@ -18,8 +18,6 @@
 /* At most half of the slots are taken. */
 #define SLOTS_FIRST 64
 
-#define SEPARATORS " \t,"
-
 /* --- the set -------------------------------------------------------------- */
 
 /* FNV-1a, from a start that nobody knows, and mixed so that the low bits
@@ -119,27 +117,20 @@ envelope_is_unqualified(const char *spec)
 static bool
 read_local_domains(struct envelope_job *j)
 {
-	const char *text = j->settings->local_domains, *why;
-	size_t n = 0, len;
-	char *word;
+	char *const *list = j->settings->local_domains;
+	const char *why;
+	size_t n;
 
-	j->local_domains = mem_alloc(sizeof(char *));
-	while (text != NULL && *(text += strspn(text, SEPARATORS)) != '\0') {
-		len = strcspn(text, SEPARATORS);
-		word = mem_strndup(text, len);
-		j->local_domains = mem_resize(j->local_domains, n + 2,
-		    sizeof(char *));
-		j->local_domains[n] = idn_to_ascii(word, &why);
-		j->local_domains[n + 1] = NULL;
+	for (n = 0; list != NULL && list[n] != NULL; n++)
+		;
+	j->local_domains = mem_alloc((n + 1) * sizeof(char *));
+	for (n = 0; list != NULL && list[n] != NULL; n++) {
+		j->local_domains[n] = idn_to_ascii(list[n], &why);
 		if (j->local_domains[n] == NULL)
-			failure_set(j->f, FAIL_CONFIG,
+			return failure_set(j->f, FAIL_CONFIG,
 			    "%s: local_domains: '%s': %s",
 			    settings_origin(j->settings, KW_LOCAL_DOMAINS),
-			    word, why);
-		free(word);
-		if (j->local_domains[n++] == NULL)
-			return false;
-		text += len;
+			    list[n], why);
 	}
 	return true;
 }
@@ -239,16 +230,13 @@ is_bare_postmaster(const struct envelope_job *j, const char *spec)
 	    address_is_postmaster(spec);
 }
 
-/* The first domain of a list, to be freed; patterns are none. */
-static char *
-first_domain(const char *list)
+/* The first domain of a list, or NULL; patterns are none. */
+static const char *
+first_domain(char *const *list)
 {
-	const char *word;
-	size_t len;
-
-	while (list != NULL && (word = text_next_word(&list, &len)) != NULL)
-		if (*word != '*')
-			return mem_strndup(word, len);
+	for (; list != NULL && *list != NULL; list++)
+		if (**list != '*')
+			return *list;
 	return NULL;
 }
 
@@ -256,18 +244,14 @@ first_domain(const char *list)
 static char *
 complete_postmaster(const struct envelope_job *j, const char *spec)
 {
-	char *domain = first_domain(j->settings->local_domains), *full;
+	const struct settings *s = j->settings;
+	const char *domain = first_domain(s->local_domains);
 
 	if (domain == NULL)
-		domain = first_domain(j->settings->relay_domains);
-	if (domain == NULL)
-		return j->settings->is_mx &&
-			!destination_is_local(j->settings) ?
-		    NULL :
-		    mem_strdup(spec);
-	full = mem_printf("%s@%s", spec, domain);
-	free(domain);
-	return full;
+		domain = first_domain(s->relay_domains);
+	if (domain != NULL)
+		return mem_printf("%s@%s", spec, domain);
+	return s->is_mx && !destination_is_local(s) ? NULL : mem_strdup(spec);
 }
 
 /* The address that a recipient comes to in the end, or NULL. */

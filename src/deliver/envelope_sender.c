@@ -127,7 +127,7 @@ finish_sender(struct envelope_job *j, char *spec)
 static bool
 configured_text(struct envelope_job *j, char **out)
 {
-	const char *text = j->settings->from;
+	const char *text = j->settings->sender;
 
 	*out = NULL;
 	/* Without a From field there is nothing that %F could be. */
@@ -194,13 +194,13 @@ host_domain(struct envelope_job *j)
 static char *
 from_domain(const struct envelope_job *j)
 {
-	const char *at = j->settings->from;
-	size_t len;
+	char *const *from = j->settings->from;
+	const char *at;
 
-	while (at != NULL && (at = strchr(at, '@')) != NULL) {
-		len = strcspn(++at, " \t,>");
-		if (len > 0 && strcspn(at, "*?[%") >= len)
-			return mem_strndup(at, len);
+	for (; from != NULL && *from != NULL; from++) {
+		at = strrchr(*from, '@');
+		if (at != NULL && at[1] != '\0' && strpbrk(at, "*?[%") == NULL)
+			return mem_strdup(at + 1);
 	}
 	return NULL;
 }

@@ -281,7 +281,8 @@ set_ehlo_literal(struct relay *r)
 static void
 keep_to_stranger(struct tls_policy *p)
 {
-	p->host_override = p->host_aliases = NULL;
+	p->host_override = NULL;
+	p->host_aliases = NULL;
 	p->fingerprint = p->pins = NULL;
 	p->key_file = p->cert_file = NULL;
 }
@@ -488,7 +489,7 @@ set_net_params(const struct relay *r, const char *host, struct net_params *p)
 	p->port = r->port;
 	p->deadline = r->params->deadline;
 	if (r->params->hop != NULL) {
-		p->refused = route_refused(r->params->settings);
+		p->refused = r->params->settings->mx_refuse;
 		p->most = r->params->hop->most;
 	}
 	if (r->proxy_secret.len == 0)

@@ -23,41 +23,34 @@
 
 /* ---- lists of domains ---- */
 
-/* A word of a list against a domain in A-labels: itself, or "*." and what is
+/* An item of a list against a domain in A-labels: itself, or "*." and what is
    above it. */
 static bool
-word_matches(const char *word, size_t len, const char *domain)
+item_matches(const char *item, const char *domain)
 {
-	char *text, *ascii;
 	const char *why;
+	char *ascii;
 	bool same;
 
-	if (len > 2 && word[0] == '*' && word[1] == '.') {
+	if (item[0] == '*' && item[1] == '.' && item[2] != '\0') {
 		while ((domain = strchr(domain, '.')) != NULL)
-			if (word_matches(word + 2, len - 2, ++domain))
+			if (item_matches(item + 2, ++domain))
 				return true;
 		return false;
 	}
-	if (!text_has_8bit(word, len))
-		return text_case_equal(word, len, domain);
-	text = mem_strndup(word, len);
-	ascii = idn_to_ascii(text, &why);
+	if (!text_has_8bit(item, strlen(item)))
+		return text_casecmp(item, domain) == 0;
+	ascii = idn_to_ascii(item, &why);
 	same = ascii != NULL && text_casecmp(ascii, domain) == 0;
-	free(text);
 	free(ascii);
 	return same;
 }
 
 static bool
-list_has(const char *list, const char *domain)
+list_has(char *const *list, const char *domain)
 {
-	const char *word;
-	size_t len;
-
-	if (list == NULL || domain == NULL)
-		return false;
-	while ((word = text_next_word(&list, &len)) != NULL)
-		if (word_matches(word, len, domain))
+	for (; list != NULL && domain != NULL && *list != NULL; list++)
+		if (item_matches(*list, domain))
 			return true;
 	return false;
 }
@@ -147,14 +140,6 @@ route_greets_as_us(char *const *own, const char *greeting)
 	free(ascii);
 	free(name);
 	return ours;
-}
-
-const char *
-route_refused(const struct settings *settings)
-{
-	const char *list = settings->mx_refuse;
-
-	return list == NULL || strcmp(list, "off") == 0 ? NULL : list;
 }
 
 /* Whether one of our interfaces has the address. */
@@ -359,7 +344,7 @@ find_literal(struct route *r, const struct own *own)
 {
 	size_t len = strlen(r->domain);
 	char *address = mem_strndup(r->domain + 1, len - 2);
-	const char *bare = address, *refused = route_refused(own->settings);
+	const char *bare = address;
 	struct network n;
 	struct dns_list *list;
 
@@ -369,7 +354,7 @@ find_literal(struct route *r, const struct own *own)
 		failure_set(&r->failure, FAIL_DATA,
 		    "'%s' is no address that can be connected", r->domain);
 		refuse(r, 553, "5.1.3");
-	} else if (refused != NULL && network_list_contains(refused, &n.base)) {
+	} else if (network_list_contains(own->settings->mx_refuse, &n.base)) {
 		refuse_address(r);
 	} else if (own->served != 0 && is_interface(&n)) {
 		refuse_loop(r);

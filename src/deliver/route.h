@@ -85,9 +85,6 @@ struct route_params {
 struct route *route_find(const struct route_params *p, const char *address);
 void route_free(struct route *r);
 
-/* Networks where no mail exchanger is, or NULL: `mx_refuse`. */
-const char *route_refused(const struct settings *settings);
-
 /* Whether a greeting begins with a name of ours. */
 bool route_greets_as_us(char *const *own, const char *greeting);
 

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/idn.h"
 #include "base/text.h"
-#include "config/settings.h"
 #include "message/address.h"
 #include "message/dkim_impl.h"
 #include "message/message.h"
@@ -53,30 +52,21 @@ struct dkim {
 
 /* --- keys ----------------------------------------------------------------- */
 
-/* [DOMAIN:[SELECTOR:]]FILE, as keyword has checked it. */
 static bool
-split_entry(const struct settings *settings, struct signer *s, char *entry,
-    struct failure *f)
+take_source(struct signer *s, const struct dkim_source *from,
+    const char *selector, struct failure *f)
 {
-	char *file = strchr(entry, '/'), *selector = NULL;
 	const char *why;
 
-	if (file > entry && file[-1] == '~')
-		file--;
-	s->file = settings_path(settings, file);
-	if (file > entry) {
-		file[-1] = '\0';
-		selector = strchr(entry, ':');
-		if (selector != NULL)
-			*selector++ = '\0';
-		s->domain = idn_to_ascii(entry, &why);
-		if (s->domain == NULL)
-			return failure_set(f, FAIL_CONFIG,
-			    "'%s' is not a valid domain: %s", entry, why);
-	}
+	s->file = mem_strdup(from->file);
 	s->selector = mem_strdup(
-	    selector != NULL ? selector : settings->dkim_selector);
-	return true;
+	    from->selector != NULL ? from->selector : selector);
+	if (from->domain == NULL)
+		return true;
+	s->domain = idn_to_ascii(from->domain, &why);
+	return s->domain != NULL ||
+	    failure_set(f, FAIL_CONFIG, "'%s' is not a valid domain: %s",
+		from->domain, why);
 }
 
 static void
@@ -107,10 +97,9 @@ check_name(struct dkim *d, const char *origin, const struct signer *s)
 
 /* What is no reason to leave a message unsigned. */
 static void
-check_signer(struct dkim *d, const struct settings *settings,
-    const struct signer *s, const struct stat *st)
+check_signer(struct dkim *d, const char *origin, const struct signer *s,
+    const struct stat *st)
 {
-	const char *origin = settings_origin(settings, KW_DKIM_KEY);
 	unsigned bits = dkim_key_bits(s->key);
 	struct failure f = FAILURE_INIT;
 	char *words;
@@ -128,8 +117,8 @@ check_signer(struct dkim *d, const struct settings *settings,
 }
 
 static bool
-load_signer(struct dkim *d, const struct settings *settings, char *entry,
-    struct failure *f)
+load_signer(struct dkim *d, const struct dkim_params *p,
+    const struct dkim_source *from, struct failure *f)
 {
 	struct buf pem = BUF_INIT(KEY_FILE_MAX);
 	struct file_source file = { .path = NULL };
@@ -138,7 +127,7 @@ load_signer(struct dkim *d, const struct settings *settings, char *entry,
 	d->signers = mem_resize(d->signers, d->count + 1, sizeof(*s));
 	s = &d->signers[d->count++];
 	*s = (struct signer){ .key = NULL };
-	if (split_entry(settings, s, entry, f)) {
+	if (take_source(s, from, p->selector, f)) {
 		file.path = s->file;
 		if (file_read(&file, &pem, f) == FILE_READ &&
 		    (s->key = dkim_key_parse(&pem, f)) == NULL)
@@ -146,55 +135,44 @@ load_signer(struct dkim *d, const struct settings *settings, char *entry,
 	}
 	buf_free(&pem);
 	if (s->key == NULL) {
-		failure_prefix(f,
-		    "%s: dkim_key: ", settings_origin(settings, KW_DKIM_KEY));
+		failure_prefix(f, "%s: dkim_key: ", p->origin);
 		return false;
 	}
-	check_signer(d, settings, s, &file.st);
+	check_signer(d, p->origin, s, &file.st);
 	return true;
 }
 
 static struct dkim *
-new_dkim(const struct settings *settings)
+new_dkim(const struct dkim_params *p)
 {
-	const char *headers = settings->dkim_headers;
-	int how = settings->dkim_canonicalization;
 	struct dkim *d = mem_alloc(sizeof(*d));
 
-	d->headers = mem_strdup(headers != NULL ? headers : headers_signed);
-	d->relaxed_header = how == CANON_RELAXED_RELAXED ||
-	    how == CANON_RELAXED_SIMPLE;
-	d->relaxed_body = how == CANON_RELAXED_RELAXED ||
-	    how == CANON_SIMPLE_RELAXED;
+	d->headers = mem_strdup(
+	    p->headers != NULL ? p->headers : headers_signed);
+	d->relaxed_header = p->relaxed_header;
+	d->relaxed_body = p->relaxed_body;
 	buf_init(&d->warnings, WARNINGS_MAX);
 	return d;
 }
 
 bool
-dkim_load(const struct settings *settings, struct dkim **out, struct failure *f)
+dkim_load(const struct dkim_params *p, struct dkim **out, struct failure *f)
 {
-	const char *list = settings->dkim_key;
-	bool ok = true;
+	const struct dkim_source *from;
 	struct dkim *d;
-	const char *word;
-	char *entry;
-	size_t len;
 
 	*out = NULL;
-	if (list == NULL || settings->backend == BACKEND_FILES)
+	if (p->keys == NULL)
 		return true;
 	privilege_hide();
-	d = new_dkim(settings);
-	while (ok && (word = text_next_word(&list, &len)) != NULL) {
-		entry = mem_strndup(word, len);
-		ok = load_signer(d, settings, entry, f);
-		free(entry);
-	}
-	if (ok)
-		*out = d;
-	else
-		dkim_free(d);
-	return ok;
+	d = new_dkim(p);
+	for (from = p->keys; from->file != NULL; from++)
+		if (!load_signer(d, p, from, f)) {
+			dkim_free(d);
+			return false;
+		}
+	*out = d;
+	return true;
 }
 
 void

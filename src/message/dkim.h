@@ -10,19 +10,33 @@
 #include <stddef.h>
 
 struct buf;
-struct settings;
 struct dkim;
 struct failure;
 struct message;
 struct message_wire;
 
+/* A key that signs. */
+struct dkim_source {
+	const char *file;     /* NULL ends a list */
+	const char *domain;   /* NULL: that of any From */
+	const char *selector; /* NULL: the usual one */
+};
+
+struct dkim_params {
+	const char *origin; /* of the keys, for messages */
+	const struct dkim_source *keys;
+	const char *selector;
+	const char *headers; /* names that are signed, with colons between;
+				NULL: the usual ones */
+	bool relaxed_header, relaxed_body;
+};
+
 /*
- * Reads the keys of the selected account; NULL in *out when it has none or
- * stores messages in files.  The process is hidden while it holds any.
+ * Reads the keys; NULL in *out when there is none.  The process is hidden while it holds any.
  * FAIL_CONFIG, naming file and keyword, for a file that cannot be read, holds
  * no RSA or Ed25519 key, or an RSA key under 1024 bits.
  */
-bool dkim_load(const struct settings *settings, struct dkim **out,
+bool dkim_load(const struct dkim_params *p, struct dkim **out,
     struct failure *f);
 
 /* Wipes the keys; NULL is fine. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct failure;
+struct network;
 
 /* Addresses of one name that are tried. */
 #define NET_ADDRESSES_MAX 10
@@ -19,7 +20,7 @@ struct net_params {
 	unsigned port;	       /* 0 for a Unix socket */
 	int family;	       /* AF_UNSPEC, AF_INET or AF_INET6 */
 	const char *source_ip; /* or NULL */
-	const char *refused;   /* networks where no host is met, or NULL */
+	const struct network *refused; /* where no host is met, or NULL */
 	size_t most; /* addresses that are tried; 0: NET_ADDRESSES_MAX */
 	const char *proxy_host; /* SOCKS5, or NULL */
 	unsigned proxy_port;

@@ -286,13 +286,15 @@ stop(struct listener *l)
 static void
 warn_if_open(const struct settings *settings)
 {
-	const char *list = settings->listen_networks;
+	const struct network *all = network_list_everybody(
+	    settings->listen_networks);
 
-	if (network_list_is_open(list))
+	if (all != NULL)
 		log_warn("%s: listen_networks '%s': whoever can connect may "
 			 "send to anywhere: an open relay, unless something "
 			 "in front decides who can",
-		    settings_origin(settings, KW_LISTEN_NETWORKS), list);
+		    settings_origin(settings, KW_LISTEN_NETWORKS),
+		    all->base.family == AF_INET ? "0.0.0.0/0" : "::/0");
 }
 
 /* Groups are given keys of servers on purpose; what a container is handed has
@@ -372,7 +374,7 @@ set_up(struct listener *l, const struct settings *settings, int inherited,
 	l->per_client = (size_t)settings->listen_per_client;
 	l->children = mem_alloc(l->max * sizeof(*l->children));
 	s->name = serve_name(settings, f);
-	s->networks = mem_strdup(settings->listen_networks);
+	s->networks = settings->listen_networks;
 	s->messages = settings->listen_messages;
 	s->patience = settings->listen_timeout_ms;
 	if (f->class != FAIL_NONE || !share_load(l, f) ||
@@ -393,7 +395,6 @@ tear_down(struct listener *l)
 	listen_close(&l->sockets);
 	free(l->children);
 	free(l->session.name);
-	free(l->session.networks);
 	free(l->session.cert_file);
 	free(l->session.key_file);
 }

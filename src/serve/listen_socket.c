@@ -111,15 +111,15 @@ open_any(struct listen_sockets *s, unsigned port)
 }
 
 static bool
-fail_place(const struct settings *settings, const char *word, int len,
-    int error, struct failure *f)
+fail_place(const struct settings *settings, const char *text, int error,
+    struct failure *f)
 {
 	failure_set(f,
 	    error == EACCES	    ? FAIL_NOPERM :
 		error == EADDRINUSE ? FAIL_OS :
 				      FAIL_CONFIG,
-	    "%s: listen: cannot listen on '%.*s': %s",
-	    settings_origin(settings, KW_LISTEN), len, word, strerror(error));
+	    "%s: listen: cannot listen on '%s': %s",
+	    settings_origin(settings, KW_LISTEN), text, strerror(error));
 	if (error == EACCES)
 		failure_hint(f,
 		    "a port below 1024 is for root: set 'listen' to a higher "
@@ -137,22 +137,20 @@ bool
 listen_open(struct listen_sockets *s, const struct settings *settings,
     struct failure *f)
 {
-	const char *list = settings->listen, *word;
-	struct network_place p;
-	size_t len;
+	const struct listen_place *p = settings->listen;
 	int error;
 
-	while ((word = text_next_word(&list, &len)) != NULL) {
-		if (!network_parse_place(word, len, &p))
-			error = EINVAL;
-		else if (p.address[0] == '\0')
-			error = open_any(s, p.port);
+	for (; p != NULL && p->text != NULL; p++) {
+		const char *address = p->place.address;
+
+		if (address[0] == '\0')
+			error = open_any(s, p->place.port);
 		else
 			error = open_one(s,
-			    strchr(p.address, ':') != NULL ? AF_INET6 : AF_INET,
-			    p.address, p.port);
+			    strchr(address, ':') != NULL ? AF_INET6 : AF_INET,
+			    address, p->place.port);
 		if (error != 0)
-			return fail_place(settings, word, (int)len, error, f);
+			return fail_place(settings, p->text, error, f);
 	}
 	return s->count > 0 ||
 	    failure_set(f, FAIL_CONFIG, "%s: listen: nowhere to listen",

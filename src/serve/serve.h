@@ -41,13 +41,13 @@ void serve_caller(struct caller *who, int fd);
 
 /* A client on a socket, and what holds for all of them. */
 struct serve_client {
-	int fd;		   /* connected, non-blocking; taken over */
-	int stop;	   /* at its end, or readable: the session ends when
+	int fd;	    /* connected, non-blocking; taken over */
+	int stop;   /* at its end, or readable: the session ends when
 			      no message is under way */
-	char *name;	   /* ours */
-	char *networks;	   /* whose clients may send to anywhere */
-	uint64_t messages; /* of one connection */
-	int64_t patience;  /* milliseconds of silence; 0: any time */
+	char *name; /* ours */
+	const struct network *networks; /* whose clients may send to anywhere */
+	uint64_t messages;		/* of one connection */
+	int64_t patience; /* milliseconds of silence; 0: any time */
 	/* Of the listener, or NULL. */
 	const struct serve_load *load;
 	/* STARTTLS, read when it is asked for; or both NULL. */

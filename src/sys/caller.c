@@ -67,7 +67,7 @@ caller_of(struct caller *who, int fd)
 }
 
 bool
-caller_is_in(const struct caller *who, const char *networks)
+caller_is_in(const struct caller *who, const struct network *networks)
 {
 	struct network_address a = who->network;
 

@@ -35,7 +35,7 @@ void caller_of(struct caller *who, int fd);
  * machine at the other end of a Unix socket is where 127.0.0.1 is; one whose
  * address is not known is nowhere.
  */
-bool caller_is_in(const struct caller *who, const char *networks);
+bool caller_is_in(const struct caller *who, const struct network *networks);
 
 /* Whether two callers count as one: a user, an address, or a /64 of IPv6. */
 bool caller_is_same(const struct caller *a, const struct caller *b);

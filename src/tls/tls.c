@@ -283,17 +283,17 @@ static bool
 check_fingerprint(struct tls *tls, const gnutls_datum_t *leaf)
 {
 	unsigned char hash[TLS_HASH_MAX];
+	const struct tls_digest *wanted = tls->policy->fingerprint;
 	gnutls_digest_algorithm_t algorithm = GNUTLS_DIG_SHA256;
 	size_t size = sizeof(hash);
 	struct buf found = BUF_INIT(128);
 
-	if (tls->fingerprint_len == 20)
+	if (wanted->len == 20)
 		algorithm = GNUTLS_DIG_SHA1;
-	else if (tls->fingerprint_len == 16)
+	else if (wanted->len == 16)
 		algorithm = GNUTLS_DIG_MD5;
 	if (gnutls_fingerprint(algorithm, leaf, hash, &size) >= 0 &&
-	    size == tls->fingerprint_len &&
-	    memcmp(hash, tls->fingerprint, size) == 0)
+	    size == wanted->len && memcmp(hash, wanted->bytes, size) == 0)
 		return true;
 	size = sizeof(hash);
 	gnutls_fingerprint(GNUTLS_DIG_SHA256, leaf, hash, &size);
@@ -315,12 +315,12 @@ static bool
 is_pinned(const struct tls *tls, struct der key)
 {
 	unsigned char hash[TLS_HASH_MAX];
-	size_t i;
+	const struct tls_digest *pin;
 
 	if (gnutls_hash_fast(GNUTLS_DIG_SHA256, key.at, der_len(key), hash) < 0)
 		return false;
-	for (i = 0; i < tls->pin_count; i++)
-		if (memcmp(hash, tls->pins[i], sizeof(hash)) == 0)
+	for (pin = tls->policy->pins; pin->len > 0; pin++)
+		if (memcmp(hash, pin->bytes, sizeof(hash)) == 0)
 			return true;
 	return false;
 }
@@ -499,9 +499,9 @@ verify(gnutls_session_t session)
 		describe_chain(tls, certs, n);
 	if (!tls->policy->verify)
 		return 0;
-	if (tls->fingerprint_len > 0)
+	if (tls->policy->fingerprint != NULL)
 		ok = check_fingerprint(tls, &certs[0]);
-	if (ok && tls->pin_count > 0)
+	if (ok && tls->policy->pins != NULL)
 		ok = check_pins(tls, &certs[0]);
 	if (ok && tls->trust != NULL)
 		ok = check_chain(tls, certs, n);

@@ -18,12 +18,20 @@ struct tls;
 #define TLS_PRIORITY \
 	"NORMAL:%PROFILE_MEDIUM:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
+#define TLS_DIGEST_MAX 32
+
+/* A SHA-256, SHA-1 or MD5 value; one of no bytes ends a list. */
+struct tls_digest {
+	size_t len;
+	unsigned char bytes[TLS_DIGEST_MAX];
+};
+
 struct tls_policy {
 	bool verify;		   /* false: `may`, or tls_certcheck off */
 	const char *host;	   /* name or IP literal as configured: the
 				   reference identity and SNI */
 	const char *host_override; /* used instead of host, or NULL */
-	const char *host_aliases;  /* as good: names and *.DOMAINs, or NULL */
+	char *const *host_aliases; /* as good: names and *.DOMAINs, or NULL */
 	const char *priority;	   /* GnuTLS priority string; NULL: ours */
 
 	/* Trust sources; what they mean is in onehop.conf(5). */
@@ -38,11 +46,10 @@ struct tls_policy {
 	const char *key_file, *cert_file; /* client; files or PKCS#11 URIs */
 	const char *key_pin;		  /* PIN of a token, or NULL */
 
-	const char *fingerprint; /* hex SHA-256 (64), SHA-1 (40), MD5 (32) of
-				    the certificate; replaces all checks */
-	const char *pins;	 /* blank- or comma-separated SPKI SHA-256,
-				    "sha256:" optional, base64 or hex; any one
-				    match replaces chain and name */
+	/* Of the certificate; replaces all checks; or NULL. */
+	const struct tls_digest *fingerprint;
+	/* SHA-256 of keys: any one match replaces chain and name; or NULL. */
+	const struct tls_digest *pins;
 
 	bool describe; /* tls_info tells about the chain */
 };

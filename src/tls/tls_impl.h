@@ -18,9 +18,6 @@ struct gnutls_session_int;
 struct gnutls_x509_crl_int;
 struct trust;
 
-/* SPKI pins that one policy may hold. */
-#define TLS_PINS_MAX 16
-
 /* The first bytes a server sent: enough to see what it speaks. */
 #define TLS_FIRST_MAX 128
 
@@ -41,10 +38,6 @@ struct tls {
 	struct gnutls_x509_crl_int **crls;
 	unsigned int crl_count;
 	unsigned int verify_flags;
-	unsigned char fingerprint[TLS_HASH_MAX];
-	size_t fingerprint_len; /* 0: none */
-	unsigned char pins[TLS_PINS_MAX][TLS_HASH_MAX];
-	size_t pin_count;
 	struct buf trust_words;
 
 	struct gnutls_session_int *session;

@@ -104,20 +104,13 @@ add_alias(struct tls_identity *id, const char *alias, struct failure *f)
 }
 
 bool
-tls_identity_alias(struct tls_identity *id, const char *list, struct failure *f)
+tls_identity_alias(struct tls_identity *id, char *const *list,
+    struct failure *f)
 {
-	static const char separators[] = " \t,;";
-	bool ok = true;
-
-	while (ok && *(list += strspn(list, separators)) != '\0') {
-		size_t len = strcspn(list, separators);
-		char *alias = mem_strndup(list, len);
-
-		ok = add_alias(id, alias, f);
-		free(alias);
-		list += len;
-	}
-	return ok;
+	for (; *list != NULL; list++)
+		if (!add_alias(id, *list, f))
+			return false;
+	return true;
 }
 
 void

@@ -37,11 +37,11 @@ bool tls_identity_set(struct tls_identity *id, const char *host,
     struct failure *f);
 
 /*
- * Adds aliases, separated by blanks, commas and semicolons.  FAIL_CONFIG for
+ * Adds aliases, up to NULL.  FAIL_CONFIG for
  * what is no host name, nor one behind "*.", and for all of a top-level
  * domain.
  */
-bool tls_identity_alias(struct tls_identity *id, const char *list,
+bool tls_identity_alias(struct tls_identity *id, char *const *list,
     struct failure *f);
 void tls_identity_free(struct tls_identity *id);
 

@@ -71,82 +71,21 @@ load_priority(struct tls *tls, struct failure *f)
 	    words, gnutls_strerror(r));
 }
 
-static bool
-load_fingerprint(struct tls *tls, struct failure *f)
-{
-	struct buf bytes = BUF_INIT(64);
-	bool ok;
-
-	if (!is_set(tls->policy->fingerprint))
-		return true;
-	ok = text_hex_decode(&bytes, tls->policy->fingerprint) &&
-	    (bytes.len == 32 || bytes.len == 20 || bytes.len == 16);
-	if (ok) {
-		memcpy(tls->fingerprint, bytes.data, bytes.len);
-		tls->fingerprint_len = bytes.len;
-		buf_adds(&tls->trust_words, "tls_fingerprint");
-	} else
-		failure_set(f, FAIL_CONFIG,
-		    "invalid tls_fingerprint '%s': not 64 (SHA-256), 40 "
-		    "(SHA-1) or 32 (MD5) hexadecimal digits",
-		    tls->policy->fingerprint);
-	buf_free(&bytes);
-	return ok;
-}
-
-/* One word of tls_pin: base64 or hexadecimal of 32 bytes. */
-static bool
-parse_pin(const char *word, struct buf *out)
-{
-	if (text_case_prefix(word, "sha256:"))
-		word += strlen("sha256:");
-	else if (text_case_prefix(word, "sha256//"))
-		word += strlen("sha256//");
-	if (text_base64_decode(out, word, strlen(word)) && out->len == 32)
-		return true;
-	buf_clear(out);
-	return text_hex_decode(out, word) && out->len == 32;
-}
-
-static bool
-add_pin(struct tls *tls, const char *word, struct failure *f)
-{
-	struct buf bytes = BUF_INIT(256);
-	bool ok = parse_pin(word, &bytes);
-
-	if (!ok)
-		failure_set(f, FAIL_CONFIG,
-		    "invalid tls_pin '%s': not the SHA-256 of a public key "
-		    "in base64 or hexadecimal",
-		    word);
-	else if (tls->pin_count == TLS_PINS_MAX)
-		ok = failure_set(f, FAIL_CONFIG,
-		    "tls_pin has more than %d values", TLS_PINS_MAX);
-	else
-		memcpy(tls->pins[tls->pin_count++], bytes.data, bytes.len);
-	buf_free(&bytes);
-	return ok;
-}
-
+/* Of the sources that can vouch for a server, a pin or fingerprint stands in
+   for the others. */
 static bool
 load_pins(struct tls *tls, struct failure *f)
 {
-	char *copy, *rest, *word;
-	bool ok = true;
+	const struct tls_policy *p = tls->policy;
 
-	if (!is_set(tls->policy->pins))
-		return true;
-	rest = copy = mem_strdup(tls->policy->pins);
-	while (ok && (word = strsep(&rest, " \t,")) != NULL)
-		if (*word != '\0')
-			ok = add_pin(tls, word, f);
-	free(copy);
-	if (ok && tls->pin_count == 0)
-		ok = failure_set(f, FAIL_CONFIG, "tls_pin holds no value");
-	if (ok)
+	if (p->pins != NULL && p->pins->len == 0)
+		return failure_set(f, FAIL_CONFIG, "tls_pin holds no value");
+	if (p->fingerprint != NULL)
+		buf_adds(&tls->trust_words, "tls_fingerprint");
+	if (p->pins != NULL)
 		buf_addf(&tls->trust_words, "%stls_pin",
 		    tls->trust_words.len > 0 ? ", " : "");
-	return ok;
+	return true;
 }
 
 static bool
@@ -292,16 +231,12 @@ load_client(struct tls *tls, struct failure *f)
 	return ok;
 }
 
-/* Of the sources that can vouch for a server, a pin or fingerprint stands in
-   for the others. */
 static bool
 load_verification(struct tls *tls, struct failure *f)
 {
-	if (!load_fingerprint(tls, f) || !load_pins(tls, f))
-		return false;
-	if (tls->fingerprint_len > 0 || tls->pin_count > 0)
-		return true;
-	return load_trust(tls, f);
+	return load_pins(tls, f) &&
+	    (tls->policy->fingerprint != NULL || tls->policy->pins != NULL ||
+		load_trust(tls, f));
 }
 
 /* With a chain the name must be one; without, it is only shown and sent. */
@@ -314,7 +249,7 @@ load_identity(struct tls *tls, struct failure *f)
 	bool ok = tls_identity_set(&tls->id, host, f);
 
 	tls->send_name = ok && tls->id.ip_len == 0;
-	if (ok && is_set(p->host_aliases))
+	if (ok && p->host_aliases != NULL)
 		return tls_identity_alias(&tls->id, p->host_aliases, f);
 	if (ok || tls->trust != NULL)
 		return ok;

@@ -962,6 +962,47 @@ def test_two_accounts_by_sender(onehop):
     assert len(two.server.connections) == 2
 
 
+def test_accounts_side_by_side(onehop):
+    """Each account keeps its settings, whatever the others are asked for:
+    one that cannot be used, one whose relay is away, and a fallback."""
+    with socket.create_server(("127.0.0.1", 0)) as away, \
+            Sink(connections=4) as relay:
+        closed = away.getsockname()[1]
+        away.close()
+        config = relay.config.replace("from sender@example.org\n", "")
+        accounts = (f"account one\nfrom one@one.example\nhost 127.0.0.1\n"
+                    f"port {closed}\ntls off\nmax_size 9\nfallback two\n"
+                    "account broken\nfrom *@broken.example\nhost h.example\n"
+                    "fallback nobody\n"
+                    f"account two\nfrom two@two.example\n{config}"
+                    "default_domain two.example\n"
+                    "account default : two\n")
+        client = Client(onehop, accounts)
+        client.greet()
+        for n, sender in enumerate(("two@two.example", "x@broken.example",
+                                    "two@two.example", "one@one.example",
+                                    "two@two.example")):
+            code = client.code(f"MAIL FROM:<{sender}>")
+            if sender != "two@two.example":
+                assert code // 100 in (4, 5)
+                continue
+            assert code == 250
+            assert client.code("RCPT TO:<c>") == 250
+            assert client.data(HEADER + b"\r\n%d\r\n.\r\n" % n)[0] == 250
+        client.quit()
+        for account in ("one", "two"):
+            result = onehop.run([f"--account={account}", "d@d.example"],
+                                config=accounts, stdin=b"\n")
+            assert result.status == 0, result.err
+    assert [m[-3:] for m in relay.messages[:3]] == [
+        b"0\r\n", b"2\r\n", b"4\r\n"]
+    said = [line for line in relay.commands
+            if line.startswith(("MAIL", "RCPT"))]
+    assert [line.split(">")[0] + ">" for line in said] == [
+        "MAIL FROM:<two@two.example>", "RCPT TO:<c@two.example>"] * 3 + [
+        "MAIL FROM:<two@two.example>", "RCPT TO:<d@d.example>"] * 2
+
+
 LMTP = {"lmtp": True, "at": {"DOT 2": "452 4.2.2 full",
                              "DOT 3": "550 5.2.1 gone"}}
 

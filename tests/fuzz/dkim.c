@@ -9,6 +9,7 @@
 
 #include "base/failure.h"
 #include "config/config.h"
+#include "deliver/deliver.h"
 #include "deliver/submission.h"
 #include "fuzz.h"
 #include "message/dkim_impl.h"
@@ -143,12 +144,12 @@ load(const char *how)
 	struct failure f = FAILURE_INIT;
 	struct config *c = config_load(&request, &f);
 	const struct settings *s;
-	struct dkim *d;
+	struct dkim *d = NULL;
 
 	CHECK(c != NULL);
 	s = config_for_sender(c, NULL, &f);
 	CHECK(s != NULL);
-	CHECK(dkim_load(s, &d, &f) && d != NULL);
+	CHECK(deliver_load_keys(s, &d, true, &f) && d != NULL);
 	unlink(file);
 	strcpy(file + strlen(file) - 6, "XXXXXX");
 	config_free(c);

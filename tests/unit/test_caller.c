@@ -14,8 +14,21 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "config/secret.h"
+#include "config/settings.h"
 #include "deliver/allow.h"
 #include "sys/caller.h"
+
+/* As the keyword has it; what is no word of it is nobody. */
+static bool
+matches(const struct caller *who, const char *word)
+{
+	struct caller_rule *list = keyword_items(&keywords[KW_ALLOW_UIDS], word,
+	    false);
+	bool match = list->kind != CALLER_NONE && allow_matches(who, list);
+
+	free(list);
+	return match;
+}
 
 static void
 test_words(void **unused)
@@ -47,21 +60,55 @@ test_words(void **unused)
 	(void)unused;
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		who.uid = rows[i].uid;
-		assert_int_equal(allow_matches(&who, rows[i].word,
-				     strlen(rows[i].word)),
-		    rows[i].match);
+		assert_int_equal(matches(&who, rows[i].word), rows[i].match);
 	}
 }
 
-/* A list goes on behind a word. */
+/* Both lists, and the sender that goes with a name. */
 static void
-test_words_have_a_length(void **unused)
+test_rules(void **unused)
 {
+	static const struct {
+		const char *uids, *senders, *sender;
+		bool allowed;
+	} rows[] = {
+		{ NULL, NULL, "a@b", true },
+		{ "33,44", NULL, "a@b", true },
+		{ "44,33", NULL, "", true },
+		{ "334", NULL, "a@b", false },
+		{ ",", NULL, "a@b", false },
+		{ "33", "33:a@b", "A@b", true },
+		{ "33", "33:a@b", "a@c", false },
+		{ NULL, "33:*@b 33:<>", "x@b", true },
+		{ NULL, "33:*@b 33:<>", "", true },
+		{ NULL, "33:*", "", false },
+		{ NULL, "44:*@b", "x@b", false },
+		{ NULL, "1-50:*@b", "x@b", true },
+	};
 	struct caller who = { .known = true, .uid = 33 };
+	size_t i;
 
 	(void)unused;
-	assert_true(allow_matches(&who, "33,44", 2));
-	assert_false(allow_matches(&who, "334", 1));
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct failure f = FAILURE_INIT;
+		struct caller_rule *uids = NULL, *senders = NULL;
+		struct settings s = { .account = "" };
+
+		if (rows[i].uids != NULL)
+			uids = keyword_items(&keywords[KW_ALLOW_UIDS],
+			    rows[i].uids, true);
+		if (rows[i].senders != NULL)
+			senders = keyword_items(&keywords[KW_ALLOW_SENDERS],
+			    rows[i].senders, true);
+		s.allow_uids = uids;
+		s.allow_senders = senders;
+		if (allow_sender(&who, &s, rows[i].sender, &f) !=
+		    rows[i].allowed)
+			fail_msg("row %zu", i);
+		free(uids);
+		free(senders);
+		failure_free(&f);
+	}
 }
 
 /* Who is not known has no uid, not even that of the memory's last user. */
@@ -71,10 +118,10 @@ test_nobody_known(void **unused)
 	struct caller who = { .known = false, .uid = 0 };
 
 	(void)unused;
-	assert_true(allow_matches(&who, "*", 1));
-	assert_false(allow_matches(&who, "0", 1));
-	assert_false(allow_matches(&who, "0-4294967295", 12));
-	assert_false(allow_matches(&who, "root", 4));
+	assert_true(matches(&who, "*"));
+	assert_false(matches(&who, "0"));
+	assert_false(matches(&who, "0-4294967295"));
+	assert_false(matches(&who, "root"));
 }
 
 static void
@@ -205,7 +252,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
-		cmocka_unit_test(test_words_have_a_length),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_nobody_known),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_trace_words),

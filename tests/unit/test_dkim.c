@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "config/config.h"
+#include "deliver/deliver.h"
 #include "deliver/submission.h"
 #include "message/dkim.h"
 #include "message/dkim_impl.h"
@@ -419,9 +420,9 @@ load(const char *keys, const char *headers, const char *how)
 	struct config *c;
 	const struct settings *s = configure(&c, keys, headers, how);
 	struct failure f = FAILURE_INIT;
-	struct dkim *d;
+	struct dkim *d = NULL;
 
-	if (!dkim_load(s, &d, &f))
+	if (!deliver_load_keys(s, &d, true, &f))
 		fail_msg("%s", buf_str(&f.text));
 	config_free(c);
 	failure_free(&f);
@@ -506,7 +507,7 @@ the_field(void **state)
 	char *path = write_key("field", rsa1024, 0600), *line, *next;
 	struct buf signers = BUF_INIT(4096), out = BUF_INIT(65536);
 	struct buf names = BUF_INIT(65536);
-	struct dkim *d;
+	struct dkim *d = NULL;
 	int i;
 
 	(void)state;
@@ -537,7 +538,7 @@ warnings_about_keys(void **state)
 	char *fine = write_key("fine", ed25519, 0640);
 	char *open = write_key("open", ed25519, 0644);
 	char *weak = write_key("weak", rsa1024, 0600), *keys;
-	struct dkim *d;
+	struct dkim *d = NULL;
 
 	(void)state;
 	d = load(fine, "From", "relaxed/relaxed");
@@ -571,7 +572,7 @@ files_that_cannot_be_used(void **state)
 	const char *const keys[] = { path, "/nonexistent/key", "/dev/null",
 		directory };
 	struct failure f = FAILURE_INIT;
-	struct dkim *d;
+	struct dkim *d = NULL;
 	size_t i;
 
 	(void)state;
@@ -580,7 +581,7 @@ files_that_cannot_be_used(void **state)
 		const struct settings *s = configure(&c, keys[i], "From", "");
 
 		failure_clear(&f);
-		assert_false(dkim_load(s, &d, &f));
+		assert_false(deliver_load_keys(s, &d, true, &f));
 		assert_null(d);
 		assert_int_equal(f.class, FAIL_CONFIG);
 		assert_non_null(strstr(buf_str(&f.text), keys[i]));

@@ -324,7 +324,12 @@ test_rows(void **state)
 		if (k->type != KEYWORD_SECRET)
 			assert_non_null(k->argument);
 		assert_int_equal(k->type == KEYWORD_CHOICE, k->choices != NULL);
-		assert_int_equal(k->check != NULL, k->allowed != NULL);
+		assert_int_equal(k->check != NULL || k->parse != NULL,
+		    k->allowed != NULL);
+		/* Every list is made for the program, item by item. */
+		assert_int_equal(k->type == KEYWORD_LIST, k->item > 0);
+		if (k->type == KEYWORD_LIST)
+			assert_int_equal(k->size, sizeof(void *));
 		if (k->type == KEYWORD_BOOL)
 			assert_true(k->flags & KEYWORD_BARE);
 		if (k->type == KEYWORD_NUMBER)

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/network.h"
+#include "config/keyword.h"
 
 static void
 peer(struct network_address *out, const char *text)
@@ -65,30 +66,57 @@ static const struct {
 	{ "10.0.0.0/99 127.0.0.1", "127.0.0.1", 1 },
 };
 
+/* What the listener would have; free() it. */
+static struct network *
+list_of(const char *text)
+{
+	return keyword_items(&keywords[KW_LISTEN_NETWORKS], text, false);
+}
+
 static void
 test_lists(void **state)
 {
 	struct network_address a;
+	struct network *list;
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		peer(&a, rows[i].address);
-		if (network_list_contains(rows[i].list, &a) !=
-		    (rows[i].contained != 0))
+		list = list_of(rows[i].list);
+		if (network_list_contains(list, &a) != (rows[i].contained != 0))
 			fail_msg("'%s' and %s", rows[i].list, rows[i].address);
+		free(list);
 	}
+	assert_false(network_list_contains(NULL, &a));
 }
 
 static void
 test_open(void **state)
 {
+	static const struct {
+		const char *list;
+		int family; /* 0: not open */
+	} open[] = {
+		{ "127.0.0.1 0.0.0.0/0", AF_INET },
+		{ "::/0", AF_INET6 },
+		{ "::ffff:0.0.0.0/96", AF_INET },
+		{ "0.0.0.0,0.0.0.0/1 nonsense", 0 },
+		{ "", 0 },
+	};
+	const struct network *all;
+	struct network *list;
+	size_t i;
+
 	(void)state;
-	assert_true(network_list_is_open("127.0.0.1 0.0.0.0/0"));
-	assert_true(network_list_is_open("::/0"));
-	assert_true(network_list_is_open("::ffff:0.0.0.0/96"));
-	assert_false(network_list_is_open("0.0.0.0,0.0.0.0/1 nonsense"));
-	assert_false(network_list_is_open(""));
+	for (i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+		list = list_of(open[i].list);
+		all = network_list_everybody(list);
+		assert_int_equal(all != NULL ? all->base.family : 0,
+		    open[i].family);
+		free(list);
+	}
+	assert_null(network_list_everybody(NULL));
 }
 
 static const struct {

@@ -24,6 +24,7 @@
 #include "base/stream.h"
 #include "base/text.h"
 #include "certs.h"
+#include "config/keyword.h"
 #include "tls/tls.h"
 #include "tls/tls_explain.h"
 #include "tls/tls_name.h"
@@ -198,6 +199,7 @@ struct scene {
 	bool hide_inter; /* there is one, but it is not sent */
 	bool hide_root;	 /* the trust store holds another root */
 	struct tls_policy policy;
+	void *items; /* of the policy */
 	struct server server;
 	struct made *made_root, *made_inter, *made_leaf;
 	/* What came of it. */
@@ -317,6 +319,7 @@ free_scene(struct scene *s)
 	certs_free(s->made_root);
 	certs_free(s->made_inter);
 	certs_free(s->made_leaf);
+	free(s->items);
 	free(s);
 }
 
@@ -833,10 +836,16 @@ test_names_accepted(void **state)
 	accept_it(s);
 }
 
+static void *
+words_of(const char *text)
+{
+	return keyword_items(&keywords[KW_LOCAL_DOMAINS], text, true);
+}
+
 /* host, aliases, what the certificate has */
 static const char *const good_aliases[][3] = {
 	{ "mail.example.org", "other.test", "other.test" },
-	{ "mail.example.org", "x.test;other.test", "nothing.test,OTHER.test" },
+	{ "mail.example.org", "x.test other.test", "nothing.test,OTHER.test" },
 	{ "mail.example.org", "Other.Test", "*.test,other.test" },
 	{ "mail.example.org", "a.other.test", "*.other.test" },
 	{ "mail.example.org", "*.other.test", "a.other.test" },
@@ -868,7 +877,7 @@ alias_scene(const char *const *row)
 {
 	struct scene *s = name_scene(row[0], row[2]);
 
-	s->policy.host_aliases = row[1];
+	s->policy.host_aliases = s->items = words_of(row[1]);
 	return s;
 }
 
@@ -888,15 +897,18 @@ static void
 test_aliases_that_are_none(void **state)
 {
 	static const char *const lists[] = { "*", "*.", "*.test", "a.*.test",
-		"good.test;*.test", "192.0.2.7", "2001:db8::1" };
+		"good.test *.test", "192.0.2.7", "2001:db8::1" };
 	struct failure f = FAILURE_INIT;
 	struct tls_identity id;
+	char **words;
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
 		assert_true(tls_identity_set(&id, HOST, &f));
-		assert_false(tls_identity_alias(&id, lists[i], &f));
+		words = words_of(lists[i]);
+		assert_false(tls_identity_alias(&id, words, &f));
+		free(words);
 		assert_int_equal(f.class, FAIL_CONFIG);
 		tls_identity_free(&id);
 		failure_free(&f);
@@ -1330,7 +1342,7 @@ test_name_constraints(void **state)
 	s->leaf.dns = "*.example.org";
 	refuse(s, "Name Constraints of an issuer: '" HOST "'");
 	s = constrained(NULL, "other.test");
-	s->policy.host_aliases = "mail.other.test";
+	s->policy.host_aliases = s->items = words_of("mail.other.test");
 	s->leaf.dns = "mail.other.test";
 	refuse(s, "Name Constraints");
 	s = new_scene();
@@ -1575,6 +1587,12 @@ key_pin(const struct made *m, bool hex)
 	return copy;
 }
 
+static void *
+pins_of(const char *text)
+{
+	return keyword_items(&keywords[KW_TLS_PIN], text, true);
+}
+
 /* Nothing else is right about the certificate. */
 static struct scene *
 pin_scene(void)
@@ -1604,7 +1622,7 @@ test_pins(void **state)
 		pin = key_pin(s->made_leaf, i == 1);
 		list = mem_printf("%s, %s%s", other, i == 0 ? "sha256:" : "",
 		    pin);
-		s->policy.pins = list;
+		s->policy.pins = s->items = pins_of(list);
 		play(s);
 		assert_accepted(s);
 		assert_true(tls_info(s->tls)->verified);
@@ -1614,7 +1632,7 @@ test_pins(void **state)
 		free(list);
 	}
 	s = pin_scene();
-	s->policy.pins = other;
+	s->policy.pins = s->items = pins_of(other);
 	pin = key_pin(s->made_leaf, false);
 	play(s);
 	assert_refused(s, "not one of tls_pin");
@@ -1623,29 +1641,28 @@ test_pins(void **state)
 	free(pin);
 }
 
+static const struct tls_digest other_digest = { 16, { 0, 0x11, 0x22 } };
+
 static void
 test_fingerprint(void **state)
 {
 	static const gnutls_digest_algorithm_t hashes[] = { GNUTLS_DIG_SHA256,
 		GNUTLS_DIG_SHA1, GNUTLS_DIG_MD5 };
-	unsigned char hash[32];
-	char text[100];
+	struct tls_digest wanted;
 	struct scene *s;
-	size_t i, j, size;
+	size_t i;
 
 	(void)state;
 	for (i = 0; i < 3; i++) {
 		s = pin_scene();
-		size = sizeof(hash);
-		gnutls_fingerprint(hashes[i], &s->made_leaf->der, hash, &size);
-		for (j = 0; j < size; j++)
-			sprintf(text + 3 * j, "%02X%c", hash[j],
-			    j % 2 != 0 ? ':' : ' ');
-		s->policy.fingerprint = text;
+		wanted.len = sizeof(wanted.bytes);
+		gnutls_fingerprint(hashes[i], &s->made_leaf->der, wanted.bytes,
+		    &wanted.len);
+		s->policy.fingerprint = &wanted;
 		accept_it(s);
 	}
 	s = pin_scene();
-	s->policy.fingerprint = "00112233445566778899aabbccddeeff";
+	s->policy.fingerprint = &other_digest;
 	play(s);
 	assert_refused(s, "tls_fingerprint");
 	assert_words(&s->failure.hint, "tls_fingerprint ");
@@ -1659,7 +1676,7 @@ test_unverified(void **state)
 
 	(void)state;
 	s->policy.verify = false;
-	s->policy.fingerprint = "00112233445566778899aabbccddeeff";
+	s->policy.fingerprint = &other_digest;
 	play(s);
 	assert_accepted(s);
 	assert_false(tls_info(s->tls)->verified);
@@ -2141,13 +2158,8 @@ test_policies(void **state)
 	q.priority = "NORMAL:+NONSENSE";
 	refuse_policy(&q, "tls_priorities");
 	q = p;
-	q.pins = "abc";
+	q.pins = &(struct tls_digest){ .len = 0 };
 	refuse_policy(&q, "tls_pin");
-	q.pins = " , ";
-	refuse_policy(&q, "tls_pin");
-	q = p;
-	q.fingerprint = "00:11";
-	refuse_policy(&q, "tls_fingerprint");
 	q = p;
 	q.crl_file = "/nonexistent/crl";
 	refuse_policy(&q, "tls_crl_file");
