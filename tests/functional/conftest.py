@@ -6,7 +6,9 @@ itself by addressing its messages to a recipient of its own ('unique').
 
 import os
 import pathlib
+import re
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -18,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from lib.dovecot import Dovecot             # noqa: E402
 from lib.exim import Exim                   # noqa: E402
 from lib.node_smtp import SmtpServer        # noqa: E402
-from lib.onehop import Onehop               # noqa: E402
+from lib.onehop import Onehop, look_for_leaks            # noqa: E402
 from lib.pki import Pki                     # noqa: E402
 from lib.postfix import Postfix             # noqa: E402
 from lib.python_smtp import Aiosmtpd        # noqa: E402
@@ -30,6 +32,21 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore::UserWarning:aiosmtpd")
     config.addinivalue_line("filterwarnings",
                             "ignore::DeprecationWarning:aiosmtpd")
+    config.addinivalue_line("markers", "every_leak: look for leaks in each "
+                            "test of the function")
+    # A shell's background job ignores it, and so would the program.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def leaks(request):
+    """Leaks are looked for in the first test of each function, as the others
+    go the same ways with other values.  ONEHOP_THOROUGH=1 looks always."""
+    call = getattr(request.node, "callspec", None)
+    look_for_leaks(bool(
+        os.environ.get("ONEHOP_THOROUGH") or call is None
+        or request.node.get_closest_marker("every_leak")
+        or not any(call.indices.values())))
 
 
 @pytest.fixture
@@ -108,3 +125,21 @@ def smtp_server(pki, area):
     """Node's."""
     with SmtpServer(pki, area / "smtp-server") as server:
         yield server
+
+
+# What starts a real server.
+SERVERS = {"dovecot", "binding_dovecot", "postfix", "exim", "aiosmtpd",
+           "smtp_server"}
+# What waits longest begins first.
+LONGEST = ["test_load", "test_daemons", "test_torture"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Side by side, tests of the real servers stay in one process, so that
+    each server is started once.  First, as pytest-xdist reads the groups in
+    this hook, too."""
+    for item in items:
+        if SERVERS & {*item.fixturenames, *re.findall(r"\w+", item.name)}:
+            item.add_marker(pytest.mark.xdist_group("servers"))
+    items.sort(key=lambda item: item.path.stem not in LONGEST)

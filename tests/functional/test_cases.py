@@ -15,6 +15,7 @@ CASES = [one for path in sorted(case.CASES.glob("*.toml"))
          if path.name != "bases.toml" for one in case.all_cases(path)]
 
 
+@pytest.mark.every_leak
 @pytest.mark.parametrize("one", CASES, ids=repr)
 def test_case(one, onehop, pki, tmp_path):
     wrong = one.run(onehop, pki, tmp_path)

@@ -183,6 +183,10 @@ MAILTO={mailto}
 PRINTED = "grüße\r\n.\r\nend\r\n".encode()
 
 
+# One crond for all of them.
+pytestmark = pytest.mark.xdist_group("daemons")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def crond():
     """busybox crond knows nothing but minutes: it starts with the first of

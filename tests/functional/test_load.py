@@ -7,12 +7,15 @@ import os
 
 from lib.listener import Listener
 from lib.load import Hop, run
+from lib.onehop import look_for_leaks
 from lib.server import free_ports
 
 MESSAGES = 200 if os.environ.get("ONEHOP_THOROUGH") else 40
 
 
 def test_load(tmp_path):
+    # test_listen.py does, session by session.
+    look_for_leaks(False)
     port, = free_ports(1)
     with Hop() as hop:
         config = hop.sink.config("listen_per_client 100", "connect_timeout 5",

@@ -21,18 +21,19 @@ check_clean(const char *text)
 static void
 check_result(const struct invocation *inv, int argc)
 {
+	const struct submission *s = &inv->submission;
 	size_t i;
 
-	check_clean(inv->sender);
-	check_clean(inv->notify);
-	check_clean(inv->envid);
-	CHECK(inv->recipient_count <= (size_t)argc);
-	for (i = 0; i < inv->recipient_count; i++)
-		CHECK(inv->recipients[i] != NULL);
+	check_clean(s->sender);
+	check_clean(s->notify);
+	check_clean(s->envid);
+	CHECK(s->recipient_count <= (size_t)argc);
+	for (i = 0; i < s->recipient_count; i++)
+		CHECK(s->recipients[i] != NULL);
 	for (i = 0; i < inv->warning_count; i++)
 		CHECK(inv->warnings[i] != NULL);
-	CHECK(inv->ret == NULL || strcmp(inv->ret, "FULL") == 0 ||
-	    strcmp(inv->ret, "HDRS") == 0);
+	CHECK(s->ret == NULL || strcmp(s->ret, "FULL") == 0 ||
+	    strcmp(s->ret, "HDRS") == 0);
 }
 
 int

@@ -1,14 +1,7 @@
 #include "certs.h"
-
-#include <sys/stat.h>
+#include "unit.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -285,63 +278,6 @@ certs_free(struct made *m)
 	free(m);
 }
 
-static char directory[64];
-
-const char *
-certs_dir(void)
-{
-	if (directory[0] == '\0') {
-		strcpy(directory, "/tmp/onehop-certs-XXXXXX");
-		if (mkdtemp(directory) == NULL)
-			abort();
-	}
-	return directory;
-}
-
-void
-certs_cleanup(void)
-{
-	DIR *dir;
-	struct dirent *entry;
-	char *path;
-
-	if (directory[0] == '\0' || (dir = opendir(directory)) == NULL)
-		return;
-	while ((entry = readdir(dir)) != NULL) {
-		path = certs_path(entry->d_name);
-		if (unlink(path) != 0)
-			rmdir(path);
-		free(path);
-	}
-	closedir(dir);
-	rmdir(directory);
-	directory[0] = '\0';
-}
-
-char *
-certs_path(const char *name)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", certs_dir(), name) < 0)
-		abort();
-	return path;
-}
-
-void
-certs_write(const char *name, const void *bytes, size_t len, int mode)
-{
-	char *path = certs_path(name);
-	int fd;
-
-	unlink(path);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	if (fd < 0 || write(fd, bytes, len) != (ssize_t)len ||
-	    fchmod(fd, (mode_t)mode) != 0 || close(fd) != 0)
-		abort();
-	free(path);
-}
-
 void
 certs_write_pem(const char *name, struct made *const *list, size_t n)
 {
@@ -357,7 +293,7 @@ certs_write_pem(const char *name, struct made *const *list, size_t n)
 		gnutls_free(pem.data);
 	}
 	fclose(out);
-	certs_write(name, text, len, 0644);
+	unit_write_bytes(name, 0644, text, len);
 	free(text);
 }
 
@@ -375,7 +311,7 @@ certs_write_key(const char *name, const struct made *m, bool with_cert,
 		    &cert));
 	n = asprintf(&text, "%.*s%.*s", (int)key.size, (char *)key.data,
 	    (int)cert.size, with_cert ? (char *)cert.data : "");
-	certs_write(name, text, (size_t)n, mode);
+	unit_write_bytes(name, (mode_t)mode, text, (size_t)n);
 	free(text);
 	gnutls_free(key.data);
 	gnutls_free(cert.data);
@@ -399,7 +335,7 @@ certs_write_crl(const char *name, const struct made *issuer,
 	MUST(gnutls_x509_crl_sign2(crl, issuer->crt, issuer->key,
 	    GNUTLS_DIG_SHA256, 0));
 	MUST(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem));
-	certs_write(name, pem.data, pem.size, 0644);
+	unit_write_bytes(name, 0644, pem.data, pem.size);
 	gnutls_free(pem.data);
 	gnutls_x509_crl_deinit(crl);
 }
@@ -407,14 +343,14 @@ certs_write_crl(const char *name, const struct made *issuer,
 void
 certs_damage(const char *name)
 {
-	char *path = certs_path(name), *end;
+	char *path = unit_path(name), *end;
 	gnutls_datum_t pem;
 
 	MUST(gnutls_load_file(path, &pem));
 	end = strstr((char *)pem.data, "\n-----END");
 	MUST(end != NULL ? 0 : -1);
 	end[-8] = end[-8] == 'A' ? 'B' : 'A';
-	certs_write(name, pem.data, pem.size, 0644);
+	unit_write_bytes(name, 0644, pem.data, pem.size);
 	gnutls_free(pem.data);
 	free(path);
 }

@@ -57,11 +57,7 @@ struct recipe certs_leaf(const char *dns);
 struct made *certs_make(const struct recipe *r, const struct made *issuer);
 void certs_free(struct made *m);
 
-/* Files in a new directory that certs_cleanup() removes. */
-const char *certs_dir(void);
-void certs_cleanup(void);
-char *certs_path(const char *name); /* free() it */
-void certs_write(const char *name, const void *bytes, size_t len, int mode);
+/* Files in unit_directory(). */
 void certs_write_pem(const char *name, struct made *const *list, size_t n);
 void certs_write_key(const char *name, const struct made *m, bool with_cert,
     int mode);

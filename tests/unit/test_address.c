@@ -1,11 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <sys/resource.h>
 
 #include "base/buf.h"
@@ -210,13 +204,9 @@ static const struct {
 	{ "-v@x", "-v@x" },
 };
 
-static void
-test_list(void **state)
+TEST(test_list)
 {
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	EACH_ROW(i, lists)
 		assert_parses(lists[i].text, strlen(lists[i].text),
 		    lists[i].want);
 	assert_parses(NULL, 0, "");
@@ -324,15 +314,13 @@ static const struct {
 	{ "a@b>\r\nRCPT TO:<evil@x", 0, "'>' without '<'", "byte 4:" },
 };
 
-static void
-test_list_refused(void **state)
+TEST(test_list_refused)
 {
 	struct failure f = FAILURE_INIT;
 	struct address_list l;
-	size_t i, len;
+	size_t len;
 
-	(void)state;
-	for (i = 0; i < sizeof(no_lists) / sizeof(no_lists[0]); i++) {
+	EACH_ROW(i, no_lists) {
 		len = no_lists[i].len > 0 ? no_lists[i].len :
 					    strlen(no_lists[i].text);
 		failure_clear(&f);
@@ -348,8 +336,7 @@ test_list_refused(void **state)
 }
 
 /* The places are those of the addr-spec alone. */
-static void
-test_list_places(void **state)
+TEST(test_list_places)
 {
 	static const char text[] =
 	    "root, \"R\" <@r:root> (c), x . y @ z (c), A: q@w;";
@@ -366,7 +353,6 @@ test_list_places(void **state)
 	struct address_list l;
 	size_t i;
 
-	(void)state;
 	assert_true(address_parse_list(text, strlen(text), &l, &f));
 	assert_int_equal(l.n, 4);
 	for (i = 0; i < l.n; i++) {
@@ -380,8 +366,7 @@ test_list_places(void **state)
 	failure_free(&f);
 }
 
-static void
-test_senders(void **state)
+TEST(test_senders)
 {
 	static const struct {
 		const char *text, *want; /* NULL: refused */
@@ -425,10 +410,8 @@ test_senders(void **state)
 	struct failure f = FAILURE_INIT;
 	struct address_list l;
 	char *got;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		if (!address_parse_senders(rows[i].text, strlen(rows[i].text),
 			&l, &f)) {
 			if (rows[i].want != NULL)
@@ -453,8 +436,7 @@ test_senders(void **state)
 	failure_free(&f);
 }
 
-static void
-test_names_nobody(void **state)
+TEST(test_names_nobody)
 {
 	static const char *const nobody[] = { "", " ", "\r\n ", "<>", " < > ",
 		"(c)", "(a (b)) <(c)>", ",", " , <>;", "\xc2\xa0", "<>, <>",
@@ -462,20 +444,17 @@ test_names_nobody(void **state)
 	static const char *const somebody[] = { "a", "Joe <>", "\"a\" <>",
 		"<a@b>", "a:;", "Thu, 1 Jan 1970 00:00:00 +0000", "(c", "\\",
 		"@", ".", "=?UTF-8?Q?<>?=" };
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++)
+	EACH_ROW(i, nobody)
 		if (!address_names_nobody(nobody[i], strlen(nobody[i])))
 			fail_msg("'%s' names somebody", nobody[i]);
-	for (i = 0; i < sizeof(somebody) / sizeof(somebody[0]); i++)
+	EACH_ROW(i, somebody)
 		if (address_names_nobody(somebody[i], strlen(somebody[i])))
 			fail_msg("'%s' names nobody", somebody[i]);
 }
 
 /* What stands between the brackets of MAIL and RCPT. */
-static void
-test_path(void **state)
+TEST(test_path)
 {
 	static const struct {
 		const char *text, *want; /* NULL: refused */
@@ -514,10 +493,8 @@ test_path(void **state)
 	};
 	struct failure f = FAILURE_INIT;
 	char *got;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		failure_clear(&f);
 		got = address_parse_path(rows[i].text, strlen(rows[i].text),
 		    &f);
@@ -537,8 +514,7 @@ test_path(void **state)
  * A million of anything that nests or repeats, on a stack that a recursion
  * of that depth does not fit; quadratic time would not end.
  */
-static void
-test_list_depth(void **state)
+TEST(test_list_depth)
 {
 	static const char units[] = "(\"<[,.@:;\\a ";
 	struct rlimit small = { 1 << 20, 1 << 20 }, saved;
@@ -549,7 +525,6 @@ test_list_depth(void **state)
 	const char *unit;
 	size_t i;
 
-	(void)state;
 	getrlimit(RLIMIT_STACK, &saved);
 	small.rlim_max = saved.rlim_max;
 	setrlimit(RLIMIT_STACK, &small);
@@ -582,15 +557,13 @@ test_list_depth(void **state)
 	free(text);
 }
 
-static void
-test_list_many(void **state)
+TEST(test_list_many)
 {
 	struct failure f = FAILURE_INIT;
 	struct buf b = BUF_INIT(8 << 20);
 	struct address_list l;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 100000; i++)
 		buf_addf(&b, "%s\"N %zu\" <user%zu@host%zu.example.com>",
 		    i > 0 ? ",\r\n " : "", i, i, i % 100);
@@ -613,8 +586,7 @@ test_list_many(void **state)
 
 /* Every prefix of a text with everything in it either parses or fails; each
    byte in each place as well. */
-static void
-test_list_total(void **state)
+TEST(test_list_total)
 {
 	static const char text[] = "\"A\\\"\" (c(d)) <@r:a.b@[127.0.0.1]>,\r\n "
 				   "G: x@y, <z>;, root (R), \"q\"@w";
@@ -624,7 +596,6 @@ test_list_total(void **state)
 	size_t i;
 	int c;
 
-	(void)state;
 	for (i = 0; i < sizeof(text); i++) {
 		for (c = 0; c < 256; c++) {
 			memcpy(copy, text, sizeof(text));
@@ -643,8 +614,7 @@ test_list_total(void **state)
 #define LABEL63 A50 A10 "aaa"
 #define DOMAIN253 LABEL63 "." LABEL63 "." LABEL63 "." A50 A10 "a"
 
-static void
-test_check(void **state)
+TEST(test_check)
 {
 	static const struct {
 		const char *spec;
@@ -744,11 +714,9 @@ test_check(void **state)
 		    "" },
 	};
 	struct failure f = FAILURE_INIT;
-	size_t i;
 	bool ok;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		failure_clear(&f);
 		ok = address_check(rows[i].spec, &f);
 		if (ok != (rows[i].why == NULL))
@@ -761,15 +729,13 @@ test_check(void **state)
 }
 
 /* No byte but atext passes as a whole unquoted local part. */
-static void
-test_check_bytes(void **state)
+TEST(test_check_bytes)
 {
 	static const char allowed[] = "!#$%&'*+-./=?^_`{|}~";
 	struct failure f = FAILURE_INIT;
 	char spec[] = "?@x";
 	int c;
 
-	(void)state;
 	for (c = 1; c < 256; c++) {
 		spec[0] = (char)c;
 		assert_int_equal(address_check(spec, &f),
@@ -779,8 +745,7 @@ test_check_bytes(void **state)
 	failure_free(&f);
 }
 
-static void
-test_ascii(void **state)
+TEST(test_ascii)
 {
 	static const struct {
 		const char *spec, *want; /* NULL: refused */
@@ -813,10 +778,8 @@ test_ascii(void **state)
 	};
 	struct failure f = FAILURE_INIT;
 	char *got;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		failure_clear(&f);
 		got = address_to_ascii(rows[i].spec, &f);
 		if (rows[i].want == NULL)
@@ -830,10 +793,8 @@ test_ascii(void **state)
 	failure_free(&f);
 }
 
-static void
-test_parts(void **state)
+TEST(test_parts)
 {
-	(void)state;
 	assert_string_equal(address_domain("a@b"), "b");
 	assert_string_equal(address_domain("\"a@b\"@c"), "c");
 	assert_string_equal(address_domain("\"a\\\"@b\"@c"), "c");
@@ -852,8 +813,7 @@ test_parts(void **state)
 	assert_false(address_equal("a@b", "a@bc"));
 }
 
-static void
-test_quote_name(void **state)
+TEST(test_quote_name)
 {
 	static const struct {
 		const char *name, *want;
@@ -874,10 +834,8 @@ test_quote_name(void **state)
 	struct failure f = FAILURE_INIT;
 	struct address_list l;
 	char *got, *text;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		got = address_quote_name(rows[i].name);
 		assert_string_equal(got, rows[i].want);
 		text = mem_printf("%s <a@b>", got);
@@ -891,13 +849,11 @@ test_quote_name(void **state)
 	failure_free(&f);
 }
 
-static void
-test_idn(void **state)
+TEST(test_idn)
 {
 	const char *why = NULL;
 	char *out = idn_to_ascii("Plain_ASCII..x", &why);
 
-	(void)state;
 	assert_string_equal(out, "Plain_ASCII..x");
 	assert_null(why);
 	free(out);
@@ -911,7 +867,7 @@ test_idn(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_list_refused),
 		cmocka_unit_test(test_list_places),
@@ -929,5 +885,5 @@ main(void)
 		cmocka_unit_test(test_idn),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,12 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,16 +7,13 @@
 #include "base/failure.h"
 #include "deliver/aliases.h"
 
-static char directory[] = "/tmp/onehop-aliases-XXXXXX";
 static char *path;
 
 static int
 set_up(void **state)
 {
 	(void)state;
-	if (mkdtemp(directory) == NULL)
-		return -1;
-	path = mem_printf("%s/aliases", directory);
+	path = unit_path("aliases");
 	return 0;
 }
 
@@ -31,8 +21,6 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	unlink(path);
-	rmdir(directory);
 	free(path);
 	return 0;
 }
@@ -40,11 +28,7 @@ tear_down(void **state)
 static void
 write_file(const char *text, size_t len)
 {
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(text, 1, len, file), len);
-	assert_int_equal(fclose(file), 0);
+	unit_write_bytes("aliases", 0644, text, len);
 }
 
 static char *
@@ -91,8 +75,7 @@ static const char good[] =
     "loop3: 14@x, loop1\n"
     "idn: \xc3\xbc@\xc3\xa4.x";
 
-static void
-test_expand(void **state)
+TEST(test_expand)
 {
 	static const struct {
 		const char *name;
@@ -124,14 +107,12 @@ test_expand(void **state)
 	struct failure f = FAILURE_INIT;
 	struct aliases *a;
 	char **list, *got;
-	size_t i;
 
-	(void)state;
 	write_file(good, sizeof(good) - 1);
 	a = aliases_load(path, &f);
 	if (a == NULL)
 		fail_msg("%s", buf_str(&f.text));
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		failure_clear(&f);
 		list = aliases_expand(a, rows[i].name, &f);
 		if (rows[i].want == NULL) {
@@ -153,8 +134,7 @@ test_expand(void **state)
 	failure_free(&f);
 }
 
-static void
-test_default(void **state)
+TEST(test_default)
 {
 	static const struct {
 		const char *file, *name, *want;
@@ -173,10 +153,8 @@ test_default(void **state)
 	struct failure f = FAILURE_INIT;
 	struct aliases *a;
 	char **list;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		write_file(rows[i].file, strlen(rows[i].file));
 		a = aliases_load(path, &f);
 		assert_non_null(a);
@@ -190,8 +168,7 @@ test_default(void **state)
 	failure_free(&f);
 }
 
-static void
-test_refused(void **state)
+TEST(test_refused)
 {
 	static const struct {
 		const char *text;
@@ -215,10 +192,8 @@ test_refused(void **state)
 		{ "root: a@x\0y\n", 12, "aliases:1: a NUL byte" },
 	};
 	struct failure f = FAILURE_INIT;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		write_file(rows[i].text,
 		    rows[i].len > 0 ? rows[i].len : strlen(rows[i].text));
 		assert_null(aliases_load(path, &f));
@@ -229,21 +204,19 @@ test_refused(void **state)
 	failure_free(&f);
 }
 
-static void
-test_file(void **state)
+TEST(test_file)
 {
 	struct failure f = FAILURE_INIT;
 	struct aliases *a;
-	char *fifo = mem_printf("%s/fifo", directory);
+	char *fifo = unit_path("fifo");
 
-	(void)state;
 	write_file("", 0);
 	a = aliases_load(path, &f);
 	assert_non_null(a);
 	assert_null(aliases_expand(a, "root", &f));
 	assert_int_equal(f.class, FAIL_NONE);
 	aliases_free(a);
-	assert_null(aliases_load(directory, &f));
+	assert_null(aliases_load(unit_directory(), &f));
 	assert_non_null(strstr(buf_str(&f.text), "not a regular file"));
 	unlink(path);
 	assert_null(aliases_load(path, &f));
@@ -260,8 +233,7 @@ test_file(void **state)
 }
 
 /* 16 levels are fine, 17 are not; what fans out is expanded once. */
-static void
-test_levels(void **state)
+TEST(test_levels)
 {
 	struct failure f = FAILURE_INIT;
 	struct buf b = BUF_INIT(1 << 16);
@@ -269,7 +241,6 @@ test_levels(void **state)
 	char **list;
 	int i;
 
-	(void)state;
 	for (i = 0; i < 16; i++)
 		buf_addf(&b, "n%d: n%d, n%d, n%d\n", i, i + 1, i + 1, i + 1);
 	buf_adds(&b, "n16: end@x\n");
@@ -292,7 +263,7 @@ test_levels(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_expand),
 		cmocka_unit_test(test_default),
 		cmocka_unit_test(test_refused),
@@ -300,5 +271,5 @@ main(void)
 		cmocka_unit_test(test_levels),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return unit_run(tests, set_up, tear_down);
 }

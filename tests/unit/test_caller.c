@@ -1,13 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,10 +48,9 @@ test_words(void **unused)
 		{ 33, "33x", false },
 	};
 	struct caller who = { .known = true };
-	size_t i;
 
 	(void)unused;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		who.uid = rows[i].uid;
 		assert_int_equal(matches(&who, rows[i].word), rows[i].match);
 	}
@@ -250,7 +242,7 @@ test_vault(void **unused)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_nobody_known),
@@ -260,5 +252,5 @@ main(void)
 		cmocka_unit_test(test_vault),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

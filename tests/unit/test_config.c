@@ -1,14 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,53 +15,9 @@
 extern char **environ;
 
 /* Each test has a directory of its own, with home/ and etc/. */
-static char *directory, *home, *etc;
+static char *home, *etc;
 
 /* --- a world of its own --------------------------------------------------- */
-
-static char *
-path_of(const char *name)
-{
-	return mem_printf("%s/%s", directory, name);
-}
-
-static void
-put_bytes(const char *name, mode_t mode, const void *bytes, size_t len)
-{
-	char *path = path_of(name);
-	FILE *file = fopen(path, "w");
-
-	if (file == NULL)
-		fail_msg("cannot write %s", path);
-	assert_int_equal(fwrite(bytes, 1, len, file), len);
-	assert_int_equal(fclose(file), 0);
-	assert_int_equal(chmod(path, mode), 0);
-	free(path);
-}
-
-static void
-put(const char *name, mode_t mode, const char *text)
-{
-	put_bytes(name, mode, text, strlen(text));
-}
-
-static void
-make_directory(const char *name)
-{
-	char *path = path_of(name);
-
-	assert_int_equal(mkdir(path, 0755), 0);
-	free(path);
-}
-
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
 
 /* Nothing of the tester's, but what tells cmocka how to speak. */
 static void
@@ -86,17 +34,12 @@ clear_environment(void)
 static int
 set_up(void **state)
 {
-	char template[] = "/tmp/onehop-config-XXXXXX";
-
 	(void)state;
 	clear_environment();
-	if (mkdtemp(template) == NULL || chmod(template, 0755) == -1)
-		return -1;
-	directory = mem_strdup(template);
-	home = path_of("home");
-	etc = path_of("etc");
-	if (mkdir(home, 0755) == -1 || mkdir(etc, 0755) == -1)
-		return -1;
+	unit_make_directory("home");
+	unit_make_directory("etc");
+	home = unit_path("home");
+	etc = unit_path("etc");
 	return setenv("HOME", home, 1);
 }
 
@@ -105,8 +48,7 @@ tear_down(void **state)
 {
 	(void)state;
 	clear_environment();
-	nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	free(directory);
+	unit_remove_directory();
 	free(home);
 	free(etc);
 	return 0;
@@ -166,7 +108,7 @@ load(const struct ask *ask, struct failure *f)
 		.privileged = ask->privileged,
 		.container = ask->container,
 		.directory = etc };
-	char *file = ask->file != NULL ? path_of(ask->file) : NULL;
+	char *file = ask->file != NULL ? unit_path(ask->file) : NULL;
 	struct config *c;
 
 	r.file = file;
@@ -420,16 +362,14 @@ static const struct {
 	    "host=h tls_ca=" PEM "\nAA==\n" },
 };
 
-static void
-test_language(void **state)
+TEST(test_language)
 {
 	const struct ask ask = { .file = "rc" };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		/* A value with blanks has no place in a list of words. */
-		put("rc", 0600, good[i].text);
+		unit_write("rc", 0600, good[i].text);
 		if (strstr(good[i].expected, PEM) != NULL) {
 			struct config *c = must_load(&ask);
 
@@ -543,38 +483,34 @@ static const struct {
 	    "rc:3: proxy_password needs proxy_user", FAIL_CONFIG },
 };
 
-static void
-test_errors(void **state)
+TEST(test_errors)
 {
 	const struct ask ask = { .file = "rc" };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		put("rc", 0600, bad[i].text);
+		unit_write("rc", 0600, bad[i].text);
 		must_fail(&ask, bad[i].class, bad[i].words);
 	}
 }
 
-static void
-test_nul_and_long_lines(void **state)
+TEST(test_nul_and_long_lines)
 {
 	static const char nul[] = "host h\nport 2\0005\n";
 	const struct ask ask = { .file = "rc" };
 	struct buf text = BUF_INIT(1 << 22);
 
-	(void)state;
-	put_bytes("rc", 0600, nul, sizeof(nul) - 1);
+	unit_write_bytes("rc", 0600, nul, sizeof(nul) - 1);
 	must_fail(&ask, FAIL_CONFIG, "rc:2: NUL byte");
 	buf_adds(&text, "# ");
 	while (text.len < 1000000)
 		buf_adds(&text, "0123456789");
 	buf_adds(&text, "\nhost h");
-	put("rc", 0600, buf_str(&text));
+	unit_write("rc", 0600, buf_str(&text));
 	must_have(&ask, "host=h");
 	while (text.len <= CONFIG_FILE_MAX)
 		buf_adds(&text, "\n# 0123456789");
-	put("rc", 0600, buf_str(&text));
+	unit_write("rc", 0600, buf_str(&text));
 	must_fail(&ask, FAIL_CONFIG, "more than 1048576");
 	buf_free(&text);
 }
@@ -631,15 +567,13 @@ static const struct {
 	{ "host h\nuser u\nauth off\ntls may", "MODE=may auth=off" },
 };
 
-static void
-test_tls_modes(void **state)
+TEST(test_tls_modes)
 {
 	const struct ask ask = { .file = "rc" };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(tls) / sizeof(*tls); i++) {
-		put("rc", 0600, tls[i].text);
+		unit_write("rc", 0600, tls[i].text);
 		must_have(&ask, tls[i].expected);
 	}
 }
@@ -647,8 +581,7 @@ test_tls_modes(void **state)
 #define AUTOMATIC \
 	(SASL_LOGIN | SASL_PLAIN | SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_256_PLUS)
 
-static void
-test_mechanisms(void **state)
+TEST(test_mechanisms)
 {
 	static const struct {
 		const char *text;
@@ -670,11 +603,10 @@ test_mechanisms(void **state)
 	const struct ask ask = { .file = "rc" };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct config *c;
 
-		put("rc", 0600, rows[i].text);
+		unit_write("rc", 0600, rows[i].text);
 		c = must_load(&ask);
 		assert_int_equal(chosen->mechanisms, rows[i].mechanisms);
 		assert_int_equal(chosen->mechanisms_named, rows[i].named);
@@ -694,8 +626,7 @@ static const char accounts[] = "account work\n"
 			       "host default.example\n"
 			       "from\n";
 
-static void
-test_selection(void **state)
+TEST(test_selection)
 {
 	static const struct {
 		const char *sender, *account;
@@ -712,8 +643,7 @@ test_selection(void **state)
 	struct config *c;
 	size_t i;
 
-	(void)state;
-	put("rc", 0600, accounts);
+	unit_write("rc", 0600, accounts);
 	c = must_load(&(struct ask){ .file = "rc" });
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		assert_true(choose(c, rows[i].sender, &f));
@@ -735,11 +665,9 @@ test_selection(void **state)
 }
 
 /* %U is the user who sends. */
-static void
-test_selection_by_pattern(void **state)
+TEST(test_selection_by_pattern)
 {
-	(void)state;
-	put("rc", 0600,
+	unit_write("rc", 0600,
 	    "account a\nhost h\nfrom nobody@x\n"
 	    "account b\nhost h\nfrom %U@example.org\n"
 	    "account default\nhost h\n");
@@ -753,15 +681,13 @@ test_selection_by_pattern(void **state)
 
 /* Each account has settings of its own, made once, that stay as they are
    whatever else is asked for. */
-static void
-accounts_live_side_by_side(void **state)
+TEST(accounts_live_side_by_side)
 {
 	struct failure f = FAILURE_INIT;
 	const struct settings *a, *b, *other;
 	struct config *c;
 
-	(void)state;
-	put("rc", 0600,
+	unit_write("rc", 0600,
 	    "account a\nhost a.example\nfrom a@example.org\nfallback b\n"
 	    "timeout 7\nuser u\npassword one\n"
 	    "account b\nhost b.example\nfrom b@example.org\ntls off\n");
@@ -796,14 +722,12 @@ accounts_live_side_by_side(void **state)
 	failure_free(&f);
 }
 
-static void
-test_fallback(void **state)
+TEST(test_fallback)
 {
 	struct failure f = FAILURE_INIT;
 	struct config *c;
 
-	(void)state;
-	put("rc", 0600,
+	unit_write("rc", 0600,
 	    "account b\nhost b.example\nport 26\n"
 	    "account default\nhost a.example\nfallback b\n");
 	c = must_load(
@@ -818,91 +742,83 @@ test_fallback(void **state)
 
 /* --- which files ---------------------------------------------------------- */
 
-static void
-test_user_files(void **state)
+TEST(test_user_files)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	make_directory("home/.config");
-	make_directory("home/.config/msmtp");
-	put("home/.config/msmtp/config", 0600, "host d\n");
+	unit_make_directory("home/.config");
+	unit_make_directory("home/.config/msmtp");
+	unit_write("home/.config/msmtp/config", 0600, "host d\n");
 	must_have(&ask, "host=d");
-	put("home/.msmtprc", 0600, "host c\n");
+	unit_write("home/.msmtprc", 0600, "host c\n");
 	must_have(&ask, "host=c");
-	put("home/.onehoprc", 0600, "host b\n");
+	unit_write("home/.onehoprc", 0600, "host b\n");
 	must_have(&ask, "host=b");
-	make_directory("home/.config/onehop");
-	put("home/.config/onehop/config", 0600, "host a\n");
+	unit_make_directory("home/.config/onehop");
+	unit_write("home/.config/onehop/config", 0600, "host a\n");
 	must_have(&ask, "host=a");
-	make_directory("xdg");
-	make_directory("xdg/onehop");
-	put("xdg/onehop/config", 0600, "host x\n");
+	unit_make_directory("xdg");
+	unit_make_directory("xdg/onehop");
+	unit_write("xdg/onehop/config", 0600, "host x\n");
 	{
-		char *xdg = path_of("xdg");
+		char *xdg = unit_path("xdg");
 
 		setenv("XDG_CONFIG_HOME", xdg, 1);
 		free(xdg);
 	}
 	must_have(&ask, "host=x");
-	put("rc", 0600, "host f\n");
+	unit_write("rc", 0600, "host f\n");
 	must_have(&(struct ask){ .file = "rc" }, "host=f");
 }
 
-static void
-test_system_files(void **state)
+TEST(test_system_files)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("etc/msmtprc", 0644, "host m\n");
+	unit_write("etc/msmtprc", 0644, "host m\n");
 	must_have(&ask, "host=m");
-	put("etc/onehop.conf", 0644,
+	unit_write("etc/onehop.conf", 0644,
 	    "account default\nhost s\n"
 	    "account other\nhost o\n");
 	must_have(&ask, "host=s");
 	/* Accounts of the user come first, the others are there too. */
-	put("home/.onehoprc", 0600, "host u\n");
+	unit_write("home/.onehoprc", 0600, "host u\n");
 	must_have(&ask, "host=u");
 	must_have(&(struct ask){ .account = "other" }, "host=o");
-	put("rc", 0600, "account x\nhost x\n");
+	unit_write("rc", 0600, "account x\nhost x\n");
 	must_have(&(struct ask){ .file = "rc" }, "host=s");
 	/* --host: no file says anything. */
-	put("etc/onehop.conf", 0644, "host s\nport 26\n");
+	unit_write("etc/onehop.conf", 0644, "host s\nport 26\n");
 	must_have(&(struct ask){ .option = "host", .value = "h" },
 	    "host=h port=25 ACCOUNT=");
 }
 
-static void
-test_nothing_configured(void **state)
+TEST(test_nothing_configured)
 {
 	const struct ask ask = { .file = NULL };
 	char *words;
 
-	(void)state;
 	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
-	words = path_of("etc/onehop.conf: not there");
+	words = unit_path("etc/onehop.conf: not there");
 	must_fail(&ask, FAIL_CONFIG, words);
 	free(words);
-	words = path_of("home/.onehoprc: not there");
+	words = unit_path("home/.onehoprc: not there");
 	must_fail(&ask, FAIL_CONFIG, words);
 	free(words);
 }
 
-static void
-test_chosen_file(void **state)
+TEST(test_chosen_file)
 {
 	char *path;
 
-	(void)state;
-	put("etc/onehop.conf", 0644, "host s\n");
+	unit_write("etc/onehop.conf", 0644, "host s\n");
 	must_fail(&(struct ask){ .file = "missing" }, FAIL_CONFIG,
 	    "No such file");
 	must_fail(&(struct ask){ .file = "etc" }, FAIL_CONFIG,
 	    "not a regular file");
 	must_fail(&(struct ask){ .file = "../../dev/zero" }, FAIL_CONFIG,
 	    "not a regular file");
-	path = path_of("fifo");
+	path = unit_path("fifo");
 	assert_int_equal(mkfifo(path, 0600), 0);
 	free(path);
 	must_fail(&(struct ask){ .file = "fifo" }, FAIL_CONFIG,
@@ -911,22 +827,20 @@ test_chosen_file(void **state)
 }
 
 /* As another user; root reads everything. */
-static void
-test_unreadable_files(void **state)
+TEST(test_unreadable_files)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("etc/onehop.conf", 0600, "host s\n");
-	put("home/.onehoprc", 0600, "host h\n");
+	unit_write("etc/onehop.conf", 0600, "host s\n");
+	unit_write("home/.onehoprc", 0600, "host h\n");
 	if (geteuid() == 0)
 		assert_int_equal(seteuid(65534), 0);
 	else {
-		char *path = path_of("etc/onehop.conf");
+		char *path = unit_path("etc/onehop.conf");
 
 		assert_int_equal(chmod(path, 0), 0);
 		free(path);
-		path = path_of("home/.onehoprc");
+		path = unit_path("home/.onehoprc");
 		assert_int_equal(chmod(path, 0), 0);
 		free(path);
 	}
@@ -950,73 +864,66 @@ test_unreadable_files(void **state)
 
 static const char with_password[] = "host h\nuser u\npassword s3cret\n";
 
-static void
-test_password_in_user_file(void **state)
+TEST(test_password_in_user_file)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("home/.onehoprc", 0600, with_password);
+	unit_write("home/.onehoprc", 0600, with_password);
 	must_know(&ask, "s3cret");
-	put("home/.onehoprc", 0640, with_password);
+	unit_write("home/.onehoprc", 0640, with_password);
 	if (geteuid() == 0)
 		must_know(&ask, "s3cret");
 	else
 		must_fail(&ask, FAIL_CONFIG, "chmod 600");
-	put("home/.onehoprc", 0644, with_password);
+	unit_write("home/.onehoprc", 0644, with_password);
 	must_fail(&ask, FAIL_CONFIG, ".onehoprc:3: ");
 	must_fail(&ask, FAIL_CONFIG,
 	    geteuid() == 0 ? "chmod 640" : "chmod 600");
 	/* Without a password everybody may read it. */
-	put("home/.onehoprc", 0644, "host h\nuser u\npasswordeval echo x\n");
+	unit_write("home/.onehoprc", 0644,
+	    "host h\nuser u\npasswordeval echo x\n");
 	must_know(&ask, "x");
-	put("home/.onehoprc", 0644, "host h\nuser u\npassword\n");
+	unit_write("home/.onehoprc", 0644, "host h\nuser u\npassword\n");
 	must_have(&ask, "host=h");
 }
 
-static void
-test_password_in_system_file(void **state)
+TEST(test_password_in_system_file)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("etc/onehop.conf", 0640, with_password);
+	unit_write("etc/onehop.conf", 0640, with_password);
 	must_know(&ask, "s3cret");
-	put("etc/onehop.conf", 0644, with_password);
+	unit_write("etc/onehop.conf", 0644, with_password);
 	must_fail(&ask, FAIL_CONFIG, "chmod 640");
 	must_fail(&ask, FAIL_CONFIG, "onehop-secrets.conf");
 }
 
-static void
-test_password_in_chosen_file(void **state)
+TEST(test_password_in_chosen_file)
 {
 	const struct ask ask = { .file = "rc" };
 
-	(void)state;
-	put("rc", 0600, with_password);
+	unit_write("rc", 0600, with_password);
 	must_know(&ask, "s3cret");
-	put("rc", 0644, with_password);
+	unit_write("rc", 0644, with_password);
 	must_fail(&ask, FAIL_CONFIG, "chmod");
-	put("rc", 0640, with_password);
+	unit_write("rc", 0640, with_password);
 	if (geteuid() == 0)
 		must_know(&ask, "s3cret");
 	else
 		must_fail(&ask, FAIL_CONFIG, "chmod 600");
 }
 
-static void
-test_writable_by_others(void **state)
+TEST(test_writable_by_others)
 {
 	const struct ask ask = { .file = "rc" };
 
-	(void)state;
-	put("rc", 0666, "host h\nuser u\npasswordeval echo x\n");
+	unit_write("rc", 0666, "host h\nuser u\npasswordeval echo x\n");
 	must_fail(&ask, FAIL_CONFIG, "can be written by others");
-	put("rc", 0602, with_password);
+	unit_write("rc", 0602, with_password);
 	must_fail(&ask, FAIL_CONFIG, "can be written by others");
-	put("rc", 0666, "eval echo host h\n");
+	unit_write("rc", 0666, "eval echo host h\n");
 	must_fail(&ask, FAIL_CONFIG, "can be written by others");
-	put("rc", 0666, "host h\n");
+	unit_write("rc", 0666, "host h\n");
 	if (geteuid() == 0)
 		must_fail(&ask, FAIL_CONFIG, "read by root");
 	else
@@ -1024,59 +931,61 @@ test_writable_by_others(void **state)
 }
 
 static void
-test_owned_by_another(void **state)
+write_of_another(const char *text)
 {
-	const struct ask ask = { .file = "rc" };
-	char *path;
+	char *path = unit_path("rc");
 
-	(void)state;
-	if (geteuid() != 0)
-		skip();
-	path = path_of("rc");
-	put("rc", 0600, with_password);
+	unit_write("rc", 0600, text);
 	assert_int_equal(chown(path, 12345, 0), 0);
-	must_fail(&ask, FAIL_CONFIG, "belongs to user 12345");
-	put("rc", 0600, "host h\nuser u\npasswordeval echo x\n");
-	must_fail(&ask, FAIL_CONFIG, "belongs to user 12345");
-	put("rc", 0600, "host h\n");
-	must_have(&ask, "host=h");
 	free(path);
 }
 
+TEST(test_owned_by_another)
+{
+	const struct ask ask = { .file = "rc" };
+
+	if (geteuid() != 0)
+		skip();
+	write_of_another(with_password);
+	must_fail(&ask, FAIL_CONFIG, "belongs to user 12345");
+	write_of_another("host h\nuser u\npasswordeval echo x\n");
+	must_fail(&ask, FAIL_CONFIG, "belongs to user 12345");
+	write_of_another("host h\n");
+	must_have(&ask, "host=h");
+}
+
 /* -C under the name sendmail: a stranger may have chosen the file. */
-static void
-test_restricted_file(void **state)
+TEST(test_restricted_file)
 {
 	const struct ask ask = { .file = "rc", .restricted = true };
 	char *path;
 
-	(void)state;
-	put("rc", 0620, "host h\n");
+	unit_write("rc", 0620, "host h\n");
 	must_fail(&ask, FAIL_NOPERM, "not taken from a caller of sendmail");
-	put("rc", 0644, "host h\nlogfile /tmp/x\n");
+	unit_write("rc", 0644, "host h\nlogfile /tmp/x\n");
 	if (geteuid() != 0)
 		skip();
 	must_have(&ask, "host=h logfile=/tmp/x");
-	path = path_of("rc");
+	path = unit_path("rc");
 	assert_int_equal(chown(path, 12345, 12345), 0);
 	must_fail(&ask, FAIL_NOPERM, "not taken from a caller of sendmail");
 	/* The caller's own. */
 	assert_int_equal(setresuid(12345, 12345, 0), 0);
 	must_have(&ask, "host=h logfile=");
-	put("rc", 0644, "host h\nuser u\npasswordeval echo x\n");
+	unit_write("rc", 0644, "host h\nuser u\npasswordeval echo x\n");
 	must_not_know(&ask, FAIL_CONFIG, "other sources: not for a file");
-	put("rc", 0644, "eval echo host h\n");
+	unit_write("rc", 0644, "eval echo host h\n");
 	must_fail(&ask, FAIL_NOPERM, "no command of this file is run");
-	put("rc", 0600, with_password);
+	unit_write("rc", 0600, with_password);
 	must_know(&ask, "s3cret");
 	/* Nor does it get what the environment has. */
-	put("rc", 0600, "host evil\nuser u\ntls off\nauth plain\n");
+	unit_write("rc", 0600, "host evil\nuser u\ntls off\nauth plain\n");
 	setenv("ONEHOP_PASSWORD", "env", 1);
 	must_not_know(&ask, FAIL_CONFIG, "is not for this host");
 	unsetenv("ONEHOP_PASSWORD");
 	set_variables("SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\n"
 		      "SMARTHOST_PASSWORD=env\nONEHOP_PROXY_PASSWORD=env");
-	put("rc", 0600,
+	unit_write("rc", 0600,
 	    "tls_trust_file /evil\nproxy_host evil\n"
 	    "proxy_user u\n");
 	must_not_know(&(struct ask){ .file = "rc",
@@ -1088,10 +997,10 @@ test_restricted_file(void **state)
 		      .container = true },
 	    "password= proxy_password= host=h.example");
 	set_variables("X=1");
-	put("rc", 0600, "host evil\nuser u\n");
+	unit_write("rc", 0600, "host evil\nuser u\n");
 	setenv("CREDENTIALS_DIRECTORY", home, 1);
 	assert_int_equal(setresuid(0, 0, 0), 0);
-	put("home/onehop_password", 0644, "cred\n");
+	unit_write("home/onehop_password", 0644, "cred\n");
 	assert_int_equal(setresuid(12345, 12345, 0), 0);
 	must_not_know(&ask, FAIL_CONFIG, "there is no password");
 	assert_int_equal(setresuid(0, 0, 0), 0);
@@ -1100,13 +1009,11 @@ test_restricted_file(void **state)
 
 /* --- environment ---------------------------------------------------------- */
 
-static void
-test_environment(void **state)
+TEST(test_environment)
 {
 	const struct ask ask = { .file = "rc" };
 
-	(void)state;
-	put("rc", 0600, "host h\nport 26\n");
+	unit_write("rc", 0600, "host h\nport 26\n");
 	setenv("ONEHOP_PORT", "27\n", 1);
 	must_have(&ask, "host=h port=27");
 	must_have(&(struct ask){ .file = "rc",
@@ -1148,12 +1055,10 @@ test_environment(void **state)
 	must_fail(&ask, FAIL_CONFIG, "unknown variable ONEHOP_USERNAME");
 }
 
-static void
-test_environment_alone(void **state)
+TEST(test_environment_alone)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
 	setenv("ONEHOP_HOST", "e", 1);
 	setenv("ONEHOP_USER", "u", 1);
 	setenv("ONEHOP_PASSWORD", " \"p#w\\ ", 1);
@@ -1171,25 +1076,23 @@ test_environment_alone(void **state)
 static void
 set_path(const char *variable, const char *name)
 {
-	char *path = path_of(name);
+	char *path = unit_path(name);
 
 	setenv(variable, path, 1);
 	free(path);
 }
 
-static void
-test_environment_files(void **state)
+TEST(test_environment_files)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("host", 0644,
+	unit_write("host", 0644,
 	    "\xef\xbb\xbf"
 	    "e\n");
-	put("password", 0600, "\xef\xbb\xbf p w \r\n");
-	put("wide", 0644, "x\n");
-	put("two", 0600, "a\nb\n");
-	put("empty", 0600, "\n");
+	unit_write("password", 0600, "\xef\xbb\xbf p w \r\n");
+	unit_write("wide", 0644, "x\n");
+	unit_write("two", 0600, "a\nb\n");
+	unit_write("empty", 0600, "\n");
 	set_path("ONEHOP_HOST_FILE", "host");
 	setenv("ONEHOP_USER", "u", 1);
 	set_path("ONEHOP_PASSWORD_FILE", "password");
@@ -1215,12 +1118,10 @@ test_environment_files(void **state)
 	must_have(&ask, "tls_trust_file=/x/ca.pem tls_ca_file=/x/more.pem");
 }
 
-static void
-test_django(void **state)
+TEST(test_django)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
 	setenv("EMAIL_HOST", "d.example", 1);
 	setenv("EMAIL_PORT", "587", 1);
 	setenv("EMAIL_HOST_USER", "u", 1);
@@ -1253,17 +1154,15 @@ test_django(void **state)
 	unsetenv("EMAIL_HOST");
 	must_have(&ask, "backend=files files_path=/tmp/mail");
 	/* A file has precedence: nothing of it is mixed in. */
-	put("etc/onehop.conf", 0644, "host s\n");
+	unit_write("etc/onehop.conf", 0644, "host s\n");
 	must_have(&ask, "backend=relay host=s auth=off from=");
 }
 
-static void
-test_django_password_file(void **state)
+TEST(test_django_password_file)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("password", 0600, "filed\n");
+	unit_write("password", 0600, "filed\n");
 	setenv("EMAIL_HOST", "d.example", 1);
 	setenv("EMAIL_HOST_USER", "u", 1);
 	set_path("EMAIL_HOST_PASSWORD_FILE", "password");
@@ -1272,15 +1171,13 @@ test_django_password_file(void **state)
 
 #define DJANGO_BACKEND "django.core.mail.backends."
 
-static void
-test_django_backend(void **state)
+TEST(test_django_backend)
 {
 	static const char *const silent[] = { "console", "dummy", "locmem" };
 	const struct ask ask = { .file = NULL };
 	char *class;
 	size_t i;
 
-	(void)state;
 	setenv("EMAIL_HOST", "d.example", 1);
 	setenv("EMAIL_FILE_PATH", "/tmp/mail", 1);
 	setenv("EMAIL_BACKEND", DJANGO_BACKEND "smtp.EmailBackend", 1);
@@ -1300,15 +1197,13 @@ test_django_backend(void **state)
 	must_have(&ask, "backend=relay host=d.example");
 }
 
-static void
-test_django_rescue(void **state)
+TEST(test_django_rescue)
 {
 	const struct ask ask = { .file = NULL };
 	struct failure f = FAILURE_INIT;
 	struct config *c;
 	char *password;
 
-	(void)state;
 	set_variables("EMAIL_HOST=d.example\nEMAIL_TIMEOUT=7\n"
 		      "DEFAULT_FROM_EMAIL=App <app@example.org>\n"
 		      "EMAIL_HOST_RESCUE=r.example\nEMAIL_PORT_RESCUE=2525\n"
@@ -1332,7 +1227,7 @@ test_django_rescue(void **state)
 	must_fail(&ask, FAIL_CONFIG,
 	    "EMAIL_USE_TLS_RESCUE and EMAIL_USE_SSL_RESCUE are both true");
 	/* Where a file has the account it is not asked for. */
-	put("etc/onehop.conf", 0644, "host s\n");
+	unit_write("etc/onehop.conf", 0644, "host s\n");
 	must_have(&ask, "host=s fallback=");
 	failure_free(&f);
 }
@@ -1371,13 +1266,11 @@ static const struct {
 	    "host=o.example port=25" },
 };
 
-static void
-test_mta_out(void **state)
+TEST(test_mta_out)
 {
 	const struct ask ask = { .file = NULL };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(mta_out) / sizeof(*mta_out); i++) {
 		set_variables(mta_out[i].variables);
 		must_have(&ask, mta_out[i].expected);
@@ -1387,8 +1280,7 @@ test_mta_out(void **state)
 	must_know(&ask, "p");
 }
 
-static void
-test_mta_out_faults(void **state)
+TEST(test_mta_out_faults)
 {
 	static const char *const rows[][2] = {
 		{ "MTA_OUT_MODE=relay", "MTA_OUT_RELAY_HOST is not set" },
@@ -1406,19 +1298,16 @@ test_mta_out_faults(void **state)
 	const struct ask ask = { .file = NULL };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		set_variables(rows[i][0]);
 		must_fail(&ask, FAIL_CONFIG, rows[i][1]);
 	}
 }
 
-static void
-test_smtpserver(void **state)
+TEST(test_smtpserver)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
 	setenv("SMTPSERVER", "m.example", 1);
 	setenv("EMAIL", "a@example.org", 1);
 	must_have(&ask, "host=m.example from=a@example.org");
@@ -1434,12 +1323,10 @@ test_smtpserver(void **state)
 /* --- options -------------------------------------------------------------- */
 
 /* BusyBox's: a relay where nothing else names one, and never a password. */
-static void
-test_server(void **state)
+TEST(test_server)
 {
 	struct ask ask = { .server = "busy.example:2525" };
 
-	(void)state;
 	must_have(&ask, "host=busy.example port=2525 MODE=starttls auth=off");
 	set_variables("ONEHOP_USER=u\nONEHOP_PASSWORD=p\nONEHOP_AUTH=plain\n"
 		      "ONEHOP_TLS=none");
@@ -1458,44 +1345,41 @@ test_server(void **state)
 	must_have(&ask, "host=d.example");
 	set_variables("ONEHOP_HOST=o.example\nONEHOP_USER=u");
 	must_have(&ask, "host=o.example user=u");
-	put("etc/onehop.conf", 0644, "host s\n");
+	unit_write("etc/onehop.conf", 0644, "host s\n");
 	set_variables("HOME=/nonexistent");
 	must_have(&ask, "host=s");
-	put("etc/onehop.conf", 0644, "account other\nhost s\n");
+	unit_write("etc/onehop.conf", 0644, "account other\nhost s\n");
 	must_fail(&ask, FAIL_CONFIG, "none is called default");
 }
 
 /* As msmtp, from where the program was started. */
-static void
-test_relative_socket(void **state)
+TEST(test_relative_socket)
 {
 	const struct ask ask = { .file = "rc" };
 	struct config *c;
 	char *expected, *before = getcwd(NULL, 0);
 
-	(void)state;
-	put("rc", 0600, "socket run/x.sock\n");
-	assert_int_equal(chdir(directory), 0);
+	unit_write("rc", 0600, "socket run/x.sock\n");
+	assert_int_equal(chdir(unit_directory()), 0);
 	c = must_load(&ask);
 	expected = mem_printf("socket=%s/run/x.sock host=%s/run/x.sock "
 			      "MODE=none",
-	    directory, directory);
+	    unit_directory(), unit_directory());
 	check_values(chosen, expected);
 	config_free(c);
 	free(expected);
 	assert_int_equal(chdir(before), 0);
 	free(before);
 	/* With raised privilege that place is the caller's choice. */
-	put("etc/onehop.conf", 0644, "socket run/x.sock\n");
+	unit_write("etc/onehop.conf", 0644, "socket run/x.sock\n");
 	must_fail(&(struct ask){ .privileged = true }, FAIL_CONFIG,
 	    "no absolute path");
 }
 
-static void
-test_options(void **state)
+TEST(test_options)
 {
-	(void)state;
-	put("etc/onehop.conf", 0644, "host s\nuser u\nfrom_policy force\n");
+	unit_write("etc/onehop.conf", 0644,
+	    "host s\nuser u\nfrom_policy force\n");
 	must_fail(&(struct ask){ .option = "port", .value = "x" }, FAIL_USAGE,
 	    "option port: port: 'x'");
 	must_have(&(struct ask){ .option = "tls", .value = "" }, "tls=secure");
@@ -1528,15 +1412,14 @@ test_options(void **state)
 		      .value = "587",
 		      .restricted = true },
 	    FAIL_NOPERM, "option port");
-	put("etc/onehop.conf", 0644, "host s\n");
+	unit_write("etc/onehop.conf", 0644, "host s\n");
 	must_have(&(struct ask){ .option = "tls",
 		      .value = "off",
 		      .restricted = true },
 	    "MODE=none");
 }
 
-static void
-test_privileged(void **state)
+TEST(test_privileged)
 {
 	static const char *const closed[] = { "host", "port", "user", "auth",
 		"tls", "tls_certcheck", "proxy_host", "source_ip",
@@ -1547,9 +1430,8 @@ test_privileged(void **state)
 	const struct ask ask = { .privileged = true };
 	size_t i;
 
-	(void)state;
-	put("etc/onehop.conf", 0640, with_password);
-	put("home/.onehoprc", 0600, "host evil\n");
+	unit_write("etc/onehop.conf", 0640, with_password);
+	unit_write("home/.onehoprc", 0600, "host evil\n");
 	setenv("ONEHOP_HOST", "evil", 1);
 	setenv("ONEHOP_TLS", "off", 1);
 	must_have(&ask, "host=h MODE=starttls VERIFY=yes");
@@ -1567,33 +1449,34 @@ test_privileged(void **state)
 	    FAIL_NOPERM, "-C");
 	must_fail(&(struct ask){ .privileged = true, .account = "a" },
 	    FAIL_NOPERM, "--account");
-	put("etc/onehop.conf", 0644, "host h\nuser u\npasswordeval echo x\n");
+	unit_write("etc/onehop.conf", 0644,
+	    "host h\nuser u\npasswordeval echo x\n");
 	must_not_know(&ask, FAIL_NOPERM, "no command is run");
-	put("etc/onehop.conf", 0644, "eval echo host h\n");
+	unit_write("etc/onehop.conf", 0644, "eval echo host h\n");
 	must_fail(&ask, FAIL_NOPERM, "no command");
-	put("etc/onehop.conf", 0644, "host h\nuser u\ntls_certcheck off\n");
+	unit_write("etc/onehop.conf", 0644,
+	    "host h\nuser u\ntls_certcheck off\n");
 	must_fail(&ask, FAIL_CONFIG, "raised privilege");
 	{
-		char *path = path_of("etc/onehop.conf");
+		char *path = unit_path("etc/onehop.conf");
 
 		assert_int_equal(unlink(path), 0);
 		free(path);
 	}
-	put("etc/msmtprc", 0644, "host m\n");
+	unit_write("etc/msmtprc", 0644, "host m\n");
 	setenv("EMAIL_HOST", "evil", 1);
 	setenv("SMTPSERVER", "evil", 1);
 	must_fail(&ask, FAIL_CONFIG, "no relay is configured");
-	put("etc/onehop.conf", 0640, "host h\nproxy_host p\nproxy_user u\n");
+	unit_write("etc/onehop.conf", 0640,
+	    "host h\nproxy_host p\nproxy_user u\n");
 	must_fail(&ask, FAIL_CONFIG, "proxy_user is not for a program");
 }
 
-static void
-test_certificate_variables(void **state)
+TEST(test_certificate_variables)
 {
 	struct config *c;
 
-	(void)state;
-	put("etc/onehop.conf", 0644, "host h\n");
+	unit_write("etc/onehop.conf", 0644, "host h\n");
 	setenv("SSL_CERT_FILE", "/f", 1);
 	setenv("SSL_CERT_DIR", "/d", 1);
 	c = must_load(&(struct ask){ .file = NULL });
@@ -1608,56 +1491,54 @@ test_certificate_variables(void **state)
 
 /* --- secrets -------------------------------------------------------------- */
 
-static void
-test_secrets_files(void **state)
+TEST(test_secrets_files)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("etc/onehop.conf", 0644, "host Relay.Example\nuser u\n");
+	unit_write("etc/onehop.conf", 0644, "host Relay.Example\nuser u\n");
 	must_not_know(&ask, FAIL_CONFIG, "no password for user 'u' at");
 	must_not_know(&ask, FAIL_CONFIG, "Relay.Example u = PASSWORD");
 	must_not_know(&ask, FAIL_CONFIG, "onehop-secrets.conf: not there");
-	put("etc/onehop-secrets.conf", 0640,
+	unit_write("etc/onehop-secrets.conf", 0640,
 	    "other u = no\n"
 	    "relay.example v = no\n"
 	    "relay.example u = p #\"w \n");
 	must_know(&ask, "p #\"w ");
-	make_directory("home/.config");
-	make_directory("home/.config/onehop");
-	put("home/.config/onehop/secrets", 0600, "relay.example u = mine\n");
+	unit_make_directory("home/.config");
+	unit_make_directory("home/.config/onehop");
+	unit_write("home/.config/onehop/secrets", 0600,
+	    "relay.example u = mine\n");
 	must_know(&ask, "mine");
-	put("home/.config/onehop/secrets", 0644, "relay.example u = mine\n");
+	unit_write("home/.config/onehop/secrets", 0644,
+	    "relay.example u = mine\n");
 	must_not_know(&ask, FAIL_CONFIG, "chmod");
-	put("home/.config/onehop/secrets", 0600, "other u = mine\n");
+	unit_write("home/.config/onehop/secrets", 0600, "other u = mine\n");
 	must_know(&ask, "p #\"w ");
-	put("etc/onehop-secrets.conf", 0600, "email_password = all\n");
+	unit_write("etc/onehop-secrets.conf", 0600, "email_password = all\n");
 	must_know(&ask, "all");
 	/* That line is for the default account only. */
-	put("etc/onehop.conf", 0644, "account a\nhost h\nuser u\n");
+	unit_write("etc/onehop.conf", 0644, "account a\nhost h\nuser u\n");
 	must_not_know(&(struct ask){ .account = "a" }, FAIL_CONFIG,
 	    "has no line for them");
-	put("mine", 0600, "h u = chosen\n");
+	unit_write("mine", 0600, "h u = chosen\n");
 	setenv("ONEHOP_SECRETS_FILE", "~/../mine", 1);
 	must_know(&(struct ask){ .account = "a" }, "chosen");
 }
 
-static void
-test_credentials_and_netrc(void **state)
+TEST(test_credentials_and_netrc)
 {
 	const struct ask ask = { .file = NULL };
 
-	(void)state;
-	put("etc/onehop.conf", 0644, "host h\nuser u\n");
-	put("home/.netrc", 0600,
+	unit_write("etc/onehop.conf", 0644, "host h\nuser u\n");
+	unit_write("home/.netrc", 0600,
 	    "machine h login u password net\n"
 	    "default login u password no\n");
 	must_know(&ask, "net");
-	make_directory("credentials");
+	unit_make_directory("credentials");
 	set_path("CREDENTIALS_DIRECTORY", "credentials");
-	put("credentials/email_host_password", 0444, "cred\n");
+	unit_write("credentials/email_host_password", 0444, "cred\n");
 	must_know(&ask, "cred");
-	put("credentials/onehop_password", 0444, "first\n");
+	unit_write("credentials/onehop_password", 0444, "first\n");
 	must_know(&ask, "first");
 	setenv("ONEHOP_USER", "u", 1);
 	must_know(&(struct ask){ .option = "host", .value = "h" }, "first");
@@ -1666,19 +1547,17 @@ test_credentials_and_netrc(void **state)
 	must_know(&(struct ask){ .option = "host", .value = "h" }, "net");
 	must_not_know(&(struct ask){ .option = "host", .value = "i" },
 	    FAIL_CONFIG, "no password");
-	put("home/.netrc", 0644, "machine h login u password net\n");
+	unit_write("home/.netrc", 0644, "machine h login u password net\n");
 	must_not_know(&(struct ask){ .option = "host", .value = "h" },
 	    FAIL_CONFIG, "netrc");
 }
 
 /* A password goes to the host it was written for. */
-static void
-test_password_follows_host(void **state)
+TEST(test_password_follows_host)
 {
 	const struct ask ask = { .file = "rc" };
 
-	(void)state;
-	put("rc", 0600, with_password);
+	unit_write("rc", 0600, with_password);
 	setenv("ONEHOP_HOST", "H", 1);
 	must_know(&ask, "s3cret");
 	setenv("ONEHOP_HOST", "evil", 1);
@@ -1703,23 +1582,23 @@ test_password_follows_host(void **state)
 	    FAIL_CONFIG, "is not for this host");
 }
 
-static void
-test_password_command(void **state)
+TEST(test_password_command)
 {
 	const struct ask ask = { .file = "rc" };
 
-	(void)state;
-	put("rc", 0600,
+	unit_write("rc", 0600,
 	    "host h\nuser u\npasswordeval printf '%s\\nrest' \"a  b\"\n");
 	must_know(&ask, "a  b");
-	put("rc", 0600, "host h\nuser u\npasswordeval exit 1\n");
+	unit_write("rc", 0600, "host h\nuser u\npasswordeval exit 1\n");
 	must_not_know(&ask, FAIL_CONFIG, "rc:3: ");
-	put("rc", 0600, "host h\nuser u\npassword p\npasswordeval exit 1\n");
+	unit_write("rc", 0600,
+	    "host h\nuser u\npassword p\npasswordeval exit 1\n");
 	must_know(&ask, "p");
 	/* What a command says is nobody's file. */
-	put("rc", 0644, "host h\nuser u\neval echo password evaluated\n");
+	unit_write("rc", 0644,
+	    "host h\nuser u\neval echo password evaluated\n");
 	must_know(&ask, "evaluated");
-	put("rc", 0600, "host h\nauth external\n");
+	unit_write("rc", 0600, "host h\nauth external\n");
 	must_know(&ask, "");
 }
 
@@ -1732,7 +1611,7 @@ expanded(const char *text, enum keyword_id id, const char *header)
 	struct config *c;
 	char *result;
 
-	put("rc", 0600, text);
+	unit_write("rc", 0600, text);
 	c = must_load(&(struct ask){ .file = "rc" });
 	result = settings_expand(chosen, id, header, &f);
 	config_free(c);
@@ -1742,8 +1621,7 @@ expanded(const char *text, enum keyword_id id, const char *header)
 	return result;
 }
 
-static void
-test_expansion(void **state)
+TEST(test_expansion)
 {
 	static const struct {
 		const char *text, *header, *result;
@@ -1764,7 +1642,6 @@ test_expansion(void **state)
 	size_t i;
 	char *result;
 
-	(void)state;
 	setenv("HOSTNAME", "box.example", 1);
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		result = expanded(rows[i].text, rows[i].id, rows[i].header);
@@ -1779,13 +1656,11 @@ test_expansion(void **state)
 	free(result);
 }
 
-static void
-test_home_directory(void **state)
+TEST(test_home_directory)
 {
 	char *expected = mem_printf("tls_ca_file=%s/ca.pem", home);
 
-	(void)state;
-	put("etc/onehop.conf", 0644, "host h\ntls_ca_file ~/ca.pem\n");
+	unit_write("etc/onehop.conf", 0644, "host h\ntls_ca_file ~/ca.pem\n");
 	must_have(&(struct ask){ .file = NULL }, expected);
 	must_have(&(struct ask){ .privileged = true }, "tls_ca_file=~/ca.pem");
 	free(expected);
@@ -1829,24 +1704,22 @@ static const char *const dumped[] = {
 };
 
 /* What is dumped is a configuration, and dumps the same. */
-static void
-test_dump_is_stable(void **state)
+TEST(test_dump_is_stable)
 {
 	struct buf first = BUF_INIT(1 << 20), second = BUF_INIT(1 << 20);
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(dumped) / sizeof(*dumped); i++) {
 		struct config *c;
 		char *a, *b;
 
 		buf_clear(&first);
 		buf_clear(&second);
-		put("rc", 0600, dumped[i]);
+		unit_write("rc", 0600, dumped[i]);
 		c = must_load(&(struct ask){ .file = "rc" });
 		settings_dump(chosen, &first);
 		config_free(c);
-		put("again", 0600, buf_str(&first));
+		unit_write("again", 0600, buf_str(&first));
 		c = must_load(&(struct ask){ .file = "again" });
 		settings_dump(chosen, &second);
 		config_free(c);
@@ -1861,15 +1734,13 @@ test_dump_is_stable(void **state)
 	buf_free(&second);
 }
 
-static void
-test_dump_tells_origins(void **state)
+TEST(test_dump_tells_origins)
 {
 	struct buf dump = BUF_INIT(1 << 20);
 	struct config *c;
 	size_t i;
 
-	(void)state;
-	put("rc", 0600, with_password);
+	unit_write("rc", 0600, with_password);
 	setenv("ONEHOP_PORT", "587", 1);
 	c = must_load(&(struct ask){ .file = "rc",
 	    .option = "partial",
@@ -1997,13 +1868,11 @@ static const struct {
 	{ "PORT=''\nGMAIL_USER=\"\"\nSMARTHOST_ADDRESS=", "host=mx listen=25" },
 };
 
-static void
-test_container_sets(void **state)
+TEST(test_container_sets)
 {
 	const struct ask ask = { .container = true };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(container_sets) / sizeof(*container_sets); i++) {
 		set_variables(container_sets[i].variables);
 		must_have(&ask, container_sets[i].values);
@@ -2068,15 +1937,13 @@ static const struct {
 
 #define FAULTS (sizeof(container_faults) / sizeof(*container_faults))
 
-static void
-test_container_faults(void **state)
+TEST(test_container_faults)
 {
 	const struct ask ask = { .container = true };
 	const struct ask without = { .file = "rc" };
 	size_t i;
 
-	(void)state;
-	put("rc", 0600, "host h\n");
+	unit_write("rc", 0600, "host h\n");
 	for (i = 0; i < FAULTS; i++) {
 		set_variables(container_faults[i].variables);
 		must_fail(&ask, FAIL_CONFIG, container_faults[i].words);
@@ -2085,22 +1952,20 @@ test_container_faults(void **state)
 	}
 }
 
-static void
-test_container_files(void **state)
+TEST(test_container_files)
 {
 	const struct ask ask = { .container = true };
-	char *port = path_of("port"), *password = path_of("password");
+	char *port = unit_path("port"), *password = unit_path("password");
 	char *lines = mem_printf("PORT_FILE=%s\nGMAIL_USER=a\n"
 				 "GMAIL_PASSWORD_FILE=%s",
 	    port, password);
 
-	(void)state;
-	put("port", 0644, "2525\n");
-	put("password", 0600, "\"quoted\" p\n");
+	unit_write("port", 0644, "2525\n");
+	unit_write("password", 0600, "\"quoted\" p\n");
 	set_variables(lines);
 	must_have(&ask, "listen=:2525 host=smtp.gmail.com user=a");
 	must_know(&ask, "\"quoted\" p");
-	put("password", 0644, "open\n");
+	unit_write("password", 0644, "open\n");
 	must_fail(&ask, FAIL_CONFIG, "GMAIL_PASSWORD_FILE: ");
 	free(lines);
 	free(port);
@@ -2108,27 +1973,25 @@ test_container_files(void **state)
 }
 
 /* Files lie above; they and the variables make one configuration. */
-static void
-test_container_and_files(void **state)
+TEST(test_container_and_files)
 {
 	const struct ask ask = { .container = true };
 	static const char smarthost[] =
 	    "SMARTHOST_ADDRESS=h.example\nSMARTHOST_USER=u\n"
 	    "SMARTHOST_PASSWORD=p\nMAILNAME=m.example";
 
-	(void)state;
 	set_variables(smarthost);
-	put("etc/onehop.conf", 0644, "aliases /a\n");
+	unit_write("etc/onehop.conf", 0644, "aliases /a\n");
 	must_have(&ask, "host=h.example user=u aliases=/a domain=m.example");
 	must_know(&ask, "p");
-	put("etc/onehop.conf", 0644, "host other\ndomain d.example\n");
+	unit_write("etc/onehop.conf", 0644, "host other\ndomain d.example\n");
 	must_have(&ask,
 	    "host=other user= port=25 MODE=may domain=d.example "
 	    "default_domain=m.example");
-	put("etc/onehop.conf", 0644, "host h.example\nport 587\n");
+	unit_write("etc/onehop.conf", 0644, "host h.example\nport 587\n");
 	must_have(&ask, "host=h.example user=u port=587 MODE=starttls");
 	must_know(&ask, "p");
-	put("etc/onehop.conf", 0644,
+	unit_write("etc/onehop.conf", 0644,
 	    "account one\nhost one.example\nfrom a@one.example\n");
 	must_have(&ask, "host=h.example user=u");
 	must_have(&(struct ask){ .container = true, .sender = "a@one.example" },
@@ -2138,14 +2001,12 @@ test_container_and_files(void **state)
 	must_fail(&ask, FAIL_CONFIG, "none is called default");
 }
 
-static void
-test_option_table(void **state)
+TEST(test_option_table)
 {
 	char program[] = "onehop";
 	const struct config_long_option *options;
 	size_t count, i;
 
-	(void)state;
 	options = config_options(&count);
 	/* Not from and listen (words of their own), passwords, allow_uids
 	   and allow_senders. */
@@ -2170,62 +2031,62 @@ test_option_table(void **state)
 	}
 }
 
-#define TEST(function) \
+#define WITH_FIXTURE(function) \
 	cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_language),
-		TEST(test_errors),
-		TEST(test_nul_and_long_lines),
-		TEST(test_tls_modes),
-		TEST(test_mechanisms),
-		TEST(test_selection),
-		TEST(test_selection_by_pattern),
-		TEST(accounts_live_side_by_side),
-		TEST(test_fallback),
-		TEST(test_user_files),
-		TEST(test_system_files),
-		TEST(test_nothing_configured),
-		TEST(test_chosen_file),
-		TEST(test_unreadable_files),
-		TEST(test_password_in_user_file),
-		TEST(test_password_in_system_file),
-		TEST(test_password_in_chosen_file),
-		TEST(test_writable_by_others),
-		TEST(test_owned_by_another),
-		TEST(test_restricted_file),
-		TEST(test_environment),
-		TEST(test_environment_alone),
-		TEST(test_environment_files),
-		TEST(test_django),
-		TEST(test_django_password_file),
-		TEST(test_django_backend),
-		TEST(test_django_rescue),
-		TEST(test_mta_out),
-		TEST(test_mta_out_faults),
-		TEST(test_smtpserver),
-		TEST(test_options),
-		TEST(test_server),
-		TEST(test_relative_socket),
-		TEST(test_privileged),
-		TEST(test_certificate_variables),
-		TEST(test_secrets_files),
-		TEST(test_credentials_and_netrc),
-		TEST(test_password_follows_host),
-		TEST(test_password_command),
-		TEST(test_expansion),
-		TEST(test_home_directory),
-		TEST(test_dump_is_stable),
-		TEST(test_dump_tells_origins),
-		TEST(test_container_sets),
-		TEST(test_container_faults),
-		TEST(test_container_files),
-		TEST(test_container_and_files),
-		TEST(test_option_table),
+	struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_language),
+		WITH_FIXTURE(test_errors),
+		WITH_FIXTURE(test_nul_and_long_lines),
+		WITH_FIXTURE(test_tls_modes),
+		WITH_FIXTURE(test_mechanisms),
+		WITH_FIXTURE(test_selection),
+		WITH_FIXTURE(test_selection_by_pattern),
+		WITH_FIXTURE(accounts_live_side_by_side),
+		WITH_FIXTURE(test_fallback),
+		WITH_FIXTURE(test_user_files),
+		WITH_FIXTURE(test_system_files),
+		WITH_FIXTURE(test_nothing_configured),
+		WITH_FIXTURE(test_chosen_file),
+		WITH_FIXTURE(test_unreadable_files),
+		WITH_FIXTURE(test_password_in_user_file),
+		WITH_FIXTURE(test_password_in_system_file),
+		WITH_FIXTURE(test_password_in_chosen_file),
+		WITH_FIXTURE(test_writable_by_others),
+		WITH_FIXTURE(test_owned_by_another),
+		WITH_FIXTURE(test_restricted_file),
+		WITH_FIXTURE(test_environment),
+		WITH_FIXTURE(test_environment_alone),
+		WITH_FIXTURE(test_environment_files),
+		WITH_FIXTURE(test_django),
+		WITH_FIXTURE(test_django_password_file),
+		WITH_FIXTURE(test_django_backend),
+		WITH_FIXTURE(test_django_rescue),
+		WITH_FIXTURE(test_mta_out),
+		WITH_FIXTURE(test_mta_out_faults),
+		WITH_FIXTURE(test_smtpserver),
+		WITH_FIXTURE(test_options),
+		WITH_FIXTURE(test_server),
+		WITH_FIXTURE(test_relative_socket),
+		WITH_FIXTURE(test_privileged),
+		WITH_FIXTURE(test_certificate_variables),
+		WITH_FIXTURE(test_secrets_files),
+		WITH_FIXTURE(test_credentials_and_netrc),
+		WITH_FIXTURE(test_password_follows_host),
+		WITH_FIXTURE(test_password_command),
+		WITH_FIXTURE(test_expansion),
+		WITH_FIXTURE(test_home_directory),
+		WITH_FIXTURE(test_dump_is_stable),
+		WITH_FIXTURE(test_dump_tells_origins),
+		WITH_FIXTURE(test_container_sets),
+		WITH_FIXTURE(test_container_faults),
+		WITH_FIXTURE(test_container_files),
+		WITH_FIXTURE(test_container_and_files),
+		WITH_FIXTURE(test_option_table),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

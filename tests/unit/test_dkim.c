@@ -1,14 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
@@ -43,8 +37,6 @@ static const char rsa1024[] =
     "o7DUw1/hz2Ck4N5JrgUCQQCyKveNvjzkkd8HjYs0SwM0fPjK16//5qDZ2UiDGnOe\n"
     "uEzxBDAr518Z8VFbR41in3W4Y3yCDgQlLlcETrS+zYcL\n"
     "-----END RSA PRIVATE KEY-----\n";
-
-static char directory[] = "/tmp/onehop-dkim-XXXXXX";
 
 static void
 collect(void *ctx, const void *bytes, size_t len)
@@ -83,8 +75,7 @@ canonical_header(const char *text, const char *names, bool relaxed,
 }
 
 /* RFC 6376 section 3.4.5. */
-static void
-the_example_of_the_rfc(void **state)
+TEST(the_example_of_the_rfc)
 {
 	static const char header[] = "A: X\r\nB : Y\t\r\n\tZ  \r\n";
 	static const char body[] = " C \r\nD \t E\r\n\r\n\r\n";
@@ -95,7 +86,6 @@ the_example_of_the_rfc(void **state)
 	struct buf out = BUF_INIT(SIZE_MAX);
 	int relaxed;
 
-	(void)state;
 	for (relaxed = 0; relaxed < 2; relaxed++) {
 		buf_clear(&out);
 		canonical_header(header, "a:b", relaxed, &out);
@@ -107,8 +97,7 @@ the_example_of_the_rfc(void **state)
 	buf_free(&out);
 }
 
-static void
-bodies(void **state)
+TEST(bodies)
 {
 	static const struct {
 		const char *text, *simple, *relaxed;
@@ -132,7 +121,6 @@ bodies(void **state)
 	struct buf out = BUF_INIT(SIZE_MAX);
 	size_t i, step, len;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		len = strlen(rows[i].text);
 		for (step = 1; step <= len + 1; step++) {
@@ -148,14 +136,12 @@ bodies(void **state)
 }
 
 /* More than one chunk, and far more line ends than bytes of memory. */
-static void
-long_bodies(void **state)
+TEST(long_bodies)
 {
 	struct buf text = BUF_INIT(SIZE_MAX), out = BUF_INIT(SIZE_MAX);
 	struct buf want = BUF_INIT(SIZE_MAX);
 	size_t i, step;
 
-	(void)state;
 	for (i = 0; i < 3 * DKIM_CHUNK; i++) {
 		buf_adds(&text,
 		    i % 3 != 0	   ? "\r\n" :
@@ -177,14 +163,12 @@ long_bodies(void **state)
 	buf_free(&out);
 }
 
-static void
-fields_from_the_last_one_up(void **state)
+TEST(fields_from_the_last_one_up)
 {
 	static const char header[] = "To: 1\r\nFrom: a\r\nTO : 2\r\n"
 				     "X: no\r\nto:\r\n 3\t 4 \r\n";
 	struct buf out = BUF_INIT(SIZE_MAX);
 
-	(void)state;
 	canonical_header(header, "From:To:Cc:To:To:To:From", true, &out);
 	assert_string_equal(buf_str(&out),
 	    "from:a\r\nto:3 4\r\nto:2\r\nto:1\r\n");
@@ -197,8 +181,7 @@ fields_from_the_last_one_up(void **state)
 	buf_free(&out);
 }
 
-static void
-each_name_once_more(void **state)
+TEST(each_name_once_more)
 {
 	static const struct {
 		const char *header, *list, *want;
@@ -217,7 +200,6 @@ each_name_once_more(void **state)
 	char *names;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		dkim_header_index(&h, rows[i].header, strlen(rows[i].header));
 		names = dkim_header_names(&h, rows[i].list);
@@ -248,8 +230,7 @@ parse(const char *pem, struct failure *f)
 	" bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;\r\n b="
 
 /* RFC 8463 appendix A.3: both algorithms give the same for the same. */
-static void
-the_message_of_rfc_8463(void **state)
+TEST(the_message_of_rfc_8463)
 {
 	static const char header[] =
 	    "From: Joe SixPack <joe@football.example.com>\r\n"
@@ -284,7 +265,6 @@ the_message_of_rfc_8463(void **state)
 	struct buf text = BUF_INIT(SIZE_MAX), out = BUF_INIT(SIZE_MAX);
 	size_t i;
 
-	(void)state;
 	canonical_body(body, strlen(body), true, 7, &text);
 	gnutls_hash_fast(GNUTLS_DIG_SHA256, text.data, text.len, hash);
 	assert_memory_equal(hash, body_hash, sizeof(hash));
@@ -344,8 +324,7 @@ refused(const char *pem, const char *why)
 	failure_free(&f);
 }
 
-static void
-keys_that_do_not_sign(void **state)
+TEST(keys_that_do_not_sign)
 {
 	char *ecdsa = generate(GNUTLS_PK_ECDSA,
 	    GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1),
@@ -355,7 +334,6 @@ keys_that_do_not_sign(void **state)
 	char *hidden = generate(GNUTLS_PK_EDDSA_ED25519, 256,
 	    GNUTLS_PKCS_PBES2_AES_256);
 
-	(void)state;
 	refused("", "no private key");
 	refused("nonsense", "no private key");
 	refused("-----BEGIN PRIVATE KEY-----\n", "no private key");
@@ -377,14 +355,8 @@ keys_that_do_not_sign(void **state)
 static char *
 write_key(const char *name, const char *pem, mode_t mode)
 {
-	char *path = mem_printf("%s/%s", directory, name);
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	fputs(pem, file);
-	fclose(file);
-	chmod(path, mode);
-	return path;
+	unit_write(name, mode, pem);
+	return unit_path(name);
 }
 
 static const struct settings *
@@ -452,8 +424,7 @@ sign(const struct dkim *d, const char *text, struct buf *signers,
 	failure_free(&f);
 }
 
-static void
-signers_by_domain(void **state)
+TEST(signers_by_domain)
 {
 	static const struct {
 		const char *from, *want;
@@ -483,7 +454,6 @@ signers_by_domain(void **state)
 	struct dkim *d = load(keys, "From:To", "relaxed/relaxed");
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct buf signers = BUF_INIT(4096), out = BUF_INIT(65536);
 		char *text = mem_printf("From: %s\n\nhi\n", rows[i].from);
@@ -500,8 +470,7 @@ signers_by_domain(void **state)
 }
 
 /* What was there stays behind what was added, whose lines are short. */
-static void
-the_field(void **state)
+TEST(the_field)
 {
 	static const char text[] = "From: a@example.org\r\n\r\nhi\r\n";
 	char *path = write_key("field", rsa1024, 0600), *line, *next;
@@ -510,7 +479,6 @@ the_field(void **state)
 	struct dkim *d = NULL;
 	int i;
 
-	(void)state;
 	for (i = 0; i < 300; i++)
 		buf_addf(&names, "%sX-%d", i > 0 ? ":" : "", i * i * i);
 	d = load(path, buf_str(&names), "simple/relaxed");
@@ -532,15 +500,13 @@ the_field(void **state)
 	free(path);
 }
 
-static void
-warnings_about_keys(void **state)
+TEST(warnings_about_keys)
 {
 	char *fine = write_key("fine", ed25519, 0640);
 	char *open = write_key("open", ed25519, 0644);
 	char *weak = write_key("weak", rsa1024, 0600), *keys;
 	struct dkim *d = NULL;
 
-	(void)state;
 	d = load(fine, "From", "relaxed/relaxed");
 	assert_string_equal(dkim_warnings(d), "");
 	dkim_free(d);
@@ -565,17 +531,15 @@ warnings_about_keys(void **state)
 	free(weak);
 }
 
-static void
-files_that_cannot_be_used(void **state)
+TEST(files_that_cannot_be_used)
 {
 	char *path = write_key("bad", "nonsense", 0600);
 	const char *const keys[] = { path, "/nonexistent/key", "/dev/null",
-		directory };
+		unit_directory() };
 	struct failure f = FAILURE_INIT;
 	struct dkim *d = NULL;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		struct config *c;
 		const struct settings *s = configure(&c, keys[i], "From", "");
@@ -593,8 +557,7 @@ files_that_cannot_be_used(void **state)
 }
 
 /* Strings of a zone file hold 255 bytes. */
-static void
-records(void **state)
+TEST(records)
 {
 	char *rsa = generate(GNUTLS_PK_RSA, 2048, GNUTLS_PKCS_PLAIN);
 	char *one = write_key("one", ed25519, 0600);
@@ -608,7 +571,6 @@ records(void **state)
 	struct buf out = BUF_INIT(4096);
 	const char *p, *end;
 
-	(void)state;
 	dkim_records(d, &out);
 	assert_memory_equal(buf_str(&out), start, strlen(start));
 	p = strstr(buf_str(&out) + strlen(start) - 30, "\"v=DKIM1; k=rsa");
@@ -625,28 +587,10 @@ records(void **state)
 	free(rsa);
 }
 
-static int
-set_up(void **state)
-{
-	(void)state;
-	return mkdtemp(directory) == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	char *command = mem_printf("rm -r %s", directory);
-	int status = system(command);
-
-	(void)state;
-	free(command);
-	return status;
-}
-
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_example_of_the_rfc),
 		cmocka_unit_test(bodies),
 		cmocka_unit_test(long_bodies),
@@ -661,5 +605,5 @@ main(void)
 		cmocka_unit_test(records),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,11 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "net/dns.h"
@@ -17,8 +10,7 @@
 /* The name of the question, type, class IN, time to live. */
 #define ANSWER(type) "\xc0\x0c\0" type "\0\1\0\0\0\x3c"
 
-static void
-sorted_by_priority(void **state)
+TEST(sorted_by_priority)
 {
 	/* The second target is compressed: one byte less. */
 	static const char bytes[] = HEADER("\3")
@@ -26,7 +18,6 @@ sorted_by_priority(void **state)
 		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f" ANSWER("\x21") "\0\x0b\0\5\0\7\1\xd1\2m3\xc0\x0f";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 3);
 	assert_string_equal(list.list[0].target, "m3.a");
@@ -38,41 +29,35 @@ sorted_by_priority(void **state)
 	assert_int_equal(list.list[2].port, 587);
 }
 
-static void
-no_such_service(void **state)
+TEST(no_such_service)
 {
 	static const char bytes[] = HEADER("\1")
 	    QUESTION ANSWER("\x21") "\0\7\0\0\0\0\0\0\0";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 0);
 }
 
-static void
-other_types_are_skipped(void **state)
+TEST(other_types_are_skipped)
 {
 	static const char bytes[] = HEADER("\2")
 	    QUESTION ANSWER("\5") "\0\4\1b\xc0\x0f" ANSWER(
 		"\x21") "\0\x0b\0\5\0\1\1\xd1\2m2\xc0\x0f";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 1);
 }
 
 /* The second target is compressed; equal preferences are by name. */
-static void
-exchangers_by_preference(void **state)
+TEST(exchangers_by_preference)
 {
 	static const char bytes[] = HEADER("\4") MX_QUESTION
 	    ANSWER("\x0f") "\0\x07\0\x14\1c\1a\0" ANSWER("\x0f") "\0\x09\0\x0a\1e\1b\1a\0" ANSWER(
 		"\x0f") "\0\6\0\x0a\1d\xc0\x0c" ANSWER("\1") "\0\4\x7f\0\0\1";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_MX, &list));
 	assert_int_equal(list.count, 3);
 	assert_string_equal(list.list[0].target, "d.m.a");
@@ -84,8 +69,7 @@ exchangers_by_preference(void **state)
 }
 
 /* RFC 7505. */
-static void
-null_exchanger(void **state)
+TEST(null_exchanger)
 {
 	static const char bytes[] = HEADER("\1")
 	    MX_QUESTION ANSWER("\x0f") "\0\3\0\0\0";
@@ -93,7 +77,6 @@ null_exchanger(void **state)
 	    MX_QUESTION ANSWER("\x0f") "\0\1\0";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_MX, &list));
 	assert_int_equal(list.count, 0);
 	assert_true(list.denied);
@@ -105,8 +88,7 @@ null_exchanger(void **state)
 }
 
 /* Whatever their order, the best are kept. */
-static void
-best_are_kept(void **state)
+TEST(best_are_kept)
 {
 	static const char head[] = "\1\2\x81\x80\0\1\0\xc8\0\0\0\0" MX_QUESTION;
 	static const char record[] = ANSWER("\x0f") "\0\5\0\0\1m\0";
@@ -114,7 +96,6 @@ best_are_kept(void **state)
 	struct dns_list list;
 	unsigned round, i;
 
-	(void)state;
 	for (round = 0; round < 2; round++) {
 		buf_add(&bytes, head, sizeof(head) - 1);
 		for (i = 0; i < 200; i++) {
@@ -132,15 +113,13 @@ best_are_kept(void **state)
 }
 
 /* One of four is fine. */
-static void
-records_are_dropped_alone(void **state)
+TEST(records_are_dropped_alone)
 {
 	static const char bytes[] = HEADER("\4") MX_QUESTION
 	    ANSWER("\x0f") "\0\x07\0\x14\1 \1a\0" ANSWER("\x0f") "\0\1\0" ANSWER(
 		"\x0f") "\0\6\0\x0a\1d\xc0\x0c" ANSWER("\x0f") "\0\5\0\1\2ab";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(bytes, sizeof(bytes) - 1, DNS_MX, &list));
 	assert_int_equal(list.count, 1);
 	assert_string_equal(list.list[0].target, "d.m.a");
@@ -148,8 +127,7 @@ records_are_dropped_alone(void **state)
 }
 
 /* Every prefix is refused, every byte changed is survived. */
-static void
-damage_is_survived(void **state)
+TEST(damage_is_survived)
 {
 	static const char bytes[] = HEADER("\2")
 	    QUESTION ANSWER("\x21") "\0\x0c\0\x0a\0\1\2\x4b\2m1\1a\0" ANSWER(
@@ -159,7 +137,6 @@ damage_is_survived(void **state)
 	unsigned value;
 	char *copy;
 
-	(void)state;
 	for (i = 0; i < size; i++) {
 		copy = mem_strndup(bytes, i);
 		assert_false(dns_parse(copy, i, DNS_SRV, &list));
@@ -176,8 +153,7 @@ damage_is_survived(void **state)
 		}
 }
 
-static void
-targets_are_names(void **state)
+TEST(targets_are_names)
 {
 	static const char newline[] = HEADER("\1")
 	    QUESTION ANSWER("\x21") "\0\x0c\0\0\0\0\0\1\2a\n\1a\0";
@@ -187,7 +163,6 @@ targets_are_names(void **state)
 	    QUESTION ANSWER("\x21") "\0\x08\0\0\0\0\0\1\2ab\1a\0";
 	struct dns_list list;
 
-	(void)state;
 	assert_true(dns_parse(newline, sizeof(newline) - 1, DNS_SRV, &list));
 	assert_int_equal(list.count, 0);
 	assert_true(dns_parse(blank, sizeof(blank) - 1, DNS_SRV, &list));
@@ -199,7 +174,7 @@ targets_are_names(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(sorted_by_priority),
 		cmocka_unit_test(no_such_service),
 		cmocka_unit_test(other_types_are_skipped),
@@ -211,5 +186,5 @@ main(void)
 		cmocka_unit_test(targets_are_names),
 	};
 
-	return cmocka_run_group_tests_name("dns", tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,12 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <pwd.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,7 +48,6 @@ gethostname(char *name, size_t len)
 	return 0;
 }
 
-static char directory[] = "/tmp/onehop-envelope-XXXXXX";
 static char *alias_setting;
 
 static const char alias_lines[] = "root: admin@example.com\n"
@@ -69,33 +61,19 @@ static const char alias_lines[] = "root: admin@example.com\n"
 static int
 set_up(void **state)
 {
-	char *path;
-	FILE *file;
-
 	(void)state;
-	if (mkdtemp(directory) == NULL)
-		return -1;
-	path = mem_printf("%s/aliases", directory);
-	file = fopen(path, "w");
-	if (file == NULL || fputs(alias_lines, file) < 0 || fclose(file) != 0)
-		return -1;
-	alias_setting = mem_printf("aliases %s\n", path);
-	free(path);
+	unit_write("aliases", 0644, alias_lines);
+	alias_setting = mem_printf("aliases %s/aliases\n", unit_directory());
 	unsetenv("HOSTNAME");
-	setenv("HOME", directory, 1);
-	setenv("XDG_CONFIG_HOME", directory, 1);
+	setenv("HOME", unit_directory(), 1);
+	setenv("XDG_CONFIG_HOME", unit_directory(), 1);
 	return 0;
 }
 
 static int
 tear_down(void **state)
 {
-	char *path = mem_printf("%s/aliases", directory);
-
 	(void)state;
-	unlink(path);
-	rmdir(directory);
-	free(path);
 	free(alias_setting);
 	return 0;
 }
@@ -147,7 +125,7 @@ load(struct result *r, const char *lines)
 {
 	struct config_option settings[SETTINGS_MAX];
 	struct config_request request = { .settings = settings,
-		.directory = directory };
+		.directory = unit_directory() };
 	struct config *c;
 
 	r->settings = mem_printf("host relay.example.com\nset_date_header off\n"
@@ -276,8 +254,7 @@ must_fail(const struct result *r, enum fail_class class, const char *why)
 
 #define NOFROM "Subject: x\n"
 
-static void
-test_sender(void **state)
+TEST(test_sender)
 {
 	static const struct {
 		struct given g;
@@ -394,7 +371,6 @@ test_sender(void **state)
 	struct given g;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		g = rows[i].g;
 		g.words[0] = "to@x";
@@ -408,8 +384,7 @@ test_sender(void **state)
 
 /* Without a name that means something elsewhere; a machine may have a mail
    name, which comes first. */
-static void
-test_sender_domain(void **state)
+TEST(test_sender_domain)
 {
 	static const struct {
 		struct given g;
@@ -436,7 +411,6 @@ test_sender_domain(void **state)
 	struct given g;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		g = rows[i].g;
 		g.words[0] = "to@x";
@@ -455,8 +429,7 @@ test_sender_domain(void **state)
 	free(mailname);
 }
 
-static void
-test_sender_refused(void **state)
+TEST(test_sender_refused)
 {
 	static const struct {
 		struct given g;
@@ -516,7 +489,6 @@ test_sender_refused(void **state)
 	struct given g;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		g = rows[i].g;
 		g.words[0] = "to@x";
@@ -530,8 +502,7 @@ test_sender_refused(void **state)
  * The user is asked only where the name is needed, and so is the host: to
  * complete a name, or where a recipient with its name would be mapped.
  */
-static void
-test_questions(void **state)
+TEST(test_questions)
 {
 	static const struct {
 		struct given g;
@@ -551,7 +522,6 @@ test_questions(void **state)
 	struct given g;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		g = rows[i].g;
 		g.words[0] = "to@x";
@@ -565,8 +535,7 @@ test_questions(void **state)
 
 /* --- recipients ----------------------------------------------------------- */
 
-static void
-test_recipients(void **state)
+TEST(test_recipients)
 {
 	static const struct {
 		struct given g;
@@ -638,7 +607,6 @@ test_recipients(void **state)
 	struct result r;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		run(&r, &rows[i].g);
 		must_be_ok(&r);
@@ -648,8 +616,7 @@ test_recipients(void **state)
 	}
 }
 
-static void
-test_recipients_refused(void **state)
+TEST(test_recipients_refused)
 {
 	static const struct {
 		struct given g;
@@ -705,7 +672,6 @@ test_recipients_refused(void **state)
 	struct result r;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		run(&r, &rows[i].g);
 		must_fail(&r, rows[i].class, rows[i].why);
@@ -713,8 +679,7 @@ test_recipients_refused(void **state)
 	}
 }
 
-static void
-test_utf8(void **state)
+TEST(test_utf8)
 {
 	static const struct given rows[] = {
 		{ .words = { "a@x", "j\xc3\xbcrgen@x" } },
@@ -723,7 +688,6 @@ test_utf8(void **state)
 	struct result r;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		run(&r, &rows[i]);
 		must_be_ok(&r);
@@ -837,8 +801,7 @@ static const struct {
 	    "has no domain", HINT_BOTH },
 };
 
-static void
-test_local(void **state)
+TEST(test_local)
 {
 	struct result r;
 	struct given g;
@@ -846,7 +809,6 @@ test_local(void **state)
 	char *config;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(local_rows); i++) {
 		g = local_rows[i].g;
 		at = g.config == NULL ? NULL : strstr(g.config, ALIASES);
@@ -871,14 +833,12 @@ test_local(void **state)
 }
 
 /* One recipient at a time, as a server in front asks. */
-static void
-test_steps(void **state)
+TEST(test_steps)
 {
 	struct submission sub = { .sender_given = true, .sender = "root" };
 	struct result r = { .ok = false };
 	char **list;
 
-	(void)state;
 	failure_init(&r.f);
 	r.c = load(&r, alias_setting);
 	kernel_name = "web9z.example.net";
@@ -906,13 +866,11 @@ test_steps(void **state)
 
 /* 100,000 recipients, each twice: no more slots are looked at than a table
    that is half empty makes likely. */
-static void
-test_set_is_linear(void **state)
+TEST(test_set_is_linear)
 {
 	struct envelope_set s = { .v = NULL };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 200000; i++)
 		assert_int_equal(envelope_set_add(&s,
 				     mem_printf("user%zu@host%zu.example.com",
@@ -923,15 +881,13 @@ test_set_is_linear(void **state)
 	assert_int_equal(s.n, 0);
 }
 
-static void
-test_many(void **state)
+TEST(test_many)
 {
 	struct buf b = BUF_INIT(OUT_MAX);
 	struct given g = { .t = true };
 	struct result r;
 	size_t i;
 
-	(void)state;
 	buf_adds(&b, "From: f@x\nTo: user@x");
 	for (i = 0; i < 100000; i++)
 		buf_addf(&b, ",\n User%zu <user%zu@host%zu.example.com>", i,
@@ -972,8 +928,7 @@ check_header(const struct given *rows, const char *const *wants, size_t n)
 	}
 }
 
-static void
-test_bcc(void **state)
+TEST(test_bcc)
 {
 	static const struct given rows[] = {
 		{ .t = true,
@@ -992,7 +947,6 @@ test_bcc(void **state)
 		"From: f@x\nBcc: a@b\n",
 	};
 
-	(void)state;
 	check_header(rows, wants, ROWS(rows));
 }
 
@@ -1004,8 +958,7 @@ test_bcc(void **state)
 	"From: J\xc3\xbc <f@xn--4ca.x> (c)\nTo: a@b, c@xn--4ca.x, " \
 	"\xc3\xbc@\xc3\xa4.x\nSubject: a@\xc3\xa4.x\n"
 
-static void
-test_to(void **state)
+TEST(test_to)
 {
 	static const struct given rows[] = {
 		/* Bare names that are mapped; the rest byte for byte. */
@@ -1058,14 +1011,12 @@ test_to(void **state)
 		"From: f@x\nTo: to@x\n",
 	};
 
-	(void)state;
 	check_header(rows, wants, ROWS(rows));
 }
 
 #define SEND "default_domain d\n"
 
-static void
-test_from_added(void **state)
+TEST(test_from_added)
 {
 	static const struct given rows[] = {
 		/* The name is the user's only with the user's address. */
@@ -1134,12 +1085,10 @@ test_from_added(void **state)
 		"From: a@b\n",
 	};
 
-	(void)state;
 	check_header(rows, wants, ROWS(rows));
 }
 
-static void
-test_from_filled(void **state)
+TEST(test_from_filled)
 {
 	static const struct given rows[] = {
 		{ .header = "From: root (Cron Daemon)\n", .config = SEND },
@@ -1217,14 +1166,12 @@ test_from_filled(void **state)
 		"From: root\n",
 	};
 
-	(void)state;
 	check_header(rows, wants, ROWS(rows));
 }
 
 #define FORCE "from f@g\nfrom_policy force\n"
 
-static void
-test_from_forced(void **state)
+TEST(test_from_forced)
 {
 	static const struct given rows[] = {
 		{ .header = "From: Joe <joe@laptop>\n", .config = FORCE },
@@ -1301,13 +1248,11 @@ test_from_forced(void **state)
 		NOFROM "From: f@g\n",
 	};
 
-	(void)state;
 	check_header(rows, wants, ROWS(rows));
 }
 
 /* A name that could not be folded is encoded in words that can. */
-static void
-test_long_name(void **state)
+TEST(test_long_name)
 {
 	struct given g = { .config = "from f@g\n",
 		.header = NOFROM,
@@ -1315,7 +1260,6 @@ test_long_name(void **state)
 	char *name = mem_alloc(10241), *word, *rest;
 	struct result r;
 
-	(void)state;
 	memset(name, 'x', 10240);
 	g.full_name = name;
 	run(&r, &g);
@@ -1329,8 +1273,7 @@ test_long_name(void **state)
 
 /* --- Date and Message-ID -------------------------------------------------- */
 
-static void
-test_date(void **state)
+TEST(test_date)
 {
 	static const struct {
 		const char *zone;
@@ -1353,7 +1296,6 @@ test_date(void **state)
 	char *got;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		setenv("TZ", rows[i].zone, 1);
 		tzset();
@@ -1375,8 +1317,7 @@ field_value(const struct message *m, const char *name)
 	return message_value(m, (size_t)i);
 }
 
-static void
-test_message_id(void **state)
+TEST(test_message_id)
 {
 	static const struct {
 		struct given g;
@@ -1398,7 +1339,6 @@ test_message_id(void **state)
 	struct given g;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		g = rows[i].g;
 		g.words[0] = "to@x";
@@ -1425,8 +1365,7 @@ test_message_id(void **state)
 }
 
 /* Fields that are there, but empty. */
-static void
-test_date_and_id_empty(void **state)
+TEST(test_date_and_id_empty)
 {
 	static const char header[] = "From: a@b\nMessage-ID: <>\nDate:\n"
 				     "Date: (none)\nMessage-ID:  \n";
@@ -1437,7 +1376,6 @@ test_date_and_id_empty(void **state)
 	struct result r;
 	char *value;
 
-	(void)state;
 	run(&r, &g);
 	must_be_ok(&r);
 	value = field_value(r.m, "Date");
@@ -1455,8 +1393,7 @@ test_date_and_id_empty(void **state)
 	finish(&r);
 }
 
-static void
-test_date_and_id_kept(void **state)
+TEST(test_date_and_id_kept)
 {
 	static const char header[] = "From: a@b\nMESSAGE-ID : not an id\n"
 				     "Resent-Date: x\ndate: no date\n";
@@ -1466,7 +1403,6 @@ test_date_and_id_kept(void **state)
 		.header = header };
 	struct result r;
 
-	(void)state;
 	run(&r, &g);
 	must_be_ok(&r);
 	assert_string_equal(r.header,
@@ -1478,8 +1414,7 @@ test_date_and_id_kept(void **state)
 
 /* --- DSN, hint ------------------------------------------------------------ */
 
-static void
-test_dsn(void **state)
+TEST(test_dsn)
 {
 	static const struct {
 		const char *config;
@@ -1504,7 +1439,6 @@ test_dsn(void **state)
 	struct result r = { .ok = false };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < ROWS(rows); i++) {
 		sub.notify = rows[i].inv_notify;
 		sub.ret = rows[i].inv_ret;
@@ -1526,8 +1460,7 @@ test_dsn(void **state)
 	}
 }
 
-static void
-test_hint(void **state)
+TEST(test_hint)
 {
 	static const struct {
 		const char *sender, *header, *want;
@@ -1557,7 +1490,6 @@ test_hint(void **state)
 	char *got;
 	size_t i;
 
-	(void)state;
 	failure_init(&r.f);
 	for (i = 0; i < ROWS(rows); i++) {
 		sub.sender_given = rows[i].sender != NULL;
@@ -1578,7 +1510,7 @@ test_hint(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		/* First, as the passwd entry is asked for once. */
 		cmocka_unit_test(test_questions),
 		cmocka_unit_test(test_sender),
@@ -1605,5 +1537,5 @@ main(void)
 		cmocka_unit_test(test_hint),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return unit_run(tests, set_up, tear_down);
 }

@@ -1,17 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,7 +17,7 @@
 
 /* A directory of our own, and what is read. */
 struct fixture {
-	char dir[64];
+	const char *dir;
 	char path[96];
 	struct buf out;
 	struct failure f;
@@ -38,10 +30,8 @@ setup(void **state)
 
 	if (t == NULL)
 		return -1;
-	strcpy(t->dir, "/tmp/onehop-test.XXXXXX");
+	t->dir = unit_directory();
 	*state = t;
-	if (mkdtemp(t->dir) == NULL || chmod(t->dir, 0755) == -1)
-		return -1;
 	(void)snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
 	buf_init(&t->out, LIMIT);
 	failure_init(&t->f);
@@ -52,11 +42,8 @@ static int
 teardown(void **state)
 {
 	struct fixture *t = *state;
-	char text[128];
 
-	(void)snprintf(text, sizeof(text), "rm -rf %s", t->dir);
-	if (system(text) != 0)
-		return -1;
+	unit_remove_directory();
 	buf_free(&t->out);
 	failure_free(&t->f);
 	free(t);
@@ -66,14 +53,8 @@ teardown(void **state)
 static void
 write_file(struct fixture *t, mode_t mode, const void *bytes, size_t len)
 {
-	int fd;
-
-	(void)unlink(t->path);
-	fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	assert_int_not_equal(fd, -1);
-	assert_true(file_write_all(fd, bytes, len));
-	assert_int_equal(fchmod(fd, mode), 0);
-	assert_int_equal(close(fd), 0);
+	(void)t;
+	unit_write_bytes("file", mode, bytes, len);
 }
 
 static enum file_result
@@ -152,7 +133,6 @@ test_owner_and_kind(void **state)
 		S_IFSOCK, S_IFLNK };
 	struct fixture *t = *state;
 	char hint[64];
-	size_t i;
 
 	assert_false(may_hold(t, S_IFREG | 0600, STRANGER, 0));
 	assert_int_equal(t->f.class, FAIL_CONFIG);
@@ -165,16 +145,14 @@ test_owner_and_kind(void **state)
 	assert_string_equal(buf_str(&t->f.text),
 	    "'/a/f' holds a secret but has mode 0644 (owner 0, group 7)");
 	assert_string_equal(buf_str(&t->f.hint), "chmod 640 /a/f");
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+	EACH_ROW(i, kinds) {
 		assert_false(may_hold(t, kinds[i] | 0600, 0, 0));
 		expect_text(t, "not a regular file");
 	}
 }
 
-static void
-test_below(void **state)
+TEST(test_below)
 {
-	(void)state;
 	assert_true(file_is_below("/a/b", "/a"));
 	assert_true(file_is_below("/a/b/c", "/a//"));
 	assert_false(file_is_below("/ab", "/a"));
@@ -201,12 +179,11 @@ test_credentials(void **state)
 	};
 	struct fixture *t = *state;
 	char text[128], path[192];
-	size_t i;
 
 	write_file(t, 0644, "secret", 6);
 	assert_int_equal(get(t, t->path, true), FILE_FAILED);
 	expect_text(t, "mode 0644");
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		(void)snprintf(text, sizeof(text), "%s%s", t->dir,
 		    cases[i].directory);
 		assert_int_equal(setenv("CREDENTIALS_DIRECTORY", text, 1), 0);
@@ -248,10 +225,9 @@ test_size(void **state)
 		LIMIT - 1, LIMIT };
 	static char bytes[LIMIT + 1];
 	struct fixture *t = *state;
-	size_t i;
 
 	memset(bytes, 'x', sizeof(bytes));
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	EACH_ROW(i, sizes) {
 		write_file(t, 0600, bytes, sizes[i]);
 		assert_int_equal(get(t, t->path, true), FILE_READ);
 		assert_int_equal(t->out.len, sizes[i]);
@@ -305,7 +281,7 @@ test_absent(void **state)
 	struct fixture *t = *state;
 
 	assert_int_equal(get(t, t->path, true), FILE_ABSENT);
-	expect_text(t, "cannot open '/tmp/onehop-test.");
+	expect_text(t, "cannot open '/tmp/onehop-unit-");
 	expect_text(t, "No such file");
 	write_file(t, 0600, "", 0);
 	strcat(t->path, "/below");
@@ -343,8 +319,7 @@ test_denied(void **state)
 /* --- writing -------------------------------------------------------------- */
 
 /* A pipe that is full takes a part at a time. */
-static void
-test_write_all(void **state)
+TEST(test_write_all)
 {
 	static char bytes[1 << 20], got[1 << 20];
 	size_t len = 0;
@@ -352,7 +327,6 @@ test_write_all(void **state)
 	ssize_t n;
 	pid_t pid;
 
-	(void)state;
 	memset(bytes, 'y', sizeof(bytes));
 	assert_int_equal(pipe(pipe_fd), 0);
 	pid = fork();
@@ -371,24 +345,25 @@ test_write_all(void **state)
 	close(pipe_fd[0]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define WITH_FIXTURE(name) \
+	cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
 {
-	static const struct CMUnitTest tests[] = {
-		TEST(test_modes),
-		TEST(test_owner_and_kind),
-		TEST(test_below),
-		TEST(test_credentials),
-		TEST(test_link),
-		TEST(test_size),
-		TEST(test_bytes),
-		TEST(test_kinds),
-		TEST(test_absent),
-		TEST(test_denied),
-		TEST(test_write_all),
+	static struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_modes),
+		WITH_FIXTURE(test_owner_and_kind),
+		WITH_FIXTURE(test_below),
+		WITH_FIXTURE(test_credentials),
+		WITH_FIXTURE(test_link),
+		WITH_FIXTURE(test_size),
+		WITH_FIXTURE(test_bytes),
+		WITH_FIXTURE(test_kinds),
+		WITH_FIXTURE(test_absent),
+		WITH_FIXTURE(test_denied),
+		WITH_FIXTURE(test_write_all),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,12 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #include "smtp/hint.h"
 #include "smtp/smtp.h"
@@ -166,10 +158,8 @@ words_of(const char *lines, int *code)
 static void
 test_hints(void **unused)
 {
-	size_t i;
-
 	(void)unused;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		int code;
 		char *words = words_of(rows[i].reply, &code);
 		const char *hint = hint_for_reply(code, words);
@@ -202,10 +192,9 @@ test_one_code(void **unused)
 		    "250 10.2 is a version 10.2 too" },
 		{ "250", "250 " },
 	};
-	size_t i;
 
 	(void)unused;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		int code;
 		char *words = words_of(cases[i][0], &code);
 
@@ -217,10 +206,10 @@ test_one_code(void **unused)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hints),
 		cmocka_unit_test(test_one_code),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

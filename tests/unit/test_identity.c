@@ -1,12 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <pwd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,8 +116,7 @@ check_user(const void *p)
 	free(uid);
 }
 
-static void
-test_user(void **state)
+TEST(test_user)
 {
 	static const struct user_row rows[] = {
 		{ "joe", "Joe User,Room 1,,", "/home/joe", "eve", "eve", "/tmp",
@@ -152,10 +144,8 @@ test_user(void **state)
 		{ "DOMAIN\\joe", "Joe", "/home/joe", NULL, NULL, NULL, true,
 		    NULL, "Joe", "/home/joe" },
 	};
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	EACH_ROW(i, rows)
 		in_child(check_user, &rows[i]);
 }
 
@@ -185,8 +175,7 @@ check_host(const void *p)
 }
 
 /* Names that no hosts file has, so that the machine's own does not matter. */
-static void
-test_host(void **state)
+TEST(test_host)
 {
 	static const struct host_row rows[] = {
 		{ "web9z.example.com", NULL, true, "web9z.example.com",
@@ -209,15 +198,12 @@ test_host(void **state)
 		{ "a\r\nRCPT", NULL, true, NULL, NULL },
 		{ "(none)", NULL, true, NULL, NULL },
 	};
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	EACH_ROW(i, rows)
 		in_child(check_host, &rows[i]);
 }
 
-static void
-test_is_host(void **state)
+TEST(test_is_host)
 {
 	static const struct {
 		const char *name;
@@ -242,16 +228,13 @@ test_is_host(void **state)
 		{ L63 "a", false },
 		{ L63 "." L63 "." L63 "." L63, false },
 	};
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	EACH_ROW(i, rows)
 		if (identity_is_host(rows[i].name) != rows[i].want)
 			fail_msg("'%s'", rows[i].name);
 }
 
-static void
-test_hosts_line(void **state)
+TEST(test_hosts_line)
 {
 	static const struct {
 		const char *line, *want;
@@ -271,11 +254,9 @@ test_hosts_line(void **state)
 		{ "", NULL },
 		{ "\n", NULL },
 	};
-	size_t i;
 	char *got;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		got = identity_hosts_line(rows[i].line, "web");
 		if (rows[i].want == NULL)
 			assert_null(got);
@@ -286,12 +267,10 @@ test_hosts_line(void **state)
 }
 
 /* Whatever the machine has, it is nothing or a name. */
-static void
-test_mailname(void **state)
+TEST(test_mailname)
 {
 	char *name = identity_mailname();
 
-	(void)state;
 	if (name != NULL)
 		assert_true(identity_is_host(name));
 	free(name);
@@ -300,7 +279,7 @@ test_mailname(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_user),
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_is_host),
@@ -308,5 +287,5 @@ main(void)
 		cmocka_unit_test(test_mailname),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,11 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -289,24 +282,18 @@ static const struct row refused[] = {
 	    NULL, FAIL_USAGE, "-V" },
 };
 
-static void
-test_honoured(void **state)
+TEST(test_honoured)
 {
-	(void)state;
 	CHECK(honoured);
 }
 
-static void
-test_ignored(void **state)
+TEST(test_ignored)
 {
-	(void)state;
 	CHECK(ignored);
 }
 
-static void
-test_refused(void **state)
+TEST(test_refused)
 {
-	(void)state;
 	CHECK(refused);
 }
 
@@ -357,10 +344,8 @@ static const struct row addresses[] = {
 	{ { "sendmail", "-h", "a\nb" }, NULL, FAIL_USAGE, "-h" },
 };
 
-static void
-test_addresses(void **state)
+TEST(test_addresses)
 {
-	(void)state;
 	CHECK(addresses);
 }
 
@@ -421,23 +406,19 @@ static const struct row words[] = {
 	{ { "onehop", "--=x" }, NULL, FAIL_USAGE, NULL },
 };
 
-static void
-test_words(void **state)
+TEST(test_words)
 {
-	(void)state;
 	CHECK(words);
 }
 
 /* A password that somebody tries to give is not repeated, and no command. */
-static void
-test_password_not_shown(void **state)
+TEST(test_password_not_shown)
 {
 	char name[] = "onehop", option[] = "--password=s3cret";
 	char *argv[] = { name, option, NULL };
 	struct failure f = FAILURE_INIT;
 	struct invocation inv;
 
-	(void)state;
 	assert_false(invocation_parse(&inv, 2, argv, options, OPTIONS, &f));
 	assert_null(strstr(buf_str(&f.text), "s3cret"));
 	assert_null(strstr(buf_str(&f.hint), "s3cret"));
@@ -480,15 +461,12 @@ static const struct row personalities[] = {
 	{ { "sendmail", "-tZ", "-4" }, "deliver t warnings=2", 0, NULL },
 };
 
-static void
-test_personalities(void **state)
+TEST(test_personalities)
 {
-	(void)state;
 	CHECK(personalities);
 }
 
-static void
-test_personality_names(void **state)
+TEST(test_personality_names)
 {
 	static const struct {
 		const char *name;
@@ -504,7 +482,6 @@ test_personality_names(void **state)
 	struct invocation inv;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		char *name = mem_strdup(rows[i].name);
 		char *argv[] = { name, NULL };
@@ -517,14 +494,12 @@ test_personality_names(void **state)
 	}
 }
 
-static void
-test_no_arguments_at_all(void **state)
+TEST(test_no_arguments_at_all)
 {
 	char *argv[] = { NULL };
 	struct failure f = FAILURE_INIT;
 	struct invocation inv;
 
-	(void)state;
 	assert_true(invocation_parse(&inv, 0, argv, options, OPTIONS, &f));
 	assert_int_equal(inv.personality, PERSONA_ONEHOP);
 	assert_int_equal(inv.mode, MODE_DELIVER);
@@ -577,21 +552,17 @@ static const struct row callers[] = {
 	    0, NULL },
 };
 
-static void
-test_callers(void **state)
+TEST(test_callers)
 {
-	(void)state;
 	CHECK(callers);
 }
 
-static void
-test_help(void **state)
+TEST(test_help)
 {
 	struct buf out = BUF_INIT(65536);
 	const char *line, *end;
 	size_t i;
 
-	(void)state;
 	invocation_help(&out, options, OPTIONS);
 	for (i = 0; i < OPTIONS; i++) {
 		char *name = mem_printf("  --%s", options[i].name);
@@ -613,7 +584,7 @@ test_help(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_honoured),
 		cmocka_unit_test(test_ignored),
 		cmocka_unit_test(test_refused),
@@ -627,5 +598,5 @@ main(void)
 		cmocka_unit_test(test_help),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

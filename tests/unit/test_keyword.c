@@ -1,11 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -244,14 +237,12 @@ static const struct {
 	{ KW_LOG_FORMAT, "JSON", "json" },
 };
 
-static void
-test_values(void **state)
+TEST(test_values)
 {
 	struct failure f = FAILURE_INIT;
 	bool unset;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
 		const char *name = keywords[values[i].id].name;
 		char *text = keyword_canonical(values[i].id, values[i].value,
@@ -277,14 +268,12 @@ test_values(void **state)
 }
 
 /* What keyword_canonical() returns goes through it unchanged. */
-static void
-test_canonical_is_stable(void **state)
+TEST(test_canonical_is_stable)
 {
 	struct failure f = FAILURE_INIT;
 	bool unset;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
 		char *again;
 
@@ -299,14 +288,12 @@ test_canonical_is_stable(void **state)
 	failure_free(&f);
 }
 
-static void
-test_rows(void **state)
+TEST(test_rows)
 {
 	struct failure f = FAILURE_INIT;
 	bool unset;
 	int i;
 
-	(void)state;
 	for (i = 0; i < KEYWORD_COUNT; i++) {
 		const struct keyword *k = &keywords[i];
 		char *initial;
@@ -346,8 +333,7 @@ test_rows(void **state)
 }
 
 /* The numbers that other modules compare with. */
-static void
-test_choices(void **state)
+TEST(test_choices)
 {
 	static const struct {
 		enum keyword_id id;
@@ -378,20 +364,17 @@ test_choices(void **state)
 	};
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		assert_string_equal(
 		    keywords[rows[i].id].choices[rows[i].choice], rows[i].word);
 }
 
-static void
-test_empty(void **state)
+TEST(test_empty)
 {
 	struct failure f = FAILURE_INIT;
 	bool unset;
 	char *text;
 
-	(void)state;
 	text = keyword_canonical(KW_HOST, "", &unset, &f);
 	assert_true(unset);
 	free(text);
@@ -407,22 +390,18 @@ test_empty(void **state)
 }
 
 /* A refused password is not repeated. */
-static void
-test_secret_not_shown(void **state)
+TEST(test_secret_not_shown)
 {
 	struct failure f = FAILURE_INIT;
 	bool unset;
 
-	(void)state;
 	assert_null(keyword_canonical(KW_PASSWORD, "s3cr\1t", &unset, &f));
 	assert_null(strstr(buf_str(&f.text), "s3cr"));
 	failure_free(&f);
 }
 
-static void
-test_find(void **state)
+TEST(test_find)
 {
-	(void)state;
 	assert_int_equal(keyword_find("host=", 4), KW_HOST);
 	assert_int_equal(keyword_find("hos", 3), -1);
 	assert_int_equal(keyword_find("Host", 4), KW_HOST);
@@ -430,8 +409,7 @@ test_find(void **state)
 	assert_int_equal(keyword_find("", 0), -1);
 }
 
-static void
-test_critical(void **state)
+TEST(test_critical)
 {
 	static const char *const critical[] = { "starttls", "tlsx", "smtp_tls",
 		"UseSTARTTLS", "ssl", "use_SSL_please", "Auth_x", "AUTH",
@@ -443,7 +421,6 @@ test_critical(void **state)
 		"mouse" };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(critical) / sizeof(*critical); i++)
 		if (!keyword_is_critical(critical[i], strlen(critical[i])))
 			fail_msg("'%s' may be skipped", critical[i]);
@@ -455,7 +432,7 @@ test_critical(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_canonical_is_stable),
 		cmocka_unit_test(test_rows),
@@ -466,5 +443,5 @@ main(void)
 		cmocka_unit_test(test_critical),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,16 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -236,8 +228,7 @@ body_of(struct message *m, struct buf *out)
 	failure_free(&f);
 }
 
-static void
-test_line_ends_property(void **state)
+TEST(test_line_ends_property)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct buf expected = BUF_INIT(OUT_MAX);
@@ -245,7 +236,6 @@ test_line_ends_property(void **state)
 	size_t split;
 	int round;
 
-	(void)state;
 	for (round = 0; round < ROUNDS; round++) {
 		seed = (uint32_t)round;
 		buf_adds(&in, "\n");
@@ -269,8 +259,7 @@ test_line_ends_property(void **state)
 }
 
 /* The same over the boundaries of files' windows and of chunks. */
-static void
-test_line_ends_windows(void **state)
+TEST(test_line_ends_windows)
 {
 	static const char *const ends[] = { "\r", "\n", "\r\n", "\r\r\n",
 		"\r\r\r\r\n", "\r\r", "\n\r", "\n\n", "\r\n.\r\n", "\n.\r\n",
@@ -281,7 +270,6 @@ test_line_ends_windows(void **state)
 	size_t i, at;
 	int fd;
 
-	(void)state;
 	for (i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
 		size_t len = strlen(ends[i]);
 
@@ -321,15 +309,13 @@ test_line_ends_windows(void **state)
 }
 
 /* Millions of CRs, each a line end, or all of them one. */
-static void
-test_line_ends_many_crs(void **state)
+TEST(test_line_ends_many_crs)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct message *m;
 	unsigned char *room;
 	size_t i;
 
-	(void)state;
 	buf_adds(&in, "\n");
 	room = buf_reserve(&in, FAR_MORE);
 	memset(room, '\r', FAR_MORE);
@@ -353,10 +339,8 @@ test_line_ends_many_crs(void **state)
 
 /* --- where the header ends ------------------------------------------------ */
 
-static void
-test_header_rules(void **state)
+TEST(test_header_rules)
 {
-	(void)state;
 	DELIVER("", eightbit, "\r\n");
 	DELIVER("\n", eightbit, "\r\n");
 	DELIVER("\n\n", eightbit, "\r\n\r\n");
@@ -397,10 +381,8 @@ test_header_rules(void **state)
 
 #define BOM "\357\273\277"
 
-static void
-test_header_bom(void **state)
+TEST(test_header_bom)
 {
-	(void)state;
 	DELIVER(BOM "A: b\n\nx", eightbit, "A: b\r\n\r\nx\r\n");
 	DELIVER(BOM, eightbit, "\r\n");
 	DELIVER(BOM "\nx", eightbit, "\r\nx\r\n");
@@ -417,13 +399,11 @@ test_header_bom(void **state)
 }
 
 /* Between the line that began the body and the first empty one. */
-static void
-test_header_hidden(void **state)
+TEST(test_header_hidden)
 {
 	struct buf in = BUF_INIT(OUT_MAX), want = BUF_INIT(OUT_MAX);
 	size_t i;
 
-	(void)state;
 	DELIVER("A: b\nno field\nBcc: h@x\n more\nC: d\n\nBcc: kept\n",
 	    eightbit, "A: b\r\n\r\nno field\r\nC: d\r\n\r\nBcc: kept\r\n");
 	DELIVER("no field\nBcc: h@x", eightbit, "\r\nno field\r\n");
@@ -456,14 +436,12 @@ test_header_hidden(void **state)
 	buf_free(&want);
 }
 
-static void
-test_header_mbox(void **state)
+TEST(test_header_mbox)
 {
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	struct message *m;
 
-	(void)state;
 	DELIVER("From a@b Mon Jan  1\nA: b\n\nx", eightbit,
 	    "A: b\r\n\r\nx\r\n");
 	DELIVER(">From a@b Mon Jan  1\nA: b\n\nx", eightbit,
@@ -487,15 +465,13 @@ test_header_mbox(void **state)
 }
 
 /* A line that is no field is never held in memory as one. */
-static void
-test_header_long_lines(void **state)
+TEST(test_header_long_lines)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	unsigned char *room = buf_reserve(&in, FAR_MORE + 64);
 	struct message *m;
 
-	(void)state;
 	memset(room, 'x', FAR_MORE);
 	in.len = FAR_MORE;
 	deliver(in.data, in.len, &verbatim, &wire, &out);
@@ -515,13 +491,11 @@ test_header_long_lines(void **state)
 	buf_free(&out);
 }
 
-static void
-test_header_refused(void **state)
+TEST(test_header_refused)
 {
 	struct buf in = BUF_INIT(OUT_MAX);
 	unsigned char *room;
 
-	(void)state;
 	REFUSE("A: b\0c\n\nx", eightbit, "NUL");
 	REFUSE("A: b\n \0\n\nx", verbatim, "NUL");
 	buf_adds(&in, "A: ");
@@ -543,15 +517,13 @@ value_case(const struct message *m, size_t i, const char *expected)
 	free(value);
 }
 
-static void
-test_fields(void **state)
+TEST(test_fields)
 {
 	static const char in[] = "To: a\r\nSubject : one\n two\n\tthree \n"
 				 "to:b\nEmpty:\n\nto: body\n";
 	struct message *m = parse(in, sizeof(in) - 1);
 	const struct field *f;
 
-	(void)state;
 	assert_int_equal(message_field_count(m), 4);
 	assert_int_equal(message_find(m, "TO", 0), 0);
 	assert_int_equal(message_find(m, "to", 1), 2);
@@ -574,8 +546,7 @@ test_fields(void **state)
 }
 
 /* Every Bcc goes, with every line of it, however it is written. */
-static void
-test_remove_bcc(void **state)
+TEST(test_remove_bcc)
 {
 	static const char in[] = "Bcc: first@x\nTo: a@b\nbCC :\n\tc@d,\n e@f\n"
 				 "Resent-Bcc: g@h\nBcc\t: \n i@j\n \n k@l\n"
@@ -587,7 +558,6 @@ test_remove_bcc(void **state)
 	struct message_wire wire;
 	ssize_t i;
 
-	(void)state;
 	while ((i = message_find(m, "Bcc", 0)) >= 0)
 		assert_true(message_remove(m, (size_t)i, "bcc"));
 	i = message_find(m, "Resent-Bcc", 0);
@@ -601,8 +571,7 @@ test_remove_bcc(void **state)
 	buf_free(&out);
 }
 
-static void
-test_edits(void **state)
+TEST(test_edits)
 {
 	static const char in[] = "Subject : old\n folded\nTo: a@b\n\nbody";
 	struct message *m = parse(in, sizeof(in) - 1);
@@ -611,7 +580,6 @@ test_edits(void **state)
 	const unsigned char *chunk;
 	const char *expected;
 
-	(void)state;
 	assert_string_equal(message_changes(m), "");
 	assert_true(message_replace(m, 0, "new", "subject"));
 	assert_true(message_replace(m, 0, "newer", "subject"));
@@ -641,15 +609,13 @@ test_edits(void **state)
 }
 
 /* All edits of a field are undone, and of that field only. */
-static void
-test_revert(void **state)
+TEST(test_revert)
 {
 	static const char in[] = "From: a\n folded\nTo: b\nFrom : c\n\nbody\n";
 	struct message *m = parse(in, sizeof(in) - 1);
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 
-	(void)state;
 	assert_true(message_replace(m, 0, "x", "from"));
 	assert_true(message_replace(m, 0, "y", "from"));
 	assert_true(message_remove(m, 2, "from"));
@@ -671,8 +637,7 @@ test_revert(void **state)
 }
 
 /* Nothing that is given as a name or a value makes a field of its own. */
-static void
-test_edits_refused(void **state)
+TEST(test_edits_refused)
 {
 	static const char *const names[] = { "", "A B", "A:", "A\r\nB", "A ",
 		"\303\274", "A\t", "A\177" };
@@ -681,7 +646,6 @@ test_edits_refused(void **state)
 	struct message *m = parse("A: b\n", 5);
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
 		assert_false(message_add_field(m, names[i], "x", i % 2, "n"));
 	for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
@@ -696,8 +660,7 @@ test_edits_refused(void **state)
 }
 
 /* A million fields, and as many edits, take time and room as they should. */
-static void
-test_many_fields(void **state)
+TEST(test_many_fields)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	const int n = 1000000;
@@ -705,7 +668,6 @@ test_many_fields(void **state)
 	struct message *m;
 	int i;
 
-	(void)state;
 	for (i = 0; i < n; i++)
 		buf_addf(&in, "X-%d: y\n", i);
 	m = parse(in.data, in.len);
@@ -723,15 +685,13 @@ test_many_fields(void **state)
 
 /* --- writing the header --------------------------------------------------- */
 
-static void
-test_render_folds(void **state)
+TEST(test_render_folds)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	struct message *m;
 	char line[1002];
 
-	(void)state;
 	/* 998 bytes stay as they are, 999 do not. */
 	memset(line, 'x', sizeof(line) - 1);
 	line[1001] = '\0';
@@ -769,15 +729,13 @@ test_render_folds(void **state)
 }
 
 /* A long list without white space is folded after commas. */
-static void
-test_render_long_list(void **state)
+TEST(test_render_long_list)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	struct message *m;
 	int i;
 
-	(void)state;
 	buf_adds(&in, "Subject: x\nTo:a@example.org");
 	for (i = 0; i < 1000; i++)
 		buf_addf(&in, ",user%d@example.org", i);
@@ -792,15 +750,13 @@ test_render_long_list(void **state)
 	buf_free(&out);
 }
 
-static void
-test_render_generated(void **state)
+TEST(test_render_generated)
 {
 	struct message *m = parse("", 0);
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	const char *expected;
 
-	(void)state;
 	message_add_field(m, "From",
 	    "J" UE "rgen M" UE "ller with a name that is long "
 	    "<someone@a-domain.example.org>",
@@ -827,8 +783,7 @@ test_render_generated(void **state)
 	buf_free(&out);
 }
 
-static void
-test_render_encodes(void **state)
+TEST(test_render_encodes)
 {
 	struct message *m;
 	struct message_wire wire;
@@ -842,7 +797,6 @@ test_render_encodes(void **state)
 			  "X: raw\r\n\r\nbody\r\n";
 	struct message_form needed = utf8;
 
-	(void)state;
 	m = parse(in, sizeof(in) - 1);
 	assert_true(message_facts(m)->header_8bit);
 	assert_true(message_facts(m)->header_utf8);
@@ -869,12 +823,10 @@ test_render_encodes(void **state)
 	buf_free(&out);
 }
 
-static void
-test_render_latin1(void **state)
+TEST(test_render_latin1)
 {
 	struct message_form needed = utf8;
 
-	(void)state;
 	needed.utf8_addresses = true;
 	DELIVER("Subject: f\374r\n\n", eightbit,
 	    "Subject: =?ISO-8859-1?Q?f=FCr?=\r\n\r\n");
@@ -884,15 +836,13 @@ test_render_latin1(void **state)
 	REFUSE("To: a\374@b\n\n", needed, "neither ASCII nor UTF-8");
 }
 
-static void
-test_render_addresses(void **state)
+TEST(test_render_addresses)
 {
 	static const char in[] = "From: J" UE "rgen <j" UE "rgen@example.org>"
 				 "\nSubject: " UE "\n\n";
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 
-	(void)state;
 	REFUSE("To: " UE "@b\n\n", eightbit, "'To' is not ASCII");
 	REFUSE("Reply-To: x <a@" UE ".de>\n\n", sevenbit, "SMTPUTF8");
 	deliver(in, sizeof(in) - 1, &utf8, &wire, &out);
@@ -905,8 +855,7 @@ test_render_addresses(void **state)
 }
 
 /* No encoded word may stand there, and the message must not be lost. */
-static void
-test_render_structured(void **state)
+TEST(test_render_structured)
 {
 	static const char in[] = "Content-Location: http://example.org/" UE
 				 ".txt\n\nx";
@@ -914,7 +863,6 @@ test_render_structured(void **state)
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 
-	(void)state;
 	render(m, &utf8, &wire, &out);
 	assert_memory_equal(out.data, in, 42);
 	assert_true(wire.eightbit);
@@ -928,10 +876,8 @@ test_render_structured(void **state)
 }
 
 /* RFC 2231, but for what is signed. */
-static void
-test_render_parameters(void **state)
+TEST(test_render_parameters)
 {
-	(void)state;
 	DELIVER("Content-Disposition: a; filename=\"" UE ".txt\"\n\nx", utf8,
 	    "Content-Disposition: a; filename*=UTF-8''%C3%BC.txt\r\n\r\nx\r\n");
 	DELIVER("Content-Type: a/b; name=\"" UE "\"\n\nx", sevenbit,
@@ -945,14 +891,12 @@ test_render_parameters(void **state)
 }
 
 /* What a signature covers is not touched; Bcc is still removed. */
-static void
-test_render_signed(void **state)
+TEST(test_render_signed)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	struct message *m;
 
-	(void)state;
 	buf_adds(&in,
 	    "DKIM-Signature: v=1;\r\n b=x\r\nBcc: c@d\r\n"
 	    "Subject: " UE "\r\n \r\n x\r\nX: ");
@@ -979,14 +923,12 @@ test_render_signed(void **state)
 
 /* --- writing the body ----------------------------------------------------- */
 
-static void
-test_facts(void **state)
+TEST(test_facts)
 {
 	struct message *m;
 	char in[1100];
 	int n;
 
-	(void)state;
 	n = snprintf(in, sizeof(in), "A: b\n\n%0998d\n", 7);
 	m = parse(in, (size_t)n);
 	assert_false(message_facts(m)->body_long);
@@ -1022,14 +964,12 @@ test_facts(void **state)
 	"Content-Type: text/plain; charset=" charset "\r\n" \
 	"Content-Transfer-Encoding: quoted-printable\r\n"
 
-static void
-test_body_8bit(void **state)
+TEST(test_body_8bit)
 {
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	struct message *m;
 
-	(void)state;
 	m = parse("A: b\n\n" UE "\n", 9);
 	render(m, &eightbit, &wire, &out);
 	assert_bytes(&out, "A: b\r\n\r\n" UE "\r\n", 12);
@@ -1056,10 +996,8 @@ test_body_8bit(void **state)
 }
 
 /* What there is of MIME is kept; the encoding is replaced. */
-static void
-test_body_mime(void **state)
+TEST(test_body_mime)
 {
-	(void)state;
 	DELIVER("Content-Transfer-Encoding: 8bit\nContent-Type: TEXT/html\n"
 		"X: y\n\n" UE,
 	    sevenbit,
@@ -1083,15 +1021,13 @@ test_body_mime(void **state)
 	    "Content-Type: text/x\r\nContent-Type: image/x\r\n\r\n" UE "\r\n");
 }
 
-static void
-test_body_as_it_is(void **state)
+TEST(test_body_as_it_is)
 {
 	static const char in[] = "Content-Type: multipart/mixed\n\n" UE "\n";
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	struct message *m;
 
-	(void)state;
 	m = parse(in, sizeof(in) - 1);
 	render(m, &sevenbit, &wire, &out);
 	assert_int_equal(out.len, sizeof(in) - 1 + 3);
@@ -1112,15 +1048,13 @@ hex(int c)
 }
 
 /* A large body, its line ends and its characters across every boundary. */
-static void
-test_body_quoted_large(void **state)
+TEST(test_body_quoted_large)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct message_wire wire;
 	const char *body;
 	size_t len, i = 0;
 
-	(void)state;
 	while (in.len < FAR_MORE)
 		buf_addf(&in, "%s" UE "\342\202\254\r\n", &"xxxxxxxx"[i++ % 8]);
 	deliver(in.data, in.len, &sevenbit, &wire, &out);
@@ -1163,12 +1097,10 @@ read_class(int fd, uint64_t max)
 	return class;
 }
 
-static void
-test_read_failures(void **state)
+TEST(test_read_failures)
 {
 	int fd;
 
-	(void)state;
 	assert_int_equal(read_class(-1, 0), FAIL_NOINPUT);
 	fd = open("/tmp", O_RDONLY | O_DIRECTORY);
 	assert_int_equal(read_class(fd, 0), FAIL_IO);
@@ -1219,8 +1151,7 @@ read_pipe(const struct buf *in, size_t piece)
 }
 
 /* Below, at and above what is kept in memory. */
-static void
-test_read_pipe(void **state)
+TEST(test_read_pipe)
 {
 	static const size_t sizes[] = { 0, 1, 8191, 8192, 8193,
 		MESSAGE_MEMORY_MAX - 1, MESSAGE_MEMORY_MAX,
@@ -1230,7 +1161,6 @@ test_read_pipe(void **state)
 	struct message *m;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		buf_adds(&in, "\r\n");
 		fill_lines(&in, FAR_MORE, "\r\n");
@@ -1249,8 +1179,7 @@ test_read_pipe(void **state)
 }
 
 /* Bounded, said, and nothing left behind. */
-static void
-test_read_no_room(void **state)
+TEST(test_read_no_room)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct rlimit limit, old;
@@ -1259,7 +1188,6 @@ test_read_no_room(void **state)
 	struct message *m;
 	int fd;
 
-	(void)state;
 	fill_lines(&in, FAR_MORE, "\n");
 	/* No directory: memory without a name. */
 	assert_int_equal(setenv("TMPDIR", "/nonexistent", 1), 0);
@@ -1294,8 +1222,7 @@ test_read_no_room(void **state)
 }
 
 /* A large file is read where it is, from where its reader stood. */
-static void
-test_read_in_place(void **state)
+TEST(test_read_in_place)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct failure f = FAILURE_INIT;
@@ -1303,7 +1230,6 @@ test_read_in_place(void **state)
 	struct message_wire wire;
 	int fd;
 
-	(void)state;
 	buf_adds(&in, "not this\nA: b\r\n\r\n");
 	fill_lines(&in, FAR_MORE, "\r\n");
 	fd = file_with(in.data, in.len);
@@ -1327,14 +1253,12 @@ test_read_in_place(void **state)
 }
 
 /* Files whose size says nothing. */
-static void
-test_read_proc(void **state)
+TEST(test_read_proc)
 {
 	struct message *m = message_new();
 	struct failure f = FAILURE_INIT;
 	int fd = open("/proc/self/status", O_RDONLY);
 
-	(void)state;
 	assert_true(message_read(m, fd, 0, &f));
 	close(fd);
 	assert_true(message_parse(m, &f));
@@ -1373,8 +1297,7 @@ change_file(int fd, enum change change, size_t len)
 }
 
 /* A file that changes while it is sent: never as if nothing had happened. */
-static void
-test_changed_file(void **state)
+TEST(test_changed_file)
 {
 	struct buf in = BUF_INIT(OUT_MAX);
 	struct failure f = FAILURE_INIT;
@@ -1386,7 +1309,6 @@ test_changed_file(void **state)
 	ssize_t n;
 	int fd;
 
-	(void)state;
 	buf_adds(&in, "A: b\n\n");
 	fill_lines(&in, FAR_MORE, "\n");
 	for (change = CHANGE_SHRINK; change < CHANGES; change++) {
@@ -1454,10 +1376,8 @@ terminal_case(const char *typed, const char *expected)
 	buf_free(&out);
 }
 
-static void
-test_read_terminal(void **state)
+TEST(test_read_terminal)
 {
-	(void)state;
 	terminal_case("\nhello\n.\nnot this\n", "hello\r\n");
 	terminal_case("\n.x\n..\nx.\n.\n", ".x\r\n..\r\nx.\r\n");
 	terminal_case("\nend of file\n\004", "end of file\r\n");
@@ -1465,17 +1385,14 @@ test_read_terminal(void **state)
 }
 
 /* Dots are data everywhere else. */
-static void
-test_dots(void **state)
+TEST(test_dots)
 {
-	(void)state;
 	DELIVER("A: b\n\n.\n..\n.x\n.", eightbit,
 	    "A: b\r\n\r\n.\r\n..\r\n.x\r\n.\r\n");
 }
 
 /* Every byte as a body, as a value and as a message. */
-static void
-test_every_byte(void **state)
+TEST(test_every_byte)
 {
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct failure f = FAILURE_INIT;
@@ -1484,7 +1401,6 @@ test_every_byte(void **state)
 	char in[8];
 	int c;
 
-	(void)state;
 	for (c = 0; c < 256; c++) {
 		memcpy(in, "\n\nx", 4);
 		in[1] = (char)c;
@@ -1507,7 +1423,7 @@ test_every_byte(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line_ends_property),
 		cmocka_unit_test(test_line_ends_windows),
 		cmocka_unit_test(test_line_ends_many_crs),
@@ -1548,5 +1464,5 @@ main(void)
 		cmocka_unit_test(test_every_byte),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,14 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "base/text.h"
@@ -165,10 +155,8 @@ qp_case(const char *in, size_t len, const char *expected)
 
 #define QP(in, expected) qp_case(in, sizeof(in) - 1, expected)
 
-static void
-test_qp_vectors(void **state)
+TEST(test_qp_vectors)
 {
-	(void)state;
 	QP("", "");
 	QP("plain\r\n", "plain\r\n");
 	QP("a=b\r\n", "a=3Db\r\n");
@@ -188,12 +176,10 @@ test_qp_vectors(void **state)
 	QP("\r\n\r\n", "\r\n\r\n");
 }
 
-static void
-test_qp_soft_breaks(void **state)
+TEST(test_qp_soft_breaks)
 {
 	char in[202], expected[256];
 
-	(void)state;
 	memset(in, 'x', 200);
 	memcpy(in + 200, "\r\n", 2);
 	snprintf(expected, sizeof(expected), "%.75s=\r\n%.75s=\r\n%.50s\r\n",
@@ -233,8 +219,7 @@ random_text(struct buf *b)
 	buf_adds(b, "\r\n");
 }
 
-static void
-test_qp_property(void **state)
+TEST(test_qp_property)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct buf pieces = BUF_INIT(OUT_MAX), back = BUF_INIT(OUT_MAX);
@@ -242,7 +227,6 @@ test_qp_property(void **state)
 	size_t at, n;
 	int round;
 
-	(void)state;
 	for (round = 0; round < ROUNDS; round++) {
 		seed = (uint32_t)round;
 		random_text(&in);
@@ -270,13 +254,11 @@ test_qp_property(void **state)
 	buf_free(&back);
 }
 
-static void
-test_qp_bounded(void **state)
+TEST(test_qp_bounded)
 {
 	struct buf out = BUF_INIT(10);
 	struct mime_qp qp;
 
-	(void)state;
 	mime_qp_init(&qp);
 	assert_false(mime_qp_add(&qp, "0123456789", 10, &out));
 	assert_int_equal(out.len, 0);
@@ -298,10 +280,8 @@ encode_case(encoder encode, const char *in, size_t column, const char *expected)
 	buf_free(&out);
 }
 
-static void
-test_words_vectors(void **state)
+TEST(test_words_vectors)
 {
-	(void)state;
 	encode_case(mime_encode_words, "f" UE "r", 9, "=?UTF-8?Q?f=C3=BCr?=");
 	encode_case(mime_encode_words, "f\374r", 9, "=?ISO-8859-1?Q?f=FCr?=");
 	encode_case(mime_encode_words, "a b_c=d?" UE, 9,
@@ -332,15 +312,13 @@ random_words(struct buf *b, bool latin1)
 		buf_addc(b, 0xfc);
 }
 
-static void
-test_words_property(void **state)
+TEST(test_words_property)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct buf back = BUF_INIT(OUT_MAX);
 	size_t column;
 	int round;
 
-	(void)state;
 	for (round = 0; round < ROUNDS; round++) {
 		seed = (uint32_t)round;
 		random_words(&in, round % 3 == 0);
@@ -362,12 +340,10 @@ test_words_property(void **state)
 	buf_free(&back);
 }
 
-static void
-test_unstructured_vectors(void **state)
+TEST(test_unstructured_vectors)
 {
 	encoder e = mime_encode_unstructured;
 
-	(void)state;
 	encode_case(e, " plain text", 8, " plain text");
 	encode_case(e, " Gr" UE UE "e aus K" OE "ln am Rhein", 8,
 	    " =?UTF-8?B?R3LDvMO8ZQ==?= aus =?UTF-8?Q?K=C3=B6ln?= am Rhein");
@@ -385,14 +361,12 @@ test_unstructured_vectors(void **state)
 }
 
 /* Reference: what a reader sees is what was written. */
-static void
-test_unstructured_property(void **state)
+TEST(test_unstructured_property)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct buf back = BUF_INIT(OUT_MAX);
 	int round;
 
-	(void)state;
 	for (round = 0; round < ROUNDS; round++) {
 		seed = (uint32_t)round;
 		buf_adds(&in, " x");
@@ -414,8 +388,7 @@ test_unstructured_property(void **state)
 
 /* --- addresses ------------------------------------------------------------ */
 
-static void
-test_addresses_vectors(void **state)
+TEST(test_addresses_vectors)
 {
 	static const struct {
 		const char *in, *out;
@@ -455,7 +428,6 @@ test_addresses_vectors(void **state)
 	};
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		encode_case(mime_encode_addresses, cases[i].in, 5,
 		    cases[i].out);
@@ -464,8 +436,7 @@ test_addresses_vectors(void **state)
 	}
 }
 
-static void
-test_addresses_raw(void **state)
+TEST(test_addresses_raw)
 {
 	static const char *const raw[] = { " " UE "@b", " a@" UE ".de",
 		" X <" UE "@b>", " X <a@" UE ">", " \"" UE "\"@b",
@@ -473,7 +444,6 @@ test_addresses_raw(void **state)
 		" <\303\274" };
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(raw) / sizeof(*raw); i++) {
 		assert_true(mime_addresses_8bit(raw[i], strlen(raw[i])));
 		encode_case(mime_encode_addresses, raw[i], 5, raw[i]);
@@ -481,15 +451,13 @@ test_addresses_raw(void **state)
 }
 
 /* A list without any white space is folded after its commas. */
-static void
-test_addresses_fold(void **state)
+TEST(test_addresses_fold)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	struct buf flat = BUF_INIT(OUT_MAX);
 	const char *at, *end, *lf;
 	int i;
 
-	(void)state;
 	for (i = 0; i < 100000; i++)
 		buf_addf(&in, "%suser%d@example.org", i > 0 ? "," : " ", i);
 	assert_true(mime_encode_addresses(in.data, in.len, 3, &out));
@@ -511,8 +479,7 @@ test_addresses_fold(void **state)
 }
 
 /* Whatever the bytes: no 8-bit outside addresses, and linear time. */
-static void
-test_addresses_garbage(void **state)
+TEST(test_addresses_garbage)
 {
 	static const char alphabet[] = "a \t\"\\(<>@,;:[].)" UE "\377=?";
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
@@ -520,7 +487,6 @@ test_addresses_garbage(void **state)
 	int round;
 	unsigned n;
 
-	(void)state;
 	for (round = 0; round < ROUNDS; round++) {
 		seed = (uint32_t)round;
 		for (n = dice(40); n > 0; n--)
@@ -555,10 +521,8 @@ fold_case(const char *in, size_t limit, const char *expected)
 	buf_free(&out);
 }
 
-static void
-test_fold_vectors(void **state)
+TEST(test_fold_vectors)
 {
-	(void)state;
 	fold_case("A: b c\r\n", 20, "A: b c\r\n");
 	fold_case("A: bbbb cccc dddd\r\n", 12, "A: bbbb cccc\r\n dddd\r\n");
 	fold_case("A: bbbb cccc\tdddd\r\n", 11, "A: bbbb\r\n cccc\tdddd\r\n");
@@ -579,13 +543,11 @@ test_fold_vectors(void **state)
 	fold_case("", 20, "");
 }
 
-static void
-test_fold_long(void **state)
+TEST(test_fold_long)
 {
 	static char in[3000], expected[3000];
 	char token[1001];
 
-	(void)state;
 	memset(token, 'x', 1000);
 	token[1000] = '\0';
 	/* Exactly 998 stay; 999 are folded behind the name if need be. */
@@ -608,14 +570,12 @@ test_fold_long(void **state)
 }
 
 /* Folding adds CRLF before white space and nothing else, in linear time. */
-static void
-test_fold_property(void **state)
+TEST(test_fold_property)
 {
 	struct buf in = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
 	size_t i, j;
 	int round;
 
-	(void)state;
 	for (round = 0; round < 40; round++) {
 		seed = (uint32_t)round;
 		buf_adds(&in, "Name: x");
@@ -640,8 +600,7 @@ test_fold_property(void **state)
 }
 
 /* RFC 2231 */
-static void
-test_parameters(void **state)
+TEST(test_parameters)
 {
 	static const char *const cases[][2] = {
 		{ " attachment; filename=\"Pr\303\274f.pdf\"",
@@ -668,10 +627,8 @@ test_parameters(void **state)
 		    "a/b; name*0*=UTF-8''%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC%C3%BC"
 		    "%C3%BC%C3;\r\n name*1*=%BC%C3%BC.pdf" },
 	};
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		struct buf out = BUF_INIT(4096);
 
 		assert_true(mime_encode_parameters(cases[i][0],
@@ -684,7 +641,7 @@ test_parameters(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_qp_vectors),
 		cmocka_unit_test(test_qp_soft_breaks),
 		cmocka_unit_test(test_qp_property),
@@ -703,5 +660,5 @@ main(void)
 		cmocka_unit_test(test_fold_property),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

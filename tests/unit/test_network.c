@@ -1,13 +1,6 @@
 #include <arpa/inet.h>
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/network.h"
 #include "config/keyword.h"
@@ -73,15 +66,12 @@ list_of(const char *text)
 	return keyword_items(&keywords[KW_LISTEN_NETWORKS], text, false);
 }
 
-static void
-test_lists(void **state)
+TEST(test_lists)
 {
 	struct network_address a;
 	struct network *list;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		peer(&a, rows[i].address);
 		list = list_of(rows[i].list);
 		if (network_list_contains(list, &a) != (rows[i].contained != 0))
@@ -91,8 +81,7 @@ test_lists(void **state)
 	assert_false(network_list_contains(NULL, &a));
 }
 
-static void
-test_open(void **state)
+TEST(test_open)
 {
 	static const struct {
 		const char *list;
@@ -106,10 +95,8 @@ test_open(void **state)
 	};
 	const struct network *all;
 	struct network *list;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+	EACH_ROW(i, open) {
 		list = list_of(open[i].list);
 		all = network_list_everybody(list);
 		assert_int_equal(all != NULL ? all->base.family : 0,
@@ -137,15 +124,12 @@ static const struct {
 	{ "unix", "::1", 0 },
 };
 
-static void
-test_same_client(void **state)
+TEST(test_same_client)
 {
 	struct network_address a, b;
 	char *x, *y;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(clients) / sizeof(clients[0]); i++) {
+	EACH_ROW(i, clients) {
 		peer(&a, clients[i].a);
 		peer(&b, clients[i].b);
 		if (network_is_same_client(&a, &b) != clients[i].same ||
@@ -181,14 +165,11 @@ static const struct {
 	{ "*:25", NULL, 0 },
 };
 
-static void
-test_places(void **state)
+TEST(test_places)
 {
 	struct network_place p;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	EACH_ROW(i, places) {
 		const char *word = places[i].word;
 		bool ok = network_parse_place(word, strlen(word), &p);
 
@@ -204,12 +185,12 @@ test_places(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_same_client),
 		cmocka_unit_test(test_places),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

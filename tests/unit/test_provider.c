@@ -1,11 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -47,13 +40,11 @@ load(const char *value, struct config **c)
 }
 
 /* The mode in effect, and that the certificate is verified. */
-static void
-each_row_is_secure(void **state)
+TEST(each_row_is_secure)
 {
 	const struct provider *p;
 	bool implicit;
 
-	(void)state;
 	for (p = providers; p->name != NULL; p++) {
 		char *value = value_of(p), *host = provider_host(p, value);
 		struct config *c;
@@ -75,12 +66,10 @@ each_row_is_secure(void **state)
 	}
 }
 
-static void
-each_row_is_found(void **state)
+TEST(each_row_is_found)
 {
 	const struct provider *p;
 
-	(void)state;
 	for (p = providers; p->name != NULL; p++) {
 		char *value = value_of(p);
 
@@ -89,12 +78,10 @@ each_row_is_found(void **state)
 	}
 }
 
-static void
-values_are_canonical(void **state)
+TEST(values_are_canonical)
 {
 	const struct provider *p;
 
-	(void)state;
 	for (p = providers; p->name != NULL; p++) {
 		char *value = value_of(p);
 		struct failure f = FAILURE_INIT;
@@ -124,12 +111,10 @@ shares_domain(const struct provider *a, const struct provider *b)
 	return shared;
 }
 
-static void
-nothing_is_there_twice(void **state)
+TEST(nothing_is_there_twice)
 {
 	const struct provider *a, *b;
 
-	(void)state;
 	for (a = providers; a->name != NULL; a++)
 		for (b = a + 1; b->name != NULL; b++) {
 			assert_string_not_equal(a->host, b->host);
@@ -143,8 +128,7 @@ nothing_is_there_twice(void **state)
 		}
 }
 
-static void
-regions(void **state)
+TEST(regions)
 {
 	static const char *const bad[] = { "", "gmai", "gmaill",
 		"gmail:", "gmail:x", "ses", "ses:", "ses:*", "ses:eu",
@@ -154,7 +138,6 @@ regions(void **state)
 	char *host;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		if (provider_find(bad[i]) != NULL)
 			fail_msg("'%s' is found", bad[i]);
@@ -170,14 +153,12 @@ regions(void **state)
 	    "outlook");
 }
 
-static void
-an_unknown_one_lists_all(void **state)
+TEST(an_unknown_one_lists_all)
 {
 	struct failure f = FAILURE_INIT;
 	const struct provider *p;
 	bool unset;
 
-	(void)state;
 	assert_null(keyword_canonical(KW_PROVIDER, "gmial", &unset, &f));
 	assert_int_equal(f.class, FAIL_CONFIG);
 	for (p = providers; p->name != NULL; p++)
@@ -188,7 +169,7 @@ an_unknown_one_lists_all(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_row_is_secure),
 		cmocka_unit_test(each_row_is_found),
 		cmocka_unit_test(values_are_canonical),
@@ -197,5 +178,5 @@ main(void)
 		cmocka_unit_test(an_unknown_one_lists_all),
 	};
 
-	return cmocka_run_group_tests_name("provider", tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

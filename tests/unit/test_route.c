@@ -1,12 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "config/config.h"
@@ -45,8 +37,7 @@ load(const char *const *words, struct config **out)
 
 /* ---- lists of domains ---- */
 
-static void
-domains(void **state)
+TEST(domains)
 {
 	static const char *const words[] = { "host", "h.example",
 		"relay_domains",
@@ -76,7 +67,6 @@ domains(void **state)
 	const struct settings *s = load(words, &c);
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		if (route_is_relayed(s, rows[i].address) != rows[i].relayed ||
 		    route_is_local(s, rows[i].address) != rows[i].local)
@@ -123,8 +113,7 @@ is_us(void *ctx, const char *host)
 }
 
 /* RFC 5321 section 5.1: what is no better than we are is not for us. */
-static void
-loops(void **state)
+TEST(loops)
 {
 	static const struct {
 		const char *before, *after;
@@ -147,7 +136,6 @@ loops(void **state)
 	char us[] = "us", *after;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		fill(&list, rows[i].before);
 		if (route_drop_own(&list, is_us, us) != rows[i].found)
@@ -159,14 +147,12 @@ loops(void **state)
 }
 
 /* Each of equal preference comes first at times, none before a better one. */
-static void
-equals_are_shuffled(void **state)
+TEST(equals_are_shuffled)
 {
 	bool first[3] = { false };
 	struct dns_list list;
 	unsigned i;
 
-	(void)state;
 	for (i = 0; i < 1000 && !(first[0] && first[1] && first[2]); i++) {
 		fill(&list, "5 z,10 a,10 b,10 c,20 y");
 		route_shuffle(&list);
@@ -192,8 +178,7 @@ find(const char *const *words, const char *address, bool session,
 	config_free(c);
 }
 
-static void
-kinds(void **state)
+TEST(kinds)
 {
 	static const char *const relay[] = { "host", "h.example",
 		"local_domains", "local.example", NULL };
@@ -238,7 +223,6 @@ kinds(void **state)
 	struct route *r;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		find(rows[i].words, rows[i].address, rows[i].session, &r);
 		if (r->kind != rows[i].kind)
@@ -253,8 +237,7 @@ kinds(void **state)
 
 /* ---- groups ---- */
 
-static void
-groups(void **state)
+TEST(groups)
 {
 	static const char *const words[] = { "host", "mx", "local_domains",
 		"local.example", "files_path", "/x", NULL };
@@ -269,7 +252,6 @@ groups(void **state)
 	struct route_plan plan;
 	size_t i, n;
 
-	(void)state;
 	route_plan(&p, addresses, 6, &plan);
 	assert_int_equal(plan.count, 3);
 	assert_int_equal(plan.groups[0].route->kind, ROUTE_FILES);
@@ -286,8 +268,7 @@ groups(void **state)
 }
 
 /* To the relay goes everything at once, in order; many are no trouble. */
-static void
-one_group(void **state)
+TEST(one_group)
 {
 	static const char *const words[] = { "host", "h.example", NULL };
 	struct config *c;
@@ -297,7 +278,6 @@ one_group(void **state)
 	char **addresses = mem_alloc(100000 * sizeof(char *));
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 100000; i++)
 		addresses[i] = mem_printf("a@d%zu.example", i ^ 0x5555);
 	route_plan(&p, addresses, 100000, &plan);
@@ -316,7 +296,7 @@ one_group(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(domains),
 		cmocka_unit_test(loops),
 		cmocka_unit_test(equals_are_shuffled),
@@ -325,5 +305,5 @@ main(void)
 		cmocka_unit_test(one_group),
 	};
 
-	return cmocka_run_group_tests_name("route", tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

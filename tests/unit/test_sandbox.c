@@ -1,19 +1,11 @@
 /* What is left after sandbox_enter(), tried by a child. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -34,7 +26,6 @@ struct ground {
 	int listeners[2];
 	unsigned ports[2];
 	int log; /* open before */
-	char directory[64];
 };
 
 static int
@@ -52,30 +43,6 @@ listen_somewhere(unsigned *port)
 	return fd;
 }
 
-static char *
-below(const struct ground *g, const char *name)
-{
-	return mem_printf("%s/%s", g->directory, name);
-}
-
-static void
-make_directory(const struct ground *g, const char *name)
-{
-	char *path = below(g, name);
-
-	assert_int_equal(mkdir(path, 0700), 0);
-	free(path);
-}
-
-static void
-remove_directory(const struct ground *g, const char *name)
-{
-	char *path = below(g, name);
-
-	rmdir(path);
-	free(path);
-}
-
 static int
 set_up(void **state)
 {
@@ -83,15 +50,13 @@ set_up(void **state)
 	char *path;
 
 	assert_non_null(g);
-	strcpy(g->directory, "/tmp/onehop-sandbox-XXXXXX");
-	assert_non_null(mkdtemp(g->directory));
-	path = below(g, "log");
+	path = unit_path("log");
 	g->log = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
 	assert_true(g->log >= 0);
 	unlink(path);
 	free(path);
-	make_directory(g, "tmp");
-	make_directory(g, "new");
+	unit_make_directory("tmp");
+	unit_make_directory("new");
 	g->listeners[0] = listen_somewhere(&g->ports[0]);
 	g->listeners[1] = listen_somewhere(&g->ports[1]);
 	*state = g;
@@ -106,9 +71,7 @@ tear_down(void **state)
 	close(g->listeners[0]);
 	close(g->listeners[1]);
 	close(g->log);
-	remove_directory(g, "tmp");
-	remove_directory(g, "new");
-	rmdir(g->directory);
+	unit_remove_directory();
 	free(g);
 	return 0;
 }
@@ -182,9 +145,9 @@ try_call(long number)
 
 /* As the files backend makes them. */
 static int
-try_rename(const struct ground *g, const char *from, const char *to)
+try_rename(const char *from, const char *to)
 {
-	int dir = open(g->directory, O_RDONLY | O_DIRECTORY), error;
+	int dir = open(unit_directory(), O_RDONLY | O_DIRECTORY), error;
 	int fd = dir < 0 ? -1 : openat(dir, from, O_WRONLY | O_CREAT, 0600);
 
 	error = fd >= 0 && write(fd, "x", 1) == 1 && fsync(fd) == 0 &&
@@ -221,12 +184,12 @@ try_all(struct ground *g, enum sandbox_level level, bool makes,
 
 	sandbox_allow_port(&box, g->ports[0]);
 	if (makes)
-		sandbox_allow_directory(&box, g->directory);
+		sandbox_allow_directory(&box, unit_directory());
 	r->entered = sandbox_enter(&box);
 	sandbox_free(&box);
 	r->read = try_open(READABLE, O_RDONLY);
 	r->write = try_open("/dev/null", O_WRONLY);
-	r->create = chdir(g->directory) != 0 ?
+	r->create = chdir(unit_directory()) != 0 ?
 	    errno :
 	    try_open("made", O_WRONLY | O_CREAT);
 	r->own_port = try_connect(g->ports[0]);
@@ -238,8 +201,8 @@ try_all(struct ground *g, enum sandbox_level level, bool makes,
 	r->netlink = try_socket(AF_NETLINK, SOCK_RAW);
 	r->packet = try_socket(AF_PACKET, SOCK_RAW);
 	r->code = try_code();
-	r->below = try_rename(g, "one", "two");
-	r->across = try_rename(g, "tmp/one", "new/one");
+	r->below = try_rename("one", "two");
+	r->across = try_rename("tmp/one", "new/one");
 	r->kill = kill(getppid(), 0) == 0 ? 0 : errno;
 	r->typing = ioctl(STDIN_FILENO, TIOCSTI, "x") == 0 ? 0 : errno;
 	r->handle = try_call(SYS_open_by_handle_at);
@@ -431,7 +394,7 @@ test_tighter(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_last_and_files, set_up,
 		    tear_down),
@@ -443,5 +406,5 @@ main(void)
 		    tear_down),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

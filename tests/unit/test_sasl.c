@@ -1,12 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "base/text.h"
@@ -117,14 +109,12 @@ static const struct {
 	{ SASL_OAUTHBEARER, "OAUTHBEARER", true },
 };
 
-static void
-test_names(void **state)
+TEST(test_names)
 {
 	char lower[32];
-	size_t i, j;
+	size_t j;
 
-	(void)state;
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+	EACH_ROW(i, all) {
 		assert_string_equal(sasl_name(all[i].bit), all[i].name);
 		for (j = 0; j <= strlen(all[i].name); j++)
 			lower[j] = (char)text_lower(all[i].name[j]);
@@ -143,14 +133,11 @@ test_names(void **state)
 	sasl_free(NULL);
 }
 
-static void
-test_initial(void **state)
+TEST(test_initial)
 {
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+	EACH_ROW(i, all) {
 		open_fixture(&t, "pencil");
 		start(&t, all[i].bit);
 		assert_int_equal(sasl_has_initial(t.s), all[i].initial);
@@ -160,12 +147,10 @@ test_initial(void **state)
 	}
 }
 
-static void
-test_best(void **state)
+TEST(test_best)
 {
 	unsigned any = ~0U;
 
-	(void)state;
 	assert_int_equal(sasl_best(any, true), SASL_SCRAM_SHA_256_PLUS);
 	assert_int_equal(sasl_best(any, false), SASL_SCRAM_SHA_256);
 	any &= ~(unsigned)(SASL_SCRAM_SHA_256 | SASL_SCRAM_SHA_256_PLUS);
@@ -184,13 +169,11 @@ test_best(void **state)
 }
 
 /* The example of RFC 4616 section 4. */
-static void
-test_plain(void **state)
+TEST(test_plain)
 {
 	static const char want[] = "\0tim\0tanstaaftanstaaf";
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "tanstaaftanstaaf");
 	t.c.user = "tim";
 	start(&t, SASL_PLAIN);
@@ -210,17 +193,14 @@ test_plain(void **state)
 	close_fixture(&t);
 }
 
-static void
-test_login(void **state)
+TEST(test_login)
 {
 	static const char *const prompts[][2] = { { "Username:", "Password:" },
 		{ "User Name", "Password" }, { "", "" },
 		{ "Password:", "Username:" } };
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(prompts) / sizeof(prompts[0]); i++) {
+	EACH_ROW(i, prompts) {
 		open_fixture(&t, " #\"pen\\cil ");
 		start(&t, SASL_LOGIN);
 		step(&t, prompts[i][0], "user");
@@ -233,12 +213,10 @@ test_login(void **state)
 }
 
 /* The example of RFC 2195 section 2. */
-static void
-test_cram_md5(void **state)
+TEST(test_cram_md5)
 {
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "tanstaaftanstaaf");
 	t.c.user = "tim";
 	start(&t, SASL_CRAM_MD5);
@@ -254,12 +232,10 @@ test_cram_md5(void **state)
 	close_fixture(&t);
 }
 
-static void
-test_external(void **state)
+TEST(test_external)
 {
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "");
 	t.c.user = NULL;
 	t.c.password = NULL;
@@ -381,25 +357,19 @@ run_scram(const struct scram_case *k, const char *initial, const char *tail)
 	close_fixture(&t);
 }
 
-static void
-test_scram(void **state)
+TEST(test_scram)
 {
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(scram_cases) / sizeof(scram_cases[0]); i++) {
+	EACH_ROW(i, scram_cases) {
 		run_scram(&scram_cases[i], NULL, "");
 		run_scram(&scram_cases[i], "", ",x=future");
 	}
 }
 
-static void
-test_scram_long_password(void **state)
+TEST(test_scram_long_password)
 {
 	struct fixture t;
 	char password[1001];
 
-	(void)state;
 	memset(password, 'x', sizeof(password) - 1);
 	password[sizeof(password) - 1] = '\0';
 	open_fixture(&t, password);
@@ -414,15 +384,13 @@ test_scram_long_password(void **state)
 }
 
 /* Our own nonces: printable, without a comma, and never the same. */
-static void
-test_scram_nonce(void **state)
+TEST(test_scram_nonce)
 {
 	struct fixture t;
 	char first[128];
 	const char *nonce;
 	size_t i;
 
-	(void)state;
 	first[0] = '\0';
 	for (i = 0; i < 2; i++) {
 		open_fixture(&t, "pencil");
@@ -442,8 +410,7 @@ test_scram_nonce(void **state)
 	}
 }
 
-static void
-test_scram_bad_first(void **state)
+TEST(test_scram_bad_first)
 {
 	static const struct {
 		const char *challenge;
@@ -489,10 +456,8 @@ test_scram_bad_first(void **state)
 		{ "e=unknown-user", "the server says unknown-user" },
 	};
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		open_fixture(&t, "pencil");
 		start(&t, SASL_SCRAM_SHA_256);
 		step(&t, NULL, "n,,n=user,r=" NONCE_256);
@@ -507,8 +472,7 @@ test_scram_bad_first(void **state)
 	}
 }
 
-static void
-test_scram_bad_final(void **state)
+TEST(test_scram_bad_final)
 {
 	static const struct {
 		const char *challenge;
@@ -533,10 +497,8 @@ test_scram_bad_final(void **state)
 		{ FIRST_256, "does not know" },
 	};
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		open_fixture(&t, "pencil");
 		start(&t, SASL_SCRAM_SHA_256);
 		step(&t, NULL, "n,,n=user,r=" NONCE_256);
@@ -550,8 +512,7 @@ test_scram_bad_final(void **state)
 }
 
 /* The iteration counts at either end of what is taken. */
-static void
-test_scram_iterations(void **state)
+TEST(test_scram_iterations)
 {
 	static const struct {
 		const char *challenge;
@@ -565,10 +526,8 @@ test_scram_iterations(void **state)
 		{ "r=" FULL_256 "," SALT_256 ",i=1000000", false, true },
 	};
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		open_fixture(&t, "pencil");
 		t.c.verified = rows[i].verified;
 		start(&t, SASL_SCRAM_SHA_256);
@@ -587,12 +546,10 @@ test_scram_iterations(void **state)
 	}
 }
 
-static void
-test_scram_start(void **state)
+TEST(test_scram_start)
 {
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "pencil");
 	start(&t, SASL_SCRAM_SHA_256);
 	step_refused(&t, FIRST_256, "before its turn");
@@ -618,12 +575,10 @@ test_scram_start(void **state)
 }
 
 /* RFC 7628 section 4.1. */
-static void
-test_oauthbearer(void **state)
+TEST(test_oauthbearer)
 {
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==");
 	t.c.user = "user@example.com";
 	t.c.host = "server.example.com";
@@ -654,8 +609,7 @@ test_oauthbearer(void **state)
 }
 
 /* The example of Google's description of the mechanism. */
-static void
-test_xoauth2(void **state)
+TEST(test_xoauth2)
 {
 	static const char want[] =
 	    "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRm"
@@ -663,7 +617,6 @@ test_xoauth2(void **state)
 	struct buf text = BUF_INIT(OUT_MAX);
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg");
 	t.c.user = "someuser@example.com";
 	start(&t, SASL_XOAUTH2);
@@ -684,8 +637,7 @@ test_xoauth2(void **state)
 	close_fixture(&t);
 }
 
-static void
-test_oauth_reasons(void **state)
+TEST(test_oauth_reasons)
 {
 	static const struct {
 		const char *json;
@@ -713,10 +665,8 @@ test_oauth_reasons(void **state)
 	};
 	static const char head[] = "the server refused the token";
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		open_fixture(&t, "token");
 		start(&t, SASL_XOAUTH2);
 		step(&t, NULL, "user=user\001auth=Bearer token\001\001");
@@ -728,14 +678,11 @@ test_oauth_reasons(void **state)
 	}
 }
 
-static void
-test_bad_credentials(void **state)
+TEST(test_bad_credentials)
 {
 	struct fixture t;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+	EACH_ROW(i, all) {
 		if (all[i].bit == SASL_EXTERNAL)
 			continue;
 		open_fixture(&t, "pencil");
@@ -770,15 +717,13 @@ test_bad_credentials(void **state)
 }
 
 /* A control byte would end a field of the OAuth mechanisms early. */
-static void
-test_token_control(void **state)
+TEST(test_token_control)
 {
 	static const enum sasl_mechanism tokens[] = { SASL_XOAUTH2,
 		SASL_OAUTHBEARER };
 	struct fixture t;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 2; i++) {
 		open_fixture(&t, "tok\001en");
 		start(&t, tokens[i]);
@@ -794,13 +739,11 @@ test_token_control(void **state)
 }
 
 /* Every length and every byte but NUL arrives as it is. */
-static void
-test_password_bytes(void **state)
+TEST(test_password_bytes)
 {
 	struct fixture t;
 	size_t len, i;
 
-	(void)state;
 	for (len = 1; len <= 1000; len++) {
 		open_fixture(&t, "");
 		for (i = 0; i < len; i++)
@@ -821,12 +764,10 @@ test_password_bytes(void **state)
 }
 
 /* A response that has no room is refused, not cut. */
-static void
-test_no_room(void **state)
+TEST(test_no_room)
 {
 	struct fixture t;
 
-	(void)state;
 	open_fixture(&t, "pencil");
 	buf_init(&t.out, 11);
 	start(&t, SASL_PLAIN);
@@ -843,7 +784,7 @@ test_no_room(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_initial),
 		cmocka_unit_test(test_best),
@@ -867,5 +808,5 @@ main(void)
 		cmocka_unit_test(test_no_room),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

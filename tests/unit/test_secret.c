@@ -1,16 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,7 +19,7 @@
 
 /* A directory of our own, and what a look-up fills. */
 struct fixture {
-	char dir[64];
+	const char *dir;
 	char path[96];
 	struct buf out;
 	struct failure f;
@@ -40,10 +32,8 @@ setup(void **state)
 
 	if (t == NULL)
 		return -1;
-	strcpy(t->dir, "/tmp/onehop-test.XXXXXX");
+	t->dir = unit_directory();
 	*state = t;
-	if (mkdtemp(t->dir) == NULL || chmod(t->dir, 0755) == -1)
-		return -1;
 	(void)snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
 	buf_init(&t->out, SECRET_MAX);
 	failure_init(&t->f);
@@ -54,11 +44,8 @@ static int
 teardown(void **state)
 {
 	struct fixture *t = *state;
-	char text[128];
 
-	(void)snprintf(text, sizeof(text), "rm -rf %s", t->dir);
-	if (system(text) != 0)
-		return -1;
+	unit_remove_directory();
 	buf_free(&t->out);
 	failure_free(&t->f);
 	free(t);
@@ -68,14 +55,8 @@ teardown(void **state)
 static void
 write_bytes(struct fixture *t, mode_t mode, const void *bytes, size_t len)
 {
-	int fd;
-
-	(void)unlink(t->path);
-	fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	assert_int_not_equal(fd, -1);
-	assert_int_equal(write(fd, bytes, len), (ssize_t)len);
-	assert_int_equal(fchmod(fd, mode), 0);
-	assert_int_equal(close(fd), 0);
+	(void)t;
+	unit_write_bytes("file", mode, bytes, len);
 }
 
 static void
@@ -161,9 +142,8 @@ test_file_newline(void **state)
 	};
 	struct fixture *t = *state;
 	enum secret_result result;
-	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		write_bytes(t, 0600, cases[i].text, cases[i].len);
 		result = secret_from_file(t->path, true, &t->out, &t->f);
 		if (cases[i].want != NULL) {
@@ -312,11 +292,10 @@ test_secrets_values(void **state)
 		{ NULL, NULL, "the default" },
 	};
 	struct fixture *t = *state;
-	size_t i;
 
 	/* Up to the lines that cannot be looked up. */
 	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	EACH_ROW(i, cases)
 		expect_found(t,
 		    secret_from_secrets_file(t->path, cases[i].host,
 			cases[i].user, &t->out, &t->f),
@@ -406,12 +385,11 @@ test_secrets_absent(void **state)
 		{ "", "" },
 	};
 	struct fixture *t = *state;
-	size_t i;
 
 	expect_absent(t,
 	    secret_from_secrets_file(t->path, "h", "u", &t->out, &t->f));
 	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	EACH_ROW(i, cases)
 		expect_absent(t,
 		    secret_from_secrets_file(t->path, cases[i].host,
 			cases[i].user, &t->out, &t->f));
@@ -436,10 +414,9 @@ test_secrets_bad_value(void **state)
 		{ "cr", ":21: the password contains a line end" },
 	};
 	struct fixture *t = *state;
-	size_t i;
 
 	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		expect_failed(t,
 		    secret_from_secrets_file(t->path, cases[i].host, "user",
 			&t->out, &t->f),
@@ -456,9 +433,8 @@ test_secrets_bad_line(void **state)
 		"key: secret" };
 	struct fixture *t = *state;
 	char text[128];
-	size_t i;
 
-	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+	EACH_ROW(i, lines) {
 		(void)snprintf(text, sizeof(text), "a b = c\n%s\nx y = z\n",
 		    lines[i]);
 		write_file(t, 0600, text);
@@ -574,11 +550,10 @@ test_netrc(void **state)
 	};
 	struct fixture *t = *state;
 	enum secret_result result;
-	size_t i;
 
 	expect_absent(t, secret_from_netrc(t->path, "h", "u", &t->out, &t->f));
 	write_file(t, 0600, netrc);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		result = secret_from_netrc(t->path, cases[i].host,
 		    cases[i].user, &t->out, &t->f);
 		if (cases[i].want != NULL)
@@ -653,9 +628,8 @@ test_command_output(void **state)
 		{ "ulimit -c 0; (echo secret)", "secret" },
 	};
 	struct fixture *t = *state;
-	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	EACH_ROW(i, cases)
 		expect_found(t, command(t, cases[i].command), cases[i].want);
 }
 
@@ -686,9 +660,8 @@ test_command_failure(void **state)
 		{ "exec yes secret", FAIL_CONFIG, "more than 16386 bytes" },
 	};
 	struct fixture *t = *state;
-	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		expect_failed(t, command(t, cases[i].command), cases[i].class,
 		    cases[i].why);
 		assert_memory_equal(t->f.text.data, "passwordeval: ", 14);
@@ -751,9 +724,8 @@ test_command_timeout(void **state)
 		"trap '' TERM INT HUP; sleep 60; sleep 60", "kill -STOP $$" };
 	struct fixture *t = *state;
 	int64_t begun;
-	size_t i;
 
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	EACH_ROW(i, commands) {
 		begun = now_ms();
 		expect_failed(t,
 		    secret_from_command(commands[i], SHORT_MS, &t->out, &t->f),
@@ -879,9 +851,8 @@ test_command_environment(void **state)
 		"http_proxy" };
 	struct fixture *t = *state;
 	char text[128];
-	size_t i;
 
-	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+	EACH_ROW(i, kept) {
 		assert_int_equal(setenv(kept[i], "C", 1), 0);
 		(void)snprintf(text, sizeof(text), "env | grep '^%s='",
 		    kept[i]);
@@ -890,7 +861,7 @@ test_command_environment(void **state)
 		expect_found(t, command(t, text), t->path);
 		assert_int_equal(unsetenv(kept[i]), 0);
 	}
-	for (i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+	EACH_ROW(i, dropped) {
 		assert_int_equal(setenv(dropped[i], "C", 1), 0);
 		(void)snprintf(text, sizeof(text),
 		    "! env | grep '^%s=C' && echo none", dropped[i]);
@@ -998,9 +969,8 @@ test_helper_failure(void **state)
 		{ "#!/nonexistent\n", FAIL_CONFIG, "cannot start" },
 	};
 	struct fixture *t = *state;
-	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		expect_failed(t, helper(t, cases[i].script), cases[i].class,
 		    cases[i].why);
 		assert_null(strstr(buf_str(&t->f.text), "secret\n"));
@@ -1014,8 +984,7 @@ test_helper_failure(void **state)
 }
 
 /* What a relay says is text, and the secret in it is not. */
-static void
-test_marks(void **state)
+TEST(test_marks)
 {
 	static const struct {
 		const char *secret, *in, *out;
@@ -1032,10 +1001,8 @@ test_marks(void **state)
 		{ "\xff\xfe\x01\x02", "x\xff\xfe\x01\x02y", "x(secret)y" },
 	};
 	struct secret_marks m;
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		struct buf secret = BUF_INIT(64), text = BUF_INIT(64);
 
 		buf_adds(&secret, rows[i].secret);
@@ -1065,43 +1032,44 @@ test_marks(void **state)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define WITH_FIXTURE(name) \
+	cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_file_newline),
-		TEST(test_file_size),
-		TEST(test_file_absent),
-		TEST(test_file_kinds),
-		TEST(test_marks),
-		TEST(test_file_denied),
-		TEST(test_secrets_values),
-		TEST(test_secrets_absent),
-		TEST(test_bom),
-		TEST(test_secrets_of_an_application),
-		TEST(test_secrets_bad_value),
-		TEST(test_secrets_bad_line),
-		TEST(test_secrets_mode),
-		TEST(test_secrets_size),
-		TEST(test_netrc),
-		TEST(test_netrc_cut),
-		TEST(test_command_output),
-		TEST(test_command_failure),
-		TEST(test_command_longest),
-		TEST(test_command_timeout),
-		TEST(test_command_timeout_group),
-		TEST(test_command_daemon),
-		TEST(test_command_signals),
-		TEST(test_command_descriptors),
-		TEST(test_command_environment),
-		TEST(test_command_path),
-		TEST(test_command_group),
-		TEST(test_command_errors),
-		TEST(test_helper),
-		TEST(test_helper_failure),
+	struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_file_newline),
+		WITH_FIXTURE(test_file_size),
+		WITH_FIXTURE(test_file_absent),
+		WITH_FIXTURE(test_file_kinds),
+		WITH_FIXTURE(test_marks),
+		WITH_FIXTURE(test_file_denied),
+		WITH_FIXTURE(test_secrets_values),
+		WITH_FIXTURE(test_secrets_absent),
+		WITH_FIXTURE(test_bom),
+		WITH_FIXTURE(test_secrets_of_an_application),
+		WITH_FIXTURE(test_secrets_bad_value),
+		WITH_FIXTURE(test_secrets_bad_line),
+		WITH_FIXTURE(test_secrets_mode),
+		WITH_FIXTURE(test_secrets_size),
+		WITH_FIXTURE(test_netrc),
+		WITH_FIXTURE(test_netrc_cut),
+		WITH_FIXTURE(test_command_output),
+		WITH_FIXTURE(test_command_failure),
+		WITH_FIXTURE(test_command_longest),
+		WITH_FIXTURE(test_command_timeout),
+		WITH_FIXTURE(test_command_timeout_group),
+		WITH_FIXTURE(test_command_daemon),
+		WITH_FIXTURE(test_command_signals),
+		WITH_FIXTURE(test_command_descriptors),
+		WITH_FIXTURE(test_command_environment),
+		WITH_FIXTURE(test_command_path),
+		WITH_FIXTURE(test_command_group),
+		WITH_FIXTURE(test_command_errors),
+		WITH_FIXTURE(test_helper),
+		WITH_FIXTURE(test_helper_failure),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,15 +1,8 @@
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 
-#include <cmocka.h>
+#include <signal.h>
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -92,7 +85,7 @@ answer_line(struct script *s, const char *line, size_t len, bool *in_data)
 	}
 	if (strncmp(line, "RSET", 4) == 0)
 		return answer(s, "250 reset\r\n");
-	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+	for (i = 0; i < COUNT(verbs); i++)
 		if (strncmp(line, verbs[i].verb, 4) == 0) {
 			const char *reply = s->replies[verbs[i].state];
 
@@ -465,10 +458,9 @@ test_injection(void **unused)
 	const char *bad[] = { "b@x>\r\nRCPT TO:<c@y", "b@x\n", "b@x> X=<",
 		"b c@x", "\"b\r\n\"@x", "\"b@x", "b\x7f@x" };
 	struct session t;
-	size_t i;
 
 	(void)unused;
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	EACH_ROW(i, bad) {
 		init_session(&t, PIPE_EHLO);
 		t.rcpts[0].address = bad[i];
 		run_session(&t);
@@ -503,7 +495,7 @@ test_reply_lines(void **unused)
 
 	(void)unused;
 	smtp_reply_init(&r);
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (i = 0; i < COUNT(bad); i++) {
 		smtp_reply_clear(&r);
 		assert_int_equal(parse(&r, bad[i]), SMTP_BAD);
 	}
@@ -540,11 +532,10 @@ test_enhanced(void **unused)
 		{ "550 5.7.139", "5.7.139" },
 	};
 	struct smtp_reply r;
-	size_t i;
 
 	(void)unused;
 	smtp_reply_init(&r);
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		smtp_reply_clear(&r);
 		parse(&r, rows[i].line);
 		assert_string_equal(r.enhanced, rows[i].enhanced);
@@ -583,7 +574,7 @@ test_caps(void **unused)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_transcript),
 		cmocka_unit_test(test_flights),
@@ -600,5 +591,5 @@ main(void)
 
 	/* A server that is gone is an error to report, as in the program. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,14 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -354,25 +347,26 @@ test_always_ready(void **state)
 	close(stop[0]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define WITH_FIXTURE(name) \
+	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_lines),
-		TEST(test_long_line),
-		TEST(test_timeout),
-		TEST(test_output_is_one_write),
-		TEST(test_watch),
-		TEST(test_last_words),
-		TEST(test_peek),
-		TEST(test_stop),
-		TEST(test_stop_with_grace),
-		TEST(test_always_ready),
-		TEST(test_tap_hides_secrets),
+	struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_lines),
+		WITH_FIXTURE(test_long_line),
+		WITH_FIXTURE(test_timeout),
+		WITH_FIXTURE(test_output_is_one_write),
+		WITH_FIXTURE(test_watch),
+		WITH_FIXTURE(test_last_words),
+		WITH_FIXTURE(test_peek),
+		WITH_FIXTURE(test_stop),
+		WITH_FIXTURE(test_stop_with_grace),
+		WITH_FIXTURE(test_always_ready),
+		WITH_FIXTURE(test_tap_hides_secrets),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

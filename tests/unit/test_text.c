@@ -1,12 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -60,10 +52,9 @@ test_number(void **unused)
 	const char *bad[] = { "", " 1", "1 ", "+1", "-1", "1x", "0x10",
 		"18446744073709551616", "99999999999999999999" };
 	uint64_t n = 7;
-	size_t i;
 
 	(void)unused;
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	EACH_ROW(i, bad)
 		assert_false(text_number(bad[i], 0, UINT64_MAX, &n));
 	assert_int_equal(n, 7);
 	assert_true(text_number("18446744073709551615", 0, UINT64_MAX, &n));
@@ -89,10 +80,9 @@ test_base64_vectors(void **unused)
 		{ "foobar", "Zm9vYmFy" },
 	};
 	struct buf b = BUF_INIT(100);
-	size_t i;
 
 	(void)unused;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	EACH_ROW(i, rows) {
 		buf_clear(&b);
 		assert_true(
 		    text_base64_encode(&b, rows[i][0], strlen(rows[i][0])));
@@ -112,10 +102,9 @@ test_base64_strict(void **unused)
 		"Zg=", "Zg==Zg==", "Z===", "====", "Zm9v\n", "Zm 9",
 		"Zh==", "Zm9=", "Zg=a", "-_==" };
 	struct buf b = BUF_INIT(100);
-	size_t i;
 
 	(void)unused;
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	EACH_ROW(i, bad) {
 		assert_false(text_base64_decode(&b, bad[i], strlen(bad[i])));
 		assert_int_equal(b.len, 0);
 	}
@@ -367,7 +356,7 @@ test_failure(void **unused)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf_bounds),
 		cmocka_unit_test(test_buf_grows),
 		cmocka_unit_test(test_number),
@@ -384,5 +373,5 @@ main(void)
 		cmocka_unit_test(test_failure),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return unit_run(tests, NULL, NULL);
 }

@@ -1,18 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -289,7 +281,7 @@ play(struct scene *s)
 	if (s->server.n == 0)
 		send_chain(s);
 	write_trust(s);
-	root = certs_path("root.pem");
+	root = unit_path("root.pem");
 	if (s->policy.ca_file == NULL && s->policy.trust_file == NULL)
 		s->policy.trust_file = root;
 	start_server(s);
@@ -389,13 +381,11 @@ accept_it(struct scene *s)
 
 /* --- what is accepted ---------------------------------------------------- */
 
-static void
-test_good(void **state)
+TEST(test_good)
 {
 	struct scene *s = new_scene();
 	const struct tls_info *info;
 
-	(void)state;
 	play(s);
 	assert_accepted(s);
 	info = tls_info(s->tls);
@@ -414,13 +404,11 @@ test_good(void **state)
 	free_scene(s);
 }
 
-static void
-test_good_12(void **state)
+TEST(test_good_12)
 {
 	struct scene *s = new_scene();
 	const struct tls_info *info;
 
-	(void)state;
 	s->server.priority = TLS12;
 	play(s);
 	assert_accepted(s);
@@ -433,12 +421,10 @@ test_good_12(void **state)
 	free_scene(s);
 }
 
-static void
-test_no_identifiers(void **state)
+TEST(test_no_identifiers)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.identifiers = s->inter.identifiers = false;
 	s->leaf.usage = 0;
 	s->leaf.purpose = NULL;
@@ -446,12 +432,10 @@ test_no_identifiers(void **state)
 	accept_it(s);
 }
 
-static void
-test_root_sent_and_mixed(void **state)
+TEST(test_root_sent_and_mixed)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	make_chain(s);
 	s->server.chain[0] = s->made_leaf;
 	s->server.chain[1] = s->made_root;
@@ -461,8 +445,7 @@ test_root_sent_and_mixed(void **state)
 }
 
 /* Threats row 78. */
-static void
-test_long_chain(void **state)
+TEST(test_long_chain)
 {
 	struct scene *s = new_scene();
 	struct made *more[20];
@@ -470,7 +453,6 @@ test_long_chain(void **state)
 	char name[20];
 	size_t i;
 
-	(void)state;
 	make_chain(s);
 	send_chain(s);
 	for (i = 0; i < 18; i++) {
@@ -487,8 +469,7 @@ test_long_chain(void **state)
 }
 
 /* Many ways that lead nowhere: the search ends all the same. */
-static void
-test_many_paths(void **state)
+TEST(test_many_paths)
 {
 	struct scene *s = new_scene();
 	struct made *more[16];
@@ -496,7 +477,6 @@ test_many_paths(void **state)
 	int64_t start;
 	size_t i;
 
-	(void)state;
 	make_chain(s);
 	ca.identifiers = false;
 	s->server.chain[s->server.n++] = s->made_leaf;
@@ -514,15 +494,13 @@ test_many_paths(void **state)
 }
 
 /* The good one is the last of many of its name. */
-static void
-test_needle(void **state)
+TEST(test_needle)
 {
 	struct scene *s = new_scene();
 	struct made *more[16];
 	struct recipe ca = certs_ca("Test Intermediate");
 	size_t i;
 
-	(void)state;
 	s->leaf.identifiers = false;
 	make_chain(s);
 	ca.identifiers = false;
@@ -540,14 +518,12 @@ test_needle(void **state)
 }
 
 /* Two intermediates of one name and key, the first of them expired. */
-static void
-test_second_path(void **state)
+TEST(test_second_path)
 {
 	struct scene *s = new_scene();
 	struct recipe old;
 	struct made *expired;
 
-	(void)state;
 	make_chain(s);
 	old = s->inter;
 	old.from_day = -30;
@@ -564,14 +540,12 @@ test_second_path(void **state)
 
 /* The chain goes on to an expired root, which a newer one in the store
    stands in for. */
-static void
-test_cross_signed(void **state)
+TEST(test_cross_signed)
 {
 	struct scene *s = new_scene();
 	struct recipe old;
 	struct made *expired;
 
-	(void)state;
 	make_chain(s);
 	old = s->root;
 	old.from_day = -3000;
@@ -586,15 +560,13 @@ test_cross_signed(void **state)
 
 /* One key and name, certified by somebody unknown and by the root: as one
    CA was by DST and by its own root. */
-static void
-test_unknown_cross_signer_first(void **state)
+TEST(test_unknown_cross_signer_first)
 {
 	struct scene *s = new_scene();
 	struct recipe stranger = certs_ca("Nobody's Root"), cross;
 	struct made *unknown, *crossed;
 	bool with_root;
 
-	(void)state;
 	for (with_root = false;; with_root = true) {
 		make_chain(s);
 		unknown = certs_make(&stranger, NULL);
@@ -616,14 +588,12 @@ test_unknown_cross_signer_first(void **state)
 }
 
 /* Two CAs that have certified each other, and a way out of the circle. */
-static void
-test_loop(void **state)
+TEST(test_loop)
 {
 	struct scene *s = new_scene();
 	struct recipe a = certs_ca("Loop A"), b = certs_ca("Loop B");
 	struct made *a_by_b, *b_by_a, *b_by_root, *self_a;
 
-	(void)state;
 	a.identifiers = b.identifiers = s->leaf.identifiers = false;
 	s->no_inter = true;
 	make_chain(s);
@@ -649,13 +619,11 @@ test_loop(void **state)
 
 /* A pinned certificate of one server, made without extensions, does not
    vouch for another server's. */
-static void
-test_pinned_is_no_issuer(void **state)
+TEST(test_pinned_is_no_issuer)
 {
 	struct scene *s = new_scene();
-	char *path = certs_path("self.pem");
+	char *path = unit_path("self.pem");
 
-	(void)state;
 	s->root = certs_leaf("other.example.org");
 	s->root.ca = NOT_SAID;
 	s->root.usage = 0;
@@ -672,8 +640,7 @@ test_pinned_is_no_issuer(void **state)
 
 /* Thirty certificates of one name and key, each of which may have issued
    each: as many paths as there are orders. */
-static void
-test_hostile(void **state)
+TEST(test_hostile)
 {
 	struct scene *s = new_scene();
 	struct recipe ca = certs_ca("Many");
@@ -681,7 +648,6 @@ test_hostile(void **state)
 	int64_t start;
 	size_t i;
 
-	(void)state;
 	ca.identifiers = s->leaf.identifiers = false;
 	ca.many_names = 200;
 	s->no_inter = true;
@@ -705,13 +671,11 @@ test_hostile(void **state)
 		certs_free(more[i]);
 }
 
-static void
-test_intermediate_as_anchor(void **state)
+TEST(test_intermediate_as_anchor)
 {
 	struct scene *s = new_scene();
-	char *path = certs_path("inter.pem");
+	char *path = unit_path("inter.pem");
 
-	(void)state;
 	make_chain(s);
 	certs_write_pem("inter.pem", &s->made_inter, 1);
 	s->policy.ca_file = path;
@@ -720,13 +684,11 @@ test_intermediate_as_anchor(void **state)
 	free(path);
 }
 
-static void
-test_pinned_self_signed(void **state)
+TEST(test_pinned_self_signed)
 {
 	struct scene *s = new_scene();
-	char *path = certs_path("self.pem");
+	char *path = unit_path("self.pem");
 
-	(void)state;
 	make_chain(s);
 	certs_free(s->made_leaf);
 	s->leaf.ca = CA_TRUE; /* as openssl req -x509 makes it */
@@ -743,13 +705,11 @@ test_pinned_self_signed(void **state)
 }
 
 /* Its issuer is nobody we know. */
-static void
-test_pinned_issued(void **state)
+TEST(test_pinned_issued)
 {
 	struct scene *s = new_scene();
-	char *path = certs_path("leaf.pem");
+	char *path = unit_path("leaf.pem");
 
-	(void)state;
 	make_chain(s);
 	certs_write_pem("leaf.pem", &s->made_leaf, 1);
 	s->policy.ca_file = path;
@@ -760,12 +720,10 @@ test_pinned_issued(void **state)
 
 /* A CA has a new key, and signs it with the old one that we have: GnuTLS
    counts it to the path length, and the words say so. */
-static void
-test_self_issued(void **state)
+TEST(test_self_issued)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->inter.cn = s->root.cn;
 	accept_it(s);
 	s = new_scene();
@@ -774,13 +732,11 @@ test_self_issued(void **state)
 	refuse(s, "path length");
 }
 
-static void
-test_pem_text(void **state)
+TEST(test_pem_text)
 {
 	struct scene *s = new_scene();
 	gnutls_datum_t pem;
 
-	(void)state;
 	make_chain(s);
 	gnutls_x509_crt_export2(s->made_root->crt, GNUTLS_X509_FMT_PEM, &pem);
 	s->policy.trust_file = "system";
@@ -789,12 +745,10 @@ test_pem_text(void **state)
 	gnutls_free(pem.data);
 }
 
-static void
-test_rsa(void **state)
+TEST(test_rsa)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.pk = GNUTLS_PK_RSA;
 	s->leaf.bits = 2048;
 	accept_it(s);
@@ -812,12 +766,10 @@ name_scene(const char *host, const char *dns)
 	return s;
 }
 
-static void
-test_names_accepted(void **state)
+TEST(test_names_accepted)
 {
 	struct scene *s;
 
-	(void)state;
 	accept_it(name_scene("a.example.org", "*.example.org"));
 	accept_it(name_scene("A.Example.ORG.", "a.eXample.org"));
 	accept_it(name_scene("xn--bcher-kva.example", "xn--bcher-kva.example"));
@@ -881,20 +833,17 @@ alias_scene(const char *const *row)
 	return s;
 }
 
-static void
-test_aliases(void **state)
+TEST(test_aliases)
 {
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(good_aliases) / sizeof(*good_aliases); i++)
 		accept_it(alias_scene(good_aliases[i]));
 	for (i = 0; i < sizeof(bad_aliases) / sizeof(*bad_aliases); i++)
 		refuse(alias_scene(bad_aliases[i]), "nor an alias of it");
 }
 
-static void
-test_aliases_that_are_none(void **state)
+TEST(test_aliases_that_are_none)
 {
 	static const char *const lists[] = { "*", "*.", "*.test", "a.*.test",
 		"good.test *.test", "192.0.2.7", "2001:db8::1" };
@@ -903,7 +852,6 @@ test_aliases_that_are_none(void **state)
 	char **words;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
 		assert_true(tls_identity_set(&id, HOST, &f));
 		words = words_of(lists[i]);
@@ -915,8 +863,7 @@ test_aliases_that_are_none(void **state)
 	}
 }
 
-static void
-test_names_refused(void **state)
+TEST(test_names_refused)
 {
 	static const char *const pairs[][2] = {
 		{ "a.b.example.org", "*.example.org" },
@@ -932,19 +879,15 @@ test_names_refused(void **state)
 		{ "192.0.2.7", "192.0.2.7" },
 		{ "192.0.2.7", "*.0.2.7" },
 	};
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+	EACH_ROW(i, pairs)
 		refuse(name_scene(pairs[i][0], pairs[i][1]), "is not for '");
 }
 
-static void
-test_ip_is_no_name(void **state)
+TEST(test_ip_is_no_name)
 {
 	struct scene *s = name_scene("mail.example.org", NULL);
 
-	(void)state;
 	s->leaf.ips = "192.0.2.7";
 	refuse(s, "is not for 'mail.example.org'");
 	s = name_scene("192.0.2.7", NULL);
@@ -952,23 +895,19 @@ test_ip_is_no_name(void **state)
 	refuse(s, "is not for '192.0.2.7'");
 }
 
-static void
-test_no_san(void **state)
+TEST(test_no_san)
 {
 	struct scene *s = name_scene(HOST, NULL);
 
-	(void)state;
 	s->leaf.cn = HOST;
 	refuse(s, "no Subject Alternative Name");
 }
 
-static void
-test_nul_in_san(void **state)
+TEST(test_nul_in_san)
 {
 	static const char name[] = HOST "\0.evil.test";
 	struct scene *s = name_scene(HOST, NULL);
 
-	(void)state;
 	s->leaf.raw_san = name;
 	s->leaf.raw_san_len = sizeof(name) - 1;
 	refuse(s, "not trusted");
@@ -978,12 +917,10 @@ test_nul_in_san(void **state)
 	refuse(s, "not trusted");
 }
 
-static void
-test_name_hints(void **state)
+TEST(test_name_hints)
 {
 	struct scene *s = name_scene("smtp.example.org", HOST);
 
-	(void)state;
 	play(s);
 	assert_refused(s, "is not for 'smtp.example.org'");
 	assert_words(&s->failure.detail,
@@ -999,13 +936,11 @@ test_name_hints(void **state)
 }
 
 /* Threats row 78. */
-static void
-test_many_names(void **state)
+TEST(test_many_names)
 {
 	struct scene *s = name_scene(HOST, NULL);
 	clock_t begin;
 
-	(void)state;
 	s->leaf.many_names = 2000;
 	make_chain(s);
 	begin = clock();
@@ -1019,12 +954,10 @@ test_many_names(void **state)
 
 /* --- validity ------------------------------------------------------------ */
 
-static void
-test_dates(void **state)
+TEST(test_dates)
 {
 	struct scene *s;
 
-	(void)state;
 	s = new_scene();
 	s->leaf.from_day = -30;
 	s->leaf.to_day = -2;
@@ -1054,7 +987,7 @@ test_dates(void **state)
 static void
 verify_at(struct scene *s, time_t now)
 {
-	struct trust_source source = { .trust_file = certs_path("root.pem") };
+	struct trust_source source = { .trust_file = unit_path("root.pem") };
 	struct tls_identity id;
 	struct tls_check c;
 
@@ -1076,12 +1009,10 @@ verify_at(struct scene *s, time_t now)
 	free((void *)(uintptr_t)source.trust_file);
 }
 
-static void
-test_wrong_clock(void **state)
+TEST(test_wrong_clock)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	verify_at(s, 1000000);
 	assert_false(s->ok);
 	assert_words(&s->failure.text, "not valid before 2");
@@ -1097,12 +1028,10 @@ test_wrong_clock(void **state)
 
 /* --- where the chain leads ----------------------------------------------- */
 
-static void
-test_self_signed(void **state)
+TEST(test_self_signed)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	make_chain(s);
 	certs_free(s->made_leaf);
 	s->made_leaf = certs_make(&s->leaf, NULL);
@@ -1113,12 +1042,10 @@ test_self_signed(void **state)
 	free_scene(s);
 }
 
-static void
-test_unknown_root(void **state)
+TEST(test_unknown_root)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->hide_root = true;
 	make_chain(s);
 	send_chain(s);
@@ -1131,12 +1058,10 @@ test_unknown_root(void **state)
 	free_scene(s);
 }
 
-static void
-test_unknown_issuer(void **state)
+TEST(test_unknown_issuer)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->hide_root = true;
 	refuse(s, "issuer not found: 'CN=Test Root'");
 	s = new_scene();
@@ -1145,14 +1070,12 @@ test_unknown_issuer(void **state)
 }
 
 /* The right name, another key. */
-static void
-test_forged_root(void **state)
+TEST(test_forged_root)
 {
 	struct scene *s = new_scene();
 	struct recipe twin = certs_ca("Test Root");
 	struct made *forged;
 
-	(void)state;
 	twin.identifiers = s->root.identifiers = false;
 	s->inter.identifiers = false;
 	forged = certs_make(&twin, NULL);
@@ -1163,24 +1086,20 @@ test_forged_root(void **state)
 	certs_free(forged);
 }
 
-static void
-test_wrong_authority(void **state)
+TEST(test_wrong_authority)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.wrong_authority = true;
 	refuse(s, "Authority Key Identifier");
 }
 
 /* --- extensions ---------------------------------------------------------- */
 
-static void
-test_intermediate_is_no_ca(void **state)
+TEST(test_intermediate_is_no_ca)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->inter.ca = CA_FALSE;
 	refuse(s, "Basic Constraints");
 	s = new_scene();
@@ -1197,23 +1116,19 @@ test_intermediate_is_no_ca(void **state)
 	refuse(s, "Basic Constraints");
 }
 
-static void
-test_leaf_is_ca(void **state)
+TEST(test_leaf_is_ca)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.ca = CA_TRUE;
 	s->leaf.path_length = -1;
 	refuse(s, "is a CA");
 }
 
-static void
-test_purpose(void **state)
+TEST(test_purpose)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.purpose = GNUTLS_KP_TLS_WWW_CLIENT;
 	refuse(s, "Extended Key Usage");
 	s = new_scene();
@@ -1230,12 +1145,10 @@ test_purpose(void **state)
 	accept_it(s);
 }
 
-static void
-test_key_usage(void **state)
+TEST(test_key_usage)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	/* GnuTLS as a server would not use it. */
 	s->leaf.usage = GNUTLS_KEY_KEY_AGREEMENT;
 	verify_at(s, time(NULL));
@@ -1253,12 +1166,10 @@ test_key_usage(void **state)
 }
 
 /* OpenSSL as a server would use it: GnuTLS refuses it in the handshake. */
-static void
-test_key_usage_of_the_handshake(void **state)
+TEST(test_key_usage_of_the_handshake)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.usage = GNUTLS_KEY_KEY_AGREEMENT;
 	s->server.priority = TLS13 ":%DEBUG_ALLOW_KEY_USAGE_VIOLATIONS";
 	play(s);
@@ -1268,12 +1179,10 @@ test_key_usage_of_the_handshake(void **state)
 	free_scene(s);
 }
 
-static void
-test_critical(void **state)
+TEST(test_critical)
 {
 	struct scene *s;
 
-	(void)state;
 	s = new_scene();
 	s->leaf.extension = "1.3.6.1.4.1.32473.1";
 	accept_it(s);
@@ -1294,12 +1203,10 @@ test_critical(void **state)
 	accept_it(s);
 }
 
-static void
-test_path_length(void **state)
+TEST(test_path_length)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->root.path_length = 0;
 	refuse(s, "path length");
 	s = new_scene();
@@ -1318,12 +1225,10 @@ constrained(const char *permitted, const char *excluded)
 	return s;
 }
 
-static void
-test_name_constraints(void **state)
+TEST(test_name_constraints)
 {
 	struct scene *s;
 
-	(void)state;
 	accept_it(constrained("example.org", NULL));
 	accept_it(constrained(HOST, NULL));
 	accept_it(constrained(NULL, "example.net"));
@@ -1361,12 +1266,10 @@ test_name_constraints(void **state)
 	refuse(s, "'192.0.3.1'");
 }
 
-static void
-test_version(void **state)
+TEST(test_version)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->inter.version = 1;
 	refuse(s, "not trusted");
 	s = new_scene();
@@ -1374,12 +1277,10 @@ test_version(void **state)
 	refuse(s, "not trusted");
 }
 
-static void
-test_old_key_type(void **state)
+TEST(test_old_key_type)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->inter.pk = GNUTLS_PK_DSA;
 	s->inter.bits = 2048;
 	refuse(s, "type that is not trusted: DSA");
@@ -1388,12 +1289,10 @@ test_old_key_type(void **state)
 /* --- strength ------------------------------------------------------------ */
 
 /* Threats row 69. */
-static void
-test_weak(void **state)
+TEST(test_weak)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->inter.pk = GNUTLS_PK_RSA;
 	s->inter.bits = 1024;
 	refuse(s, "weak key: RSA of 1024 bits");
@@ -1417,13 +1316,11 @@ test_weak(void **state)
 
 /* --- revocation ---------------------------------------------------------- */
 
-static void
-test_crl(void **state)
+TEST(test_crl)
 {
-	char *path = certs_path("list.crl");
+	char *path = unit_path("list.crl");
 	struct scene *s;
 
-	(void)state;
 	s = new_scene();
 	make_chain(s);
 	certs_write_crl("list.crl", s->made_inter, s->made_root, 10);
@@ -1449,15 +1346,13 @@ test_crl(void **state)
 
 /* A list that the CA has not signed is no list of the CA: an attacker who
    could put one in the way would hide the real one. */
-static void
-test_forged_crl(void **state)
+TEST(test_forged_crl)
 {
-	char *path = certs_path("list.crl");
+	char *path = unit_path("list.crl");
 	struct recipe twin = certs_ca("Test Intermediate");
 	struct made *forger;
 	struct scene *s;
 
-	(void)state;
 	twin.identifiers = false;
 	forger = certs_make(&twin, NULL);
 	s = new_scene();
@@ -1504,7 +1399,7 @@ make_ocsp(const struct scene *s, char status)
 	certs_write_pem("leaf.pem", &leaf, 1);
 	certs_write_key("inter.key", inter, false, 0600);
 	gnutls_x509_crt_get_serial(leaf->crt, serial, &size);
-	if (asprintf(&command, script, certs_dir()) < 0)
+	if (asprintf(&command, script, unit_directory()) < 0)
 		return false;
 	p = popen(command, "w");
 	free(command);
@@ -1530,15 +1425,13 @@ ocsp_scene(char status)
 	return s;
 }
 
-static void
-test_ocsp(void **state)
+TEST(test_ocsp)
 {
-	char *path = certs_path("ocsp.der"), *pinned = certs_path("pinned.pem");
+	char *path = unit_path("ocsp.der"), *pinned = unit_path("pinned.pem");
 	static const char *const versions[] = { TLS12, TLS13 };
 	struct scene *s;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 2; i++) {
 		s = ocsp_scene('V');
 		s->server.ocsp = path;
@@ -1607,8 +1500,7 @@ pin_scene(void)
 	return s;
 }
 
-static void
-test_pins(void **state)
+TEST(test_pins)
 {
 	static const char other[] =
 	    "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -1616,7 +1508,6 @@ test_pins(void **state)
 	char *pin, *list;
 	int i;
 
-	(void)state;
 	for (i = 0; i < 2; i++) {
 		s = pin_scene();
 		pin = key_pin(s->made_leaf, i == 1);
@@ -1643,8 +1534,7 @@ test_pins(void **state)
 
 static const struct tls_digest other_digest = { 16, { 0, 0x11, 0x22 } };
 
-static void
-test_fingerprint(void **state)
+TEST(test_fingerprint)
 {
 	static const gnutls_digest_algorithm_t hashes[] = { GNUTLS_DIG_SHA256,
 		GNUTLS_DIG_SHA1, GNUTLS_DIG_MD5 };
@@ -1652,7 +1542,6 @@ test_fingerprint(void **state)
 	struct scene *s;
 	size_t i;
 
-	(void)state;
 	for (i = 0; i < 3; i++) {
 		s = pin_scene();
 		wanted.len = sizeof(wanted.bytes);
@@ -1669,12 +1558,10 @@ test_fingerprint(void **state)
 	free_scene(s);
 }
 
-static void
-test_unverified(void **state)
+TEST(test_unverified)
 {
 	struct scene *s = pin_scene();
 
-	(void)state;
 	s->policy.verify = false;
 	s->policy.fingerprint = &other_digest;
 	play(s);
@@ -1686,12 +1573,10 @@ test_unverified(void **state)
 
 /* --- handshakes that fail ------------------------------------------------ */
 
-static void
-test_old_versions(void **state)
+TEST(test_old_versions)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->server.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.1";
 	play(s);
 	assert_refused(s, "TLS handshake with 'mail.example.org' failed");
@@ -1699,12 +1584,10 @@ test_old_versions(void **state)
 }
 
 /* Threats row 80. */
-static void
-test_old_ciphers(void **state)
+TEST(test_old_ciphers)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.pk = GNUTLS_PK_RSA;
 	s->leaf.bits = 2048;
 	s->leaf.usage |= GNUTLS_KEY_KEY_ENCIPHERMENT;
@@ -1729,12 +1612,10 @@ test_old_ciphers(void **state)
 }
 
 /* What the hint says helps; a list of the user's own is not contradicted. */
-static void
-test_rsa_key_exchange(void **state)
+TEST(test_rsa_key_exchange)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->leaf.pk = GNUTLS_PK_RSA;
 	s->leaf.bits = 2048;
 	s->leaf.usage |= GNUTLS_KEY_KEY_ENCIPHERMENT;
@@ -1751,13 +1632,11 @@ test_rsa_key_exchange(void **state)
 }
 
 /* Threats row 80. */
-static void
-test_renegotiation(void **state)
+TEST(test_renegotiation)
 {
 	struct scene *s = new_scene();
 	struct buf line = BUF_INIT(100);
 
-	(void)state;
 	s->server.priority = TLS12;
 	s->server.renegotiate = true;
 	play(s);
@@ -1802,10 +1681,8 @@ read_behind(const char *priority, unsigned int warnings)
 	return r;
 }
 
-static void
-test_warnings(void **state)
+TEST(test_warnings)
 {
-	(void)state;
 	assert_int_equal(read_behind(TLS12, 16), STREAM_OK);
 	assert_int_equal(read_behind(TLS12, 17), STREAM_PROTOCOL);
 	/* In TLS 1.3 the first one ends the session. */
@@ -1848,10 +1725,8 @@ refuse_raw(const char *bytes, size_t len, const char *words, const char *hint)
 
 #define RAW(string) string, sizeof(string) - 1
 
-static void
-test_no_tls(void **state)
+TEST(test_no_tls)
 {
-	(void)state;
 	refuse_raw(RAW("220 mail.example.org ESMTP\r\n"),
 	    "('220 mail.example.org ESMTP')", "tls starttls");
 	refuse_raw(RAW("220 x\r\n"), "SMTP without TLS", "tls starttls");
@@ -1866,13 +1741,11 @@ test_no_tls(void **state)
 	refuse_raw(RAW("\x15\x03\x01\x00\x02\x02\x46"), "(70)", "TLS 1.1");
 }
 
-static void
-test_buffered(void **state)
+TEST(test_buffered)
 {
 	struct scene *s = new_scene();
 	int peer;
 
-	(void)state;
 	open_raw(s, &peer);
 	assert_int_equal(write(peer, "250-x\r\n", 7), 7);
 	assert_true(stream_has_input(s->stream));
@@ -1884,14 +1757,12 @@ test_buffered(void **state)
 	free_scene(s);
 }
 
-static void
-test_silence(void **state)
+TEST(test_silence)
 {
 	struct scene *s = new_scene();
 	int64_t start = stream_now();
 	int peer;
 
-	(void)state;
 	open_raw(s, &peer);
 	s->tls = tls_new(&s->policy, &s->failure);
 	assert_false(tls_start(s->tls, s->stream, 200, &s->failure));
@@ -1918,15 +1789,13 @@ drip(void *ctx)
 	return NULL;
 }
 
-static void
-test_drip(void **state)
+TEST(test_drip)
 {
 	struct scene *s = new_scene();
 	int64_t start = stream_now();
 	pthread_t thread;
 	int peer;
 
-	(void)state;
 	open_raw(s, &peer);
 	pthread_create(&thread, NULL, drip, &peer);
 	s->tls = tls_new(&s->policy, &s->failure);
@@ -1984,10 +1853,8 @@ drown(const char *record, size_t len, const char *words)
 	free_scene(s);
 }
 
-static void
-test_floods_before_tls(void **state)
+TEST(test_floods_before_tls)
 {
-	(void)state;
 	/* user_canceled, then records without content of each type */
 	drown(RAW("\x15\x03\x03\x00\x02\x01\x5a"),
 	    "too many TLS warning alerts");
@@ -2000,14 +1867,12 @@ test_floods_before_tls(void **state)
 	drown(RAW("\x16\x03\x03\x00\x04\x00\x00\x00\x00"), "TLS handshake");
 }
 
-static void
-test_deadline(void **state)
+TEST(test_deadline)
 {
 	struct scene *s = new_scene();
 	int64_t start = stream_now();
 	int peer;
 
-	(void)state;
 	open_raw(s, &peer);
 	stream_set_deadline(s->stream, start + 150);
 	s->tls = tls_new(&s->policy, &s->failure);
@@ -2034,32 +1899,26 @@ read_to_end(struct scene *s, enum stream_result end)
 	free_scene(s);
 }
 
-static void
-test_key_update(void **state)
+TEST(test_key_update)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->server.update_key = true;
 	accept_it(s);
 }
 
-static void
-test_close_notify(void **state)
+TEST(test_close_notify)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	play(s);
 	read_to_end(s, STREAM_EOF);
 }
 
-static void
-test_truncation(void **state)
+TEST(test_truncation)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->server.after = CUT;
 	play(s);
 	read_to_end(s, STREAM_ERROR);
@@ -2067,12 +1926,10 @@ test_truncation(void **state)
 
 /* --- client certificates ------------------------------------------------- */
 
-static void
-test_client_demanded(void **state)
+TEST(test_client_demanded)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->server.priority = TLS12;
 	s->server.want_client = s->server.need_client = true;
 	play(s);
@@ -2081,12 +1938,10 @@ test_client_demanded(void **state)
 	free_scene(s);
 }
 
-static void
-test_no_client_certificate(void **state)
+TEST(test_no_client_certificate)
 {
 	struct scene *s = new_scene();
 
-	(void)state;
 	s->server.want_client = true;
 	play(s);
 	assert_accepted(s);
@@ -2094,17 +1949,15 @@ test_no_client_certificate(void **state)
 	free_scene(s);
 }
 
-static void
-test_client_certificate(void **state)
+TEST(test_client_certificate)
 {
 	struct recipe r = certs_leaf("client");
-	char *cert = certs_path("client.pem"), *key = certs_path("client.key");
-	char *both = certs_path("both.pem");
+	char *cert = unit_path("client.pem"), *key = unit_path("client.key");
+	char *both = unit_path("both.pem");
 	struct made *client;
 	struct scene *s;
 	int i;
 
-	(void)state;
 	r.purpose = GNUTLS_KP_TLS_WWW_CLIENT;
 	client = certs_make(&r, NULL);
 	certs_write_pem("client.pem", &client, 1);
@@ -2141,18 +1994,16 @@ refuse_policy(const struct tls_policy *p, const char *words)
 	failure_free(&f);
 }
 
-static void
-test_policies(void **state)
+TEST(test_policies)
 {
 	struct tls_policy p = { .verify = true,
 		.host = HOST,
 		.trust_file = "system" };
 	struct tls_policy q;
-	char *open_key = certs_path("open.key");
+	char *open_key = unit_path("open.key");
 	struct recipe r = certs_leaf("client");
 	struct made *m = certs_make(&r, NULL);
 
-	(void)state;
 	certs_write_key("open.key", m, true, 0644);
 	q = p;
 	q.priority = "NORMAL:+NONSENSE";
@@ -2186,18 +2037,16 @@ test_policies(void **state)
 
 /* A policy file of the system that turns TLS 1.2 and 1.3 off must not bring
    TLS 1.1 back (GnuTLS reads it when it is loaded). */
-static void
-test_system_priority(void **state)
+TEST(test_system_priority)
 {
-	char *path = certs_path("gnutls.conf"), *me = NULL, *command;
+	char *path = unit_path("gnutls.conf"), *me = NULL, *command;
 	static const char text[] = "[overrides]\ndisabled-version = tls1.3\n"
 				   "disabled-version = tls1.2\n";
 	char self[4096] = "";
 	int status;
 
-	(void)state;
 	(void)me;
-	certs_write("gnutls.conf", text, sizeof(text) - 1, 0644);
+	unit_write_bytes("gnutls.conf", 0644, text, sizeof(text) - 1);
 	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
 	command = mem_printf("GNUTLS_SYSTEM_PRIORITY_FILE=%s %s lowered", path,
 	    self);
@@ -2308,21 +2157,19 @@ write_bundle(struct scene *s)
 {
 	static const char script[] = "cd %s && cat " BUNDLE " root.pem " BUNDLE
 				     " > bundle.pem";
-	char *command = mem_printf(script, certs_dir());
+	char *command = mem_printf(script, unit_directory());
 
 	write_trust(s);
 	assert_int_equal(system(command), 0);
 	free(command);
 }
 
-static void
-test_same_as_whole_store(void **state)
+TEST(test_same_as_whole_store)
 {
-	char *file = certs_path("bundle.pem");
+	char *file = unit_path("bundle.pem");
 	struct scene *s;
 	unsigned int how;
 
-	(void)state;
 	if (access(BUNDLE, R_OK) != 0)
 		skip();
 	for (how = 0; how <= 10; how++) {
@@ -2345,18 +2192,10 @@ test_same_as_whole_store(void **state)
 	free(file);
 }
 
-static int
-cleanup(void **state)
-{
-	(void)state;
-	certs_cleanup();
-	return 0;
-}
-
 int
 main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_good_12),
 		cmocka_unit_test(test_no_identifiers),
@@ -2435,5 +2274,5 @@ main(int argc, char **argv)
 		return lowered();
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, cleanup);
+	return unit_run(tests, NULL, NULL);
 }

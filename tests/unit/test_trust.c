@@ -1,15 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <sys/stat.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -86,16 +78,14 @@ find(struct trust *t, const struct made *m)
 
 /* --- sources ------------------------------------------------------------- */
 
-static void
-test_file(void **state)
+TEST(test_file)
 {
 	struct made *list[3] = { make_ca("One"), make_ca("Two"),
 		make_ca("Three") };
-	char *path = certs_path("three.pem");
+	char *path = unit_path("three.pem");
 	struct trust_source source = { .trust_file = path };
 	struct trust *t;
 
-	(void)state;
 	certs_write_pem("three.pem", list, 2);
 	t = open_source(&source);
 	assert_int_equal(trust_count(t), 2);
@@ -115,21 +105,19 @@ test_file(void **state)
 	free(path);
 }
 
-static void
-test_directory(void **state)
+TEST(test_directory)
 {
 	struct made *one = make_ca("One"), *two = make_ca("Two");
-	char *path = certs_path("dir"), *link = certs_path("dir/hash.0");
-	char *fifo = certs_path("dir/fifo");
+	char *path = unit_path("dir"), *link = unit_path("dir/hash.0");
+	char *fifo = unit_path("dir/fifo");
 	struct trust_source source = { .ca_file = path, .ca_only = true };
 	struct trust *t;
 
-	(void)state;
-	assert_int_equal(mkdir(path, 0755), 0);
+	unit_make_directory("dir");
 	refuse_source(&source, path);
 	certs_write_pem("dir/one.pem", &one, 1);
 	certs_write_pem("dir/two.pem", &two, 1);
-	certs_write("dir/README", "nothing\n", 8, 0644);
+	unit_write_bytes("dir/README", 0644, "nothing\n", 8);
 	assert_int_equal(symlink("one.pem", link), 0);
 	assert_int_equal(mkfifo(fifo, 0644), 0);
 	t = open_source(&source);
@@ -140,13 +128,13 @@ test_directory(void **state)
 	unlink(link);
 	unlink(fifo);
 	free(link);
-	link = certs_path("dir/one.pem");
+	link = unit_path("dir/one.pem");
 	unlink(link);
 	free(link);
-	link = certs_path("dir/two.pem");
+	link = unit_path("dir/two.pem");
 	unlink(link);
 	free(link);
-	link = certs_path("dir/README");
+	link = unit_path("dir/README");
 	unlink(link);
 	free(link);
 	free(fifo);
@@ -155,19 +143,17 @@ test_directory(void **state)
 	certs_free(two);
 }
 
-static void
-test_added(void **state)
+TEST(test_added)
 {
 	struct made *base = make_ca("Base"), *own = make_ca("Own");
 	struct made *text = make_ca("Text");
-	char *base_path = certs_path("base.pem");
-	char *own_path = certs_path("own.pem");
+	char *base_path = unit_path("base.pem");
+	char *own_path = unit_path("own.pem");
 	struct trust_source source = { .trust_file = base_path,
 		.ca_file = own_path };
 	gnutls_datum_t pem;
 	struct trust *t;
 
-	(void)state;
 	certs_write_pem("base.pem", &base, 1);
 	certs_write_pem("own.pem", &own, 1);
 	gnutls_x509_crt_export2(text->crt, GNUTLS_X509_FMT_PEM, &pem);
@@ -190,19 +176,17 @@ test_added(void **state)
 	free(own_path);
 }
 
-static void
-test_environment(void **state)
+TEST(test_environment)
 {
 	struct made *one = make_ca("One"), *two = make_ca("Two");
-	char *one_path = certs_path("env.pem");
-	char *two_path = certs_path("envdir");
+	char *one_path = unit_path("env.pem");
+	char *two_path = unit_path("envdir");
 	char *dirs = mem_printf("/nonexistent:%s", two_path);
 	struct trust_source source = { .trust_file = "system",
 		.env_file = one_path };
 	struct trust *t;
 
-	(void)state;
-	assert_int_equal(mkdir(two_path, 0755), 0);
+	unit_make_directory("envdir");
 	certs_write_pem("env.pem", &one, 1);
 	certs_write_pem("envdir/two.pem", &two, 1);
 	t = open_source(&source);
@@ -232,7 +216,7 @@ test_environment(void **state)
 	source.env_file = "/nonexistent";
 	refuse_source(&source, "SSL_CERT_FILE");
 	free(dirs);
-	dirs = certs_path("envdir/two.pem");
+	dirs = unit_path("envdir/two.pem");
 	unlink(dirs);
 	free(dirs);
 	free(one_path);
@@ -246,10 +230,10 @@ test_environment(void **state)
 static void
 refuse_content(const char *bytes, size_t len)
 {
-	char *path = certs_path("bad.pem");
+	char *path = unit_path("bad.pem");
 	struct trust_source source = { .trust_file = path };
 
-	certs_write("bad.pem", bytes, len, 0644);
+	unit_write_bytes("bad.pem", 0644, bytes, len);
 	refuse_source(&source, path);
 	free(path);
 }
@@ -257,18 +241,15 @@ refuse_content(const char *bytes, size_t len)
 #define BEGIN "-----BEGIN CERTIFICATE-----\n"
 #define END "-----END CERTIFICATE-----\n"
 
-static void
-test_garbage(void **state)
+TEST(test_garbage)
 {
 	static const char *const texts[] = { "", "hello\n", BEGIN, END,
 		BEGIN END, BEGIN "MIIB\n" END, BEGIN "!!!!\n" END, BEGIN "MIIB",
 		BEGIN "AAAA====\n" END, BEGIN "A\n" END,
 		"-----BEGIN X-----\nMIIB\n-----END X-----\n", "-----BEGIN ",
 		"-----BEGIN CERTIFICATE-----" };
-	size_t i;
 
-	(void)state;
-	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	EACH_ROW(i, texts)
 		refuse_content(texts[i], strlen(texts[i]));
 	refuse_content("\0\0\0", 3);
 }
@@ -285,8 +266,7 @@ expect_hint(const struct trust_source *source, const char *words)
 }
 
 /* What another system calls its bundle is not there on this one. */
-static void
-test_hints_for_missing(void **state)
+TEST(test_hints_for_missing)
 {
 	static const char words[] =
 	    "leave it out: the system's authorities are used";
@@ -297,7 +277,6 @@ test_hints_for_missing(void **state)
 	struct trust_source own = { .ca_file = "/nonexistent/ca.pem" };
 	struct trust_source device = { .trust_file = "/dev/zero" };
 
-	(void)state;
 	expect_hint(&file, words);
 	expect_hint(&dir, words);
 	expect_hint(&env, words);
@@ -305,8 +284,7 @@ test_hints_for_missing(void **state)
 	expect_hint(&device, "BEGIN CERTIFICATE");
 }
 
-static void
-test_missing(void **state)
+TEST(test_missing)
 {
 	struct trust_source source = { .trust_file = "/nonexistent/ca.pem" };
 	struct trust_source none = { .trust_file = NULL };
@@ -314,7 +292,6 @@ test_missing(void **state)
 	struct trust_source only = { .trust_file = "system", .ca_only = true };
 	struct trust_source text = { .ca_pem = "no certificate" };
 
-	(void)state;
 	refuse_source(&source, "/nonexistent/ca.pem");
 	refuse_source(&none, "tls_trust_file");
 	refuse_source(&device, "not a regular file");
@@ -323,18 +300,16 @@ test_missing(void **state)
 }
 
 /* One bad block, other line ends, text around: the others count. */
-static void
-test_mixed(void **state)
+TEST(test_mixed)
 {
 	struct made *one = make_ca("One"), *two = make_ca("Two");
-	char *path = certs_path("mixed.pem");
+	char *path = unit_path("mixed.pem");
 	struct trust_source source = { .trust_file = path };
 	struct buf text = BUF_INIT(65536);
 	gnutls_datum_t pem;
 	struct trust *t;
 	size_t i;
 
-	(void)state;
 	buf_adds(&text, "# my CAs\n" BEGIN "MIIBAAAA\n" END);
 	gnutls_x509_crt_export2(one->crt, GNUTLS_X509_FMT_PEM, &pem);
 	for (i = 0; i < pem.size; i++) {
@@ -347,7 +322,7 @@ test_mixed(void **state)
 	gnutls_x509_crt_export2(two->crt, GNUTLS_X509_FMT_PEM, &pem);
 	buf_add(&text, pem.data, pem.size - 1); /* no last line end */
 	gnutls_free(pem.data);
-	certs_write("mixed.pem", text.data, text.len, 0644);
+	unit_write_bytes("mixed.pem", 0644, text.data, text.len);
 	t = open_source(&source);
 	assert_int_equal(trust_count(t), 2);
 	assert_int_equal(find(t, one), 1);
@@ -360,18 +335,16 @@ test_mixed(void **state)
 }
 
 /* Several anchors of one name; the search may be ended. */
-static void
-test_twins(void **state)
+TEST(test_twins)
 {
 	struct made *list[4] = { make_ca("Twin"), make_ca("Twin"),
 		make_ca("Other"), NULL };
-	char *path = certs_path("twins.pem");
+	char *path = unit_path("twins.pem");
 	struct trust_source source = { .trust_file = path };
 	struct found found = { .stop_at = 1 };
 	struct der_cert parts;
 	struct trust *t;
 
-	(void)state;
 	list[3] = list[0]; /* the same again */
 	certs_write_pem("twins.pem", list, 4);
 	t = open_source(&source);
@@ -445,8 +418,7 @@ count_name(const struct compared *c)
 	return n;
 }
 
-static void
-test_system(void **state)
+TEST(test_system)
 {
 	struct trust_source source = { .trust_file = "system" };
 	struct compared c = { 0 };
@@ -454,7 +426,6 @@ test_system(void **state)
 	struct trust *t;
 	unsigned int i;
 
-	(void)state;
 	if (gnutls_load_file(BUNDLE, &text) < 0)
 		skip();
 	assert_true(gnutls_x509_crt_list_import2(&c.all, &c.n, &text,
@@ -480,8 +451,7 @@ test_system(void **state)
 
 /* --- the reader of DER --------------------------------------------------- */
 
-static void
-test_der(void **state)
+TEST(test_der)
 {
 	static const struct {
 		const char *bytes;
@@ -499,11 +469,9 @@ test_der(void **state)
 		{ "\x1f\x81\x01\x00", 4, false }, /* long identifier */
 	};
 	struct der in, value;
-	size_t i;
 	int tag;
 
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	EACH_ROW(i, cases) {
 		in = der_bytes(cases[i].bytes, cases[i].len);
 		if (der_next(&in, &tag, &value, NULL) != cases[i].ok)
 			fail_msg("case %zu", i);
@@ -512,15 +480,13 @@ test_der(void **state)
 
 /* Every byte of a certificate changed, every length cut: no crash, and what
    is taken lies inside. */
-static void
-test_damaged(void **state)
+TEST(test_damaged)
 {
 	struct made *m = make_ca("Damaged");
 	unsigned char *copy;
 	struct der_cert parts;
 	size_t i, n;
 
-	(void)state;
 	for (i = 0; i < m->der.size; i++) {
 		copy = malloc(m->der.size);
 		memcpy(copy, m->der.data, m->der.size);
@@ -537,18 +503,10 @@ test_damaged(void **state)
 	certs_free(m);
 }
 
-static int
-cleanup(void **state)
-{
-	(void)state;
-	certs_cleanup();
-	return 0;
-}
-
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_added),
@@ -563,5 +521,5 @@ main(void)
 		cmocka_unit_test(test_damaged),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, cleanup);
+	return unit_run(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 other allocators and bare roots, and a library that makes allocations fail."""
 
 import atexit
+import fcntl
 import functools
 import os
 import pathlib
@@ -11,9 +12,7 @@ import tempfile
 
 from .onehop import TOP
 
-DEFINES = ["-D_GNU_SOURCE", "-DHAVE_EXPLICIT_BZERO", "-DHAVE_CLOSE_RANGE",
-           '-DPACKAGE_VERSION="test"', '-DSYSCONFDIR="/nonexistent"',
-           '-DLIBEXECDIR="/nonexistent"']
+BUILD = TOP / "build" / "clang"
 
 
 @functools.cache
@@ -26,25 +25,21 @@ def directory():
 
 
 @functools.cache
+def build():
+    """The directory of the build with clang, brought up to date by the first
+    process of the tests that asks."""
+    if not (BUILD / "Makefile").exists():
+        raise FileNotFoundError(f"no {BUILD}: run tests/run build")
+    with open(BUILD / ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", BUILD, "all"], check=True)
+    return BUILD
+
+
 def binary():
-    """$ONEHOP_PLAIN, the build with clang when it is no older than the
-    sources, or one made here."""
+    """$ONEHOP_PLAIN, or the program of the build with clang."""
     named = os.environ.get("ONEHOP_PLAIN")
-    if named:
-        return pathlib.Path(named).resolve()
-    sources = sorted((TOP / "src").rglob("*.[ch]"))
-    built = TOP / "build" / "clang" / "onehop"
-    if built.exists() and all(path.stat().st_mtime < built.stat().st_mtime
-                              for path in sources):
-        return built
-    target = directory() / "onehop"
-    subprocess.run(
-        ["gcc", "-std=c17", "-O1", *DEFINES, f"-I{TOP}/src",
-         f"-I{TOP}/compat",
-         *(str(path) for path in sources
-           if path.suffix == ".c" and path.name != "onehop-keyring.c"),
-         "-lgnutls", "-lidn2", "-lpthread", "-o", str(target)], check=True)
-    return target
+    return pathlib.Path(named).resolve() if named else build() / "onehop"
 
 
 # Fails allocation number $TORTURE after the call of umask() with which the

@@ -4,22 +4,21 @@ as root:GROUP 2755 or otherwise, and run as somebody else.
 It is compiled without sanitizers: they and setgid do not go together.
 """
 
-import concurrent.futures
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
+from . import plain
 from .onehop import MINIMAL_ENV, TOP, Onehop, Result, binary
 
 NOBODY = 65534
 # Base-passwd has it on every Debian system, and nothing here is its own.
 GROUP = 60
-BUILD = TOP / "build" / "setgid"
 WARNINGS = ["-std=c17", "-D_GNU_SOURCE", "-O1", "-g", "-fPIE"]
-# A sandbox that tells what it denies.
-TELLING = ["-DSANDBOX_LOG"]
+PLACES = ("SYSCONFDIR", "LIBEXECDIR")
 
 
 def _definitions():
@@ -30,38 +29,28 @@ def _definitions():
             for word in re.findall(r"(?:\\.|[^ ])+", words)]
 
 
-def _compile(source, define, always):
-    target = BUILD / (source.stem + ".o")
-    newest = max(p.stat().st_mtime for p in [
-        source, *(TOP / "src").rglob("*.h"), *(TOP / "compat").glob("*.h")])
-    if always or not target.exists() or target.stat().st_mtime < newest:
-        subprocess.run(["gcc", *WARNINGS, *TELLING, *_definitions(),
-                        *define,
-                        f"-I{TOP}/src", f"-I{TOP}/compat", "-c", source,
-                        "-o", target], check=True)
-    return target
-
-
 def build(sysconfdir):
-    """The program for that directory."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    define = [f'-DSYSCONFDIR="{sysconfdir}"',
-              f'-DLIBEXECDIR="{sysconfdir}"']
-    sources = [path for path in sorted((TOP / "src").rglob("*.c"))
-               if path.name != "onehop-keyring.c"]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(
-            lambda path: _compile(path, define,
-                                  "SYSCONFDIR" in path.read_text()
-                                  or "LIBEXECDIR" in path.read_text()),
-            sources))
+    """The program for that directory: the plain build, whose sandbox tells
+    what it denies, but for the files that know the directory."""
+    built = plain.build()
+    target = pathlib.Path(tempfile.mkdtemp(dir=plain.directory()))
+    sources = [path for path in (TOP / "src").rglob("*.c")
+               if path.name != "onehop-keyring.c"
+               and any(word in path.read_text() for word in PLACES)]
+    subprocess.run(
+        ["gcc", *WARNINGS, *_definitions(),
+         *(f'-D{word}="{sysconfdir}"' for word in PLACES),
+         f"-I{TOP}/src", f"-I{TOP}/compat", "-c", *sources],
+        check=True, cwd=target)
     libraries = subprocess.run(
         ["pkg-config", "--libs", "gnutls", "libidn2"], check=True,
         capture_output=True, text=True).stdout.split()
-    program = BUILD / "onehop"
+    objects = [*target.glob("*.o"), built / "libonehop.a"]
+    if not (target / "main.o").exists():
+        objects.insert(0, built / "src" / "cli" / "main.o")
     subprocess.run(["gcc", "-pie", *objects, "-Wl,--as-needed", *libraries,
-                    "-o", program], check=True)
-    return program
+                    "-o", target / "onehop"], check=True)
+    return target / "onehop"
 
 
 def build_keyring(path):
