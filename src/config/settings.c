@@ -17,26 +17,6 @@ number(const char *text)
 	return n;
 }
 
-int
-layer_choice(const struct layer *l, enum keyword_id id)
-{
-	const char *text = l->values[id].text;
-	int i;
-
-	for (i = 0; text != NULL && keywords[id].choices[i] != NULL; i++)
-		if (strcmp(text, keywords[id].choices[i]) == 0)
-			return i;
-	return 0;
-}
-
-bool
-layer_flag(const struct layer *l, enum keyword_id id)
-{
-	const char *text = l->values[id].text;
-
-	return text != NULL && strcmp(text, "on") == 0;
-}
-
 /* A number of the width that the member has. */
 static void
 store_number(void *member, size_t size, uint64_t n)

@@ -41,7 +41,7 @@ struct envelope_job {
 	char *from_address; /* of the From field as it came, or NULL */
 	bool own;	    /* the sender is the user's own address */
 	bool has_dkim;	    /* the header is signed */
-	char *domain;	    /* see envelope_domain() */
+	char *domain;	    /* that completes names, once it is known */
 	struct aliases *aliases;
 	bool aliases_failed;
 	char **local_domains; /* A-labels, NULL-terminated */
@@ -71,9 +71,6 @@ char *envelope_own_address(struct envelope_job *j);
 /* A sender's address with a domain that means something outside, or NULL when
    it has one; free() it. */
 char *envelope_complete(struct envelope_job *j, const char *spec);
-
-/* What completes the name of a sender; never NULL, owned by the job. */
-const char *envelope_domain(struct envelope_job *j);
 
 /* --- envelope_rcpt.c --- */
 

@@ -79,6 +79,55 @@ parse_sender(const char *text, struct failure *f)
 	return spec;
 }
 
+/* A name of the host that means something elsewhere, or NULL. */
+static char *
+host_domain(struct envelope_job *j)
+{
+	char *name = identity_fqdn(j->use_env);
+
+	if (name != NULL)
+		return name;
+	name = identity_mailname();
+	if (name != NULL && strchr(name, '.') != NULL)
+		return name;
+	free(name);
+	return NULL;
+}
+
+/* The first domain in `from` that is no pattern, or NULL. */
+static char *
+from_domain(const struct envelope_job *j)
+{
+	char *const *from = j->settings->from;
+	const char *at;
+
+	for (; from != NULL && *from != NULL; from++) {
+		at = strrchr(*from, '@');
+		if (at != NULL && at[1] != '\0' && strpbrk(at, "*?[%") == NULL)
+			return mem_strdup(at + 1);
+	}
+	return NULL;
+}
+
+/* What completes the name of a sender. */
+static const char *
+own_domain(struct envelope_job *j)
+{
+	if (j->domain == NULL)
+		j->domain = mem_strdup(j->settings->default_domain);
+	if (j->domain == NULL)
+		j->domain = mem_strdup(j->settings->maildomain);
+	if (j->domain == NULL)
+		j->domain = host_domain(j);
+	if (j->domain == NULL)
+		j->domain = from_domain(j);
+	if (j->domain == NULL)
+		j->domain = identity_host(j->use_env);
+	if (j->domain == NULL)
+		j->domain = mem_strdup("localhost");
+	return j->domain;
+}
+
 /* Outside, every host is localhost, and none has a name without a dot. */
 static bool
 means_nothing(struct envelope_job *j, const char *spec, const char *domain)
@@ -93,11 +142,11 @@ envelope_complete(struct envelope_job *j, const char *spec)
 	const char *domain = address_domain(spec);
 
 	if (domain == NULL)
-		return mem_printf("%s@%s", spec, envelope_domain(j));
+		return mem_printf("%s@%s", spec, own_domain(j));
 	if (settings_is_set(j->settings, KW_DEFAULT_DOMAIN) &&
 	    means_nothing(j, spec, domain))
 		return mem_printf("%.*s@%s", (int)(domain - 1 - spec), spec,
-		    envelope_domain(j));
+		    own_domain(j));
 	return NULL;
 }
 
@@ -170,57 +219,9 @@ envelope_own_address(struct envelope_job *j)
 	if (spec != NULL)
 		return spec;
 	user = identity_user(j->use_env);
-	spec = finish_sender(j, mem_printf("%s@%s", user, envelope_domain(j)));
+	spec = finish_sender(j, mem_printf("%s@%s", user, own_domain(j)));
 	free(user);
 	return spec;
-}
-
-/* A name of the host that means something elsewhere, or NULL. */
-static char *
-host_domain(struct envelope_job *j)
-{
-	char *name = identity_fqdn(j->use_env);
-
-	if (name != NULL)
-		return name;
-	name = identity_mailname();
-	if (name != NULL && strchr(name, '.') != NULL)
-		return name;
-	free(name);
-	return NULL;
-}
-
-/* The first domain in `from` that is no pattern, or NULL. */
-static char *
-from_domain(const struct envelope_job *j)
-{
-	char *const *from = j->settings->from;
-	const char *at;
-
-	for (; from != NULL && *from != NULL; from++) {
-		at = strrchr(*from, '@');
-		if (at != NULL && at[1] != '\0' && strpbrk(at, "*?[%") == NULL)
-			return mem_strdup(at + 1);
-	}
-	return NULL;
-}
-
-const char *
-envelope_domain(struct envelope_job *j)
-{
-	if (j->domain == NULL)
-		j->domain = mem_strdup(j->settings->default_domain);
-	if (j->domain == NULL)
-		j->domain = mem_strdup(j->settings->maildomain);
-	if (j->domain == NULL)
-		j->domain = host_domain(j);
-	if (j->domain == NULL)
-		j->domain = from_domain(j);
-	if (j->domain == NULL)
-		j->domain = identity_host(j->use_env);
-	if (j->domain == NULL)
-		j->domain = mem_strdup("localhost");
-	return j->domain;
 }
 
 /* What the invocation asks for: NULL when it does not say. */

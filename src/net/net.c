@@ -49,21 +49,6 @@ net_is_path(const char *host)
 	return host[0] == '/';
 }
 
-bool
-net_is_literal(const char *host)
-{
-	char bare[NETWORK_TEXT_MAX];
-	size_t len = strlen(host);
-
-	if (host[0] != '[')
-		return network_is_literal(host);
-	if (len < 3 || host[len - 1] != ']' || len >= sizeof(bare))
-		return false;
-	memcpy(bare, host + 1, len - 2);
-	bare[len - 2] = '\0';
-	return strchr(bare, ':') != NULL && network_is_literal(bare);
-}
-
 /* "::1" and "::ffff:127.0.0.1", with or without brackets. */
 static bool
 is_loopback_v6(const char *host, size_t len)

@@ -13,7 +13,23 @@
 #include "base/await.h"
 #include "base/buf.h"
 #include "base/failure.h"
+#include "base/network.h"
 #include "net/net_impl.h"
+
+bool
+net_is_literal(const char *host)
+{
+	char bare[NETWORK_TEXT_MAX];
+	size_t len = strlen(host);
+
+	if (host[0] != '[')
+		return network_is_literal(host);
+	if (len < 3 || host[len - 1] != ']' || len >= sizeof(bare))
+		return false;
+	memcpy(bare, host + 1, len - 2);
+	bare[len - 2] = '\0';
+	return strchr(bare, ':') != NULL && network_is_literal(bare);
+}
 
 struct lookup {
 	char *host, service[8];

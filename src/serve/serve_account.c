@@ -107,6 +107,14 @@ serve_use_privilege(struct server *s, struct failure *f)
 	return privilege_drop(f) && ok;
 }
 
+bool
+serve_is_late(const struct server *s)
+{
+	/* Nor is the relay bothered with those who may send to few places
+	   only. */
+	return route_depends(s->settings) || !s->may_relay;
+}
+
 char *
 serve_name(const struct settings *settings, struct failure *f)
 {

@@ -333,6 +333,9 @@ bool serve_choose_account(struct server *s, const char *sender,
 /* Privileged mode: account and secret now, then the group is given up. */
 bool serve_use_privilege(struct server *s, struct failure *f);
 
+/* Whether the next hop is met at the first recipient, and not at MAIL. */
+bool serve_is_late(const struct server *s);
+
 /* Whether we take mail for this address from anybody. */
 bool serve_is_ours(const struct server *s, const char *address);
 
@@ -370,9 +373,6 @@ struct serve_attempt {
 void serve_record(struct server *s, const struct serve_attempt *a);
 
 /* ---- destinations ---- */
-
-/* Whether the next hop is met at the first recipient, and not at MAIL. */
-bool serve_is_late(const struct server *s);
 
 /*
  * The part of the transaction for a route (NULL: as configured), begun there

@@ -11,14 +11,6 @@
 #include "message/message.h"
 #include "serve/serve_impl.h"
 
-bool
-serve_is_late(const struct server *s)
-{
-	/* Nor is the relay bothered with those who may send to few places
-	   only. */
-	return route_depends(s->settings) || !s->may_relay;
-}
-
 /* The message, or every message, is stored as a file. */
 static bool
 goes_into_files(const struct server *s, const struct route *route)
