@@ -255,7 +255,7 @@ void
 serve_drop_members(struct server *s, size_t n)
 {
 	struct failure ignored = FAILURE_INIT;
-	size_t before[SERVE_PARTS_MAX], i;
+	size_t before[SERVE_PARTS_MAX] = { 0 }, i;
 
 	for (i = 0; i < s->part_count; i++)
 		before[i] = s->parts[i]->envelope.count;

@@ -117,6 +117,11 @@ code_of(const struct failure *f, const char **enhanced)
 	}
 	if (strcmp(*enhanced, "5.3.4") == 0)
 		return 552;
+	/* Another day the relay may be in its senses. */
+	if (f->class == FAIL_PROTOCOL) {
+		*enhanced = "4.5.0";
+		return 451;
+	}
 	return fail_is_temporary(f->class) ? 451 : 554;
 }
 

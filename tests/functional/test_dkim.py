@@ -417,7 +417,7 @@ def test_keys_that_cannot_be_used(onehop, sink, keys, tmp_path):
 def test_refused_in_a_session(onehop, sink, tmp_path):
     r = onehop.run(["-bs"], config=sink.config(f"dkim_key {tmp_path}/none"),
                    stdin=b"EHLO a\r\nMAIL FROM:<a@example.org>\r\nQUIT\r\n")
-    assert "554 5.3.5 see the log\r\n" in r.out
+    assert "451 4.3.5 see the log\r\n" in r.out
     assert f"{tmp_path}/none" not in r.out and f"{tmp_path}/none" in r.err
 
 

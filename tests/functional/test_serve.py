@@ -1575,3 +1575,13 @@ def test_the_greeting_names_the_domain(onehop):
         client = Client(onehop, sink.config)
         assert client.reply()[1][0].startswith("client.example.org ESMTP")
         client.quit()
+
+
+def test_a_reply_that_is_none_is_temporary(onehop):
+    """Whoever has the message, if anybody, nobody knows."""
+    with Sink(at={"DOT": "no reply at all"}) as sink:
+        client = session(onehop, sink)
+        client.begin()
+        code, lines = client.data(HEADER + b"\r\nx\r\n.\r\n")
+        assert code == 451 and lines[0].startswith("4."), lines
+        assert client.quit().status == 0
