@@ -23,6 +23,8 @@ USER = "alice@example.org"
 MESSAGE = b"Subject: x\n\nbody\n"
 DAEMON, WEB, CALLER = 1, 33, 54321
 BECOMING = threading.Lock()
+# Services count the connections of a user on the whole machine.
+pytestmark = pytest.mark.xdist_group("marks")
 
 
 @pytest.fixture
