@@ -121,7 +121,8 @@ take_blame(const struct server *s, const struct route *route, struct failure *f)
 {
 	if (route != NULL && route->kind == ROUTE_MX)
 		return;
-	f->internal = !s->may_relay || !fail_is_temporary(f->class);
+	f->internal = f->internal || !s->may_relay ||
+	    !fail_is_temporary(f->class);
 }
 
 static bool

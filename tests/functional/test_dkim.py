@@ -48,7 +48,7 @@ MESSAGES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keys(area):
     """Private keys, by name."""
     directory = area / "dkim"

@@ -26,7 +26,7 @@ def needs_dante():
         pytest.skip("this release of Debian has no Dante")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dante(area):
     needs_namespaces()
     needs_dante()
@@ -34,7 +34,7 @@ def dante(area):
         yield proxy
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def microsocks(area):
     needs_namespaces()
     with Microsocks(area / "microsocks") as proxy:
