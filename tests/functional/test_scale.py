@@ -61,7 +61,7 @@ def test_ten_thousand_recipients_as_arguments(onehop):
             32 * MEGABYTE)
     assert (status, errors) == (0, "") and len(sink.recipients) == 10000
     assert sink.recipients[9999] == "r9999@example.net"
-    assert seconds < 60
+    assert seconds < 20
 
 
 def test_a_hundred_thousand_recipients_in_the_header(onehop):
@@ -209,13 +209,8 @@ def test_two_hundred_senders_at_once(onehop):
     assert statuses == [0] * count and not any(errors)
     assert len(relay.sizes) == count
     lines = log.read_text().splitlines()
-    # Who sees the end of a record that is still being written ends it: an
-    # empty line, which is no record, may come of that.
-    found = [re.fullmatch(r"\w{3} .*host=127\.0\.0\.1 .*recipients="
-                          r"(r\d+@example\.net) .*exitcode=EX_OK.*", line)
-             for line in lines if line]
-    assert all(found), [line for line in lines
-                        if line and "exitcode=EX_OK" not in line]
-    names = {match[1] for match in found}
-    assert len(found) == count and len(names) == count
-    assert seconds < 60
+    names = {re.fullmatch(r"\w{3} .*host=127\.0\.0\.1 .*recipients="
+                          r"(r\d+@example\.net) .*exitcode=EX_OK.*",
+                          line)[1] for line in lines}
+    assert len(lines) == count and len(names) == count
+    assert seconds < 20
