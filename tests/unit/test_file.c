@@ -1,3 +1,4 @@
+#include "reader.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -15,50 +16,21 @@
 #define LIMIT 40000
 #define STRANGER 4711
 
-/* A directory of our own, and what is read. */
-struct fixture {
-	const char *dir;
-	char path[96];
-	struct buf out;
-	struct failure f;
-};
-
 static int
 setup(void **state)
 {
-	struct fixture *t = calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return -1;
-	t->dir = unit_directory();
-	*state = t;
-	(void)snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
-	buf_init(&t->out, LIMIT);
-	failure_init(&t->f);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *t = *state;
-
-	unit_remove_directory();
-	buf_free(&t->out);
-	failure_free(&t->f);
-	free(t);
-	return 0;
+	return reader_set_up(state, LIMIT);
 }
 
 static void
-write_file(struct fixture *t, mode_t mode, const void *bytes, size_t len)
+write_file(struct reader *t, mode_t mode, const void *bytes, size_t len)
 {
 	(void)t;
 	unit_write_bytes("file", mode, bytes, len);
 }
 
 static enum file_result
-get(struct fixture *t, const char *path, bool secret)
+get(struct reader *t, const char *path, bool secret)
 {
 	struct file_source file = { .path = path, .secret = secret };
 
@@ -68,7 +40,7 @@ get(struct fixture *t, const char *path, bool secret)
 }
 
 static void
-expect_text(struct fixture *t, const char *why)
+expect_text(struct reader *t, const char *why)
 {
 	assert_int_equal(t->f.class, FAIL_CONFIG);
 	if (strstr(buf_str(&t->f.text), why) == NULL)
@@ -78,7 +50,7 @@ expect_text(struct fixture *t, const char *why)
 /* --- who may own and read a secret ---------------------------------------- */
 
 static bool
-may_hold(struct fixture *t, mode_t mode, uid_t owner, gid_t group)
+may_hold(struct reader *t, mode_t mode, uid_t owner, gid_t group)
 {
 	struct stat st;
 
@@ -96,7 +68,7 @@ test_modes(void **state)
 {
 	const struct passwd *user = getpwnam("daemon");
 	const struct group *group = getgrnam("daemon");
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	unsigned mode, of_group;
 	bool root = geteuid() == 0;
 	uid_t uid;
@@ -131,7 +103,7 @@ test_owner_and_kind(void **state)
 {
 	static const mode_t kinds[] = { S_IFDIR, S_IFIFO, S_IFCHR, S_IFBLK,
 		S_IFSOCK, S_IFLNK };
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char hint[64];
 
 	assert_false(may_hold(t, S_IFREG | 0600, STRANGER, 0));
@@ -177,7 +149,7 @@ test_credentials(void **state)
 		{ "", "../%s/file", FILE_FAILED },
 		{ "/fi", "file", FILE_FAILED },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char text[128], path[192];
 
 	write_file(t, 0644, "secret", 6);
@@ -203,7 +175,7 @@ test_credentials(void **state)
 static void
 test_link(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char link[96];
 
 	write_file(t, 0644, "secret", 6);
@@ -224,7 +196,7 @@ test_size(void **state)
 	static const size_t sizes[] = { 0, 1, 2, 3, 16383, 16384, 16385,
 		LIMIT - 1, LIMIT };
 	static char bytes[LIMIT + 1];
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	memset(bytes, 'x', sizeof(bytes));
 	EACH_ROW(i, sizes) {
@@ -248,7 +220,7 @@ test_bytes(void **state)
 {
 	static const char bom[] = "\xef\xbb\xbf"
 				  "a\0b\xef\xbb\xbf\n";
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	write_file(t, 0600, bom, sizeof(bom) - 1);
 	assert_int_equal(get(t, t->path, false), FILE_READ);
@@ -259,7 +231,7 @@ test_bytes(void **state)
 static void
 test_kinds(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	assert_int_equal(get(t, t->dir, false), FILE_FAILED);
 	expect_text(t, "not a regular file");
@@ -278,7 +250,7 @@ test_kinds(void **state)
 static void
 test_absent(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	assert_int_equal(get(t, t->path, true), FILE_ABSENT);
 	expect_text(t, "cannot open '/tmp/onehop-unit-");
@@ -293,7 +265,7 @@ test_absent(void **state)
 static void
 test_denied(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	if (geteuid() != 0)
 		skip();
@@ -346,7 +318,7 @@ TEST(test_write_all)
 }
 
 #define WITH_FIXTURE(name) \
-	cmocka_unit_test_setup_teardown(name, setup, teardown)
+	cmocka_unit_test_setup_teardown(name, setup, reader_tear_down)
 
 int
 main(void)

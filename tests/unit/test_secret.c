@@ -1,3 +1,4 @@
+#include "reader.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -17,63 +18,34 @@
 #define LONG_MS 20000
 #define SHORT_MS 200
 
-/* A directory of our own, and what a look-up fills. */
-struct fixture {
-	const char *dir;
-	char path[96];
-	struct buf out;
-	struct failure f;
-};
-
 static int
 setup(void **state)
 {
-	struct fixture *t = calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return -1;
-	t->dir = unit_directory();
-	*state = t;
-	(void)snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
-	buf_init(&t->out, SECRET_MAX);
-	failure_init(&t->f);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct fixture *t = *state;
-
-	unit_remove_directory();
-	buf_free(&t->out);
-	failure_free(&t->f);
-	free(t);
-	return 0;
+	return reader_set_up(state, SECRET_MAX);
 }
 
 static void
-write_bytes(struct fixture *t, mode_t mode, const void *bytes, size_t len)
+write_bytes(struct reader *t, mode_t mode, const void *bytes, size_t len)
 {
 	(void)t;
 	unit_write_bytes("file", mode, bytes, len);
 }
 
 static void
-write_file(struct fixture *t, mode_t mode, const char *text)
+write_file(struct reader *t, mode_t mode, const char *text)
 {
 	write_bytes(t, mode, text, strlen(text));
 }
 
 static void
-reset(struct fixture *t)
+reset(struct reader *t)
 {
 	buf_clear(&t->out);
 	failure_clear(&t->f);
 }
 
 static void
-expect_found_bytes(struct fixture *t, enum secret_result result,
+expect_found_bytes(struct reader *t, enum secret_result result,
     const void *want, size_t len)
 {
 	if (result != SECRET_FOUND)
@@ -85,13 +57,13 @@ expect_found_bytes(struct fixture *t, enum secret_result result,
 }
 
 static void
-expect_found(struct fixture *t, enum secret_result result, const char *want)
+expect_found(struct reader *t, enum secret_result result, const char *want)
 {
 	expect_found_bytes(t, result, want, strlen(want));
 }
 
 static void
-expect_absent(struct fixture *t, enum secret_result result)
+expect_absent(struct reader *t, enum secret_result result)
 {
 	assert_int_equal(result, SECRET_ABSENT);
 	assert_int_equal(t->out.len, 0);
@@ -101,7 +73,7 @@ expect_absent(struct fixture *t, enum secret_result result)
 
 /* Refused for a reason whose words hold why, and nothing handed over. */
 static void
-expect_failed(struct fixture *t, enum secret_result result,
+expect_failed(struct reader *t, enum secret_result result,
     enum fail_class class, const char *why)
 {
 	assert_int_equal(result, SECRET_FAILED);
@@ -140,7 +112,7 @@ test_file_newline(void **state)
 		{ "sec\0ret", 7, NULL, "NUL" },
 		{ "secret\0", 7, NULL, "NUL" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	enum secret_result result;
 
 	EACH_ROW(i, cases) {
@@ -161,7 +133,7 @@ static void
 test_file_size(void **state)
 {
 	static char bytes[1 << 20];
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	memset(bytes, 'x', sizeof(bytes));
 	write_bytes(t, 0600, bytes, SECRET_MAX);
@@ -190,7 +162,7 @@ test_file_size(void **state)
 static void
 test_file_absent(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	expect_absent(t, secret_from_file(t->path, true, &t->out, &t->f));
 	write_file(t, 0600, "secret");
@@ -201,7 +173,7 @@ test_file_absent(void **state)
 static void
 test_file_kinds(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	expect_failed(t, secret_from_file(t->dir, false, &t->out, &t->f),
 	    FAIL_CONFIG, "not a regular file");
@@ -221,7 +193,7 @@ test_file_kinds(void **state)
 static void
 test_file_denied(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	bool root = geteuid() == 0;
 
 	write_file(t, root ? 0600 : 0, "secret");
@@ -291,7 +263,7 @@ test_secrets_values(void **state)
 		{ "dos", "user", "crlf" },
 		{ NULL, NULL, "the default" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	/* Up to the lines that cannot be looked up. */
 	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
@@ -320,7 +292,7 @@ test_secrets_of_an_application(void **state)
 				   "\xc2\xa0smtp.example joe\xc2\xa0= joes\n"
 				   "email_password = second\n"
 				   "email_password_old = third\n";
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	write_file(t, 0600, text);
 	expect_found(t,
@@ -344,7 +316,7 @@ test_secrets_of_an_application(void **state)
 static void
 test_bom(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	write_file(t, 0600, "\xef\xbb\xbfh u = \xef\xbb\xbfsecret\n");
 	expect_found(t,
@@ -384,7 +356,7 @@ test_secrets_absent(void **state)
 		{ "email_password", "" },
 		{ "", "" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	expect_absent(t,
 	    secret_from_secrets_file(t->path, "h", "u", &t->out, &t->f));
@@ -413,7 +385,7 @@ test_secrets_bad_value(void **state)
 		{ "nul", ":20: the password contains a NUL" },
 		{ "cr", ":21: the password contains a line end" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	write_bytes(t, 0600, secrets, sizeof(secrets) - 1);
 	EACH_ROW(i, cases) {
@@ -431,7 +403,7 @@ test_secrets_bad_line(void **state)
 	static const char *const lines[] = { "justasecret", "host user secret",
 		"host user", "=secret", " = secret", "email_passwordsecret",
 		"key: secret" };
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char text[128];
 
 	EACH_ROW(i, lines) {
@@ -450,7 +422,7 @@ test_secrets_bad_line(void **state)
 static void
 test_secrets_mode(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	write_file(t, 0644, "h u = x\n");
 	expect_failed(t,
@@ -471,7 +443,7 @@ static void
 test_secrets_size(void **state)
 {
 	static char bytes[SECRET_FILE_MAX + 1];
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	/* The last line of the largest file is still found. */
 	memset(bytes, '#', sizeof(bytes));
@@ -548,7 +520,7 @@ test_netrc(void **state)
 		{ "machine", "user", NULL },
 		{ "unknown", "user", NULL },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	enum secret_result result;
 
 	expect_absent(t, secret_from_netrc(t->path, "h", "u", &t->out, &t->f));
@@ -578,7 +550,7 @@ test_netrc_cut(void **state)
 {
 	static const char text[] =
 	    "machine \"h\\\"\" login \"u\" password \"s e\\c\"\n";
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	enum secret_result result;
 	size_t len;
 
@@ -605,7 +577,7 @@ now_ms(void)
 }
 
 static enum secret_result
-command(struct fixture *t, const char *text)
+command(struct reader *t, const char *text)
 {
 	return secret_from_command(text, LONG_MS, &t->out, &t->f);
 }
@@ -627,7 +599,7 @@ test_command_output(void **state)
 		{ "printf 'secret\\n\\0'", "secret" },
 		{ "ulimit -c 0; (echo secret)", "secret" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	EACH_ROW(i, cases)
 		expect_found(t, command(t, cases[i].command), cases[i].want);
@@ -659,7 +631,7 @@ test_command_failure(void **state)
 		    "more than 16386 bytes" },
 		{ "exec yes secret", FAIL_CONFIG, "more than 16386 bytes" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	EACH_ROW(i, cases) {
 		expect_failed(t, command(t, cases[i].command), cases[i].class,
@@ -673,7 +645,7 @@ test_command_failure(void **state)
 static void
 test_command_longest(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char want[SECRET_MAX];
 
 	memset(want, 'x', sizeof(want));
@@ -703,7 +675,7 @@ alive(pid_t pid)
 }
 
 static pid_t
-read_pid(struct fixture *t)
+read_pid(struct reader *t)
 {
 	long pid = 0;
 	FILE *file;
@@ -722,7 +694,7 @@ test_command_timeout(void **state)
 	static const char *const commands[] = { "exec sleep 60", "sleep 60",
 		"echo secret; sleep 60", "exec >&-; sleep 60",
 		"trap '' TERM INT HUP; sleep 60; sleep 60", "kill -STOP $$" };
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	int64_t begun;
 
 	EACH_ROW(i, commands) {
@@ -742,7 +714,7 @@ test_command_timeout(void **state)
 static void
 test_command_timeout_group(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char text[256];
 	int64_t end;
 	pid_t pid;
@@ -762,7 +734,7 @@ test_command_timeout_group(void **state)
 static void
 test_command_daemon(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char text[256];
 	int64_t begun = now_ms();
 	pid_t pid;
@@ -780,7 +752,7 @@ test_command_daemon(void **state)
 static void
 test_command_signals(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	struct sigaction now;
 	sigset_t set, before;
 
@@ -808,7 +780,7 @@ test_command_signals(void **state)
 static void
 test_command_descriptors(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	int fd, high, saved;
 
 	/* Without O_CLOEXEC, as descriptors are inherited. */
@@ -849,7 +821,7 @@ test_command_environment(void **state)
 		"IFS", "ENV", "BASH_ENV", "HOMEX", "XHOME", "LC", "XDG",
 		"KRB5_TRACE", "SSLKEYLOGFILE", "PASSWORD", "SMTPSERVER",
 		"http_proxy" };
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char text[128];
 
 	EACH_ROW(i, kept) {
@@ -873,7 +845,7 @@ test_command_environment(void **state)
 static void
 test_command_path(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char *nothing[] = { NULL }, **everything = environ;
 	char *saved = mem_strdup(getenv("PATH"));
 
@@ -897,7 +869,7 @@ test_command_path(void **state)
 static void
 test_command_group(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	expect_found(t,
 	    command(t,
@@ -910,7 +882,7 @@ test_command_group(void **state)
 static void
 test_command_errors(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 	char text[32] = "";
 	int fd, saved;
 
@@ -929,7 +901,7 @@ test_command_errors(void **state)
 /* --- helper --------------------------------------------------------------- */
 
 static enum secret_result
-helper(struct fixture *t, const char *script)
+helper(struct reader *t, const char *script)
 {
 	write_file(t, 0700, script);
 	return secret_from_helper(t->path, "mail.example.com", "us er", LONG_MS,
@@ -939,7 +911,7 @@ helper(struct fixture *t, const char *script)
 static void
 test_helper(void **state)
 {
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	expect_absent(t,
 	    secret_from_helper(t->path, "h", "u", LONG_MS, &t->out, &t->f));
@@ -968,7 +940,7 @@ test_helper_failure(void **state)
 		{ "#!/bin/sh\nyes secret\n", FAIL_TEMP, "more than 16386" },
 		{ "#!/nonexistent\n", FAIL_CONFIG, "cannot start" },
 	};
-	struct fixture *t = *state;
+	struct reader *t = *state;
 
 	EACH_ROW(i, cases) {
 		expect_failed(t, helper(t, cases[i].script), cases[i].class,
@@ -1033,7 +1005,7 @@ TEST(test_marks)
 }
 
 #define WITH_FIXTURE(name) \
-	cmocka_unit_test_setup_teardown(name, setup, teardown)
+	cmocka_unit_test_setup_teardown(name, setup, reader_tear_down)
 
 int
 main(void)
