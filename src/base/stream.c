@@ -44,6 +44,12 @@ stream_now(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+int64_t
+stream_deadline(int64_t ms)
+{
+	return ms > 0 ? stream_now() + ms : 0;
+}
+
 struct stream *
 stream_new(int fd)
 {
@@ -113,7 +119,7 @@ stream_set_deadline(struct stream *s, int64_t deadline)
 void
 stream_begin(struct stream *s, int64_t ms)
 {
-	s->phase_end = ms > 0 ? stream_now() + ms : 0;
+	s->phase_end = stream_deadline(ms);
 }
 
 int64_t

@@ -47,6 +47,9 @@ typedef void stream_tap(void *ctx, int dir, const void *bytes, size_t len);
 /* Milliseconds of the monotonic clock. */
 int64_t stream_now(void);
 
+/* That clock in ms from now; of 0, which is without limit, 0. */
+int64_t stream_deadline(int64_t ms);
+
 /* Takes over fd and makes it non-blocking; stream_free() closes it. */
 struct stream *stream_new(int fd);
 void stream_free(struct stream *s);

@@ -12,7 +12,6 @@
 #include "config/config.h"
 #include "deliver/deliver.h"
 #include "deliver/envelope.h"
-#include "deliver/submission.h"
 #include "deliver/transport.h"
 #include "message/dkim.h"
 #include "sys/privilege.h"

@@ -5,14 +5,11 @@
 
 #include "base/stream.h"
 #include "check/check_impl.h"
-#include "config/config.h"
 #include "deliver/envelope.h"
 #include "deliver/route.h"
 #include "deliver/submission.h"
 #include "message/address.h"
-#include "message/dkim.h"
 #include "smtp/hint.h"
-#include "smtp/sasl.h"
 #include "smtp/smtp.h"
 #include "sys/privilege.h"
 #include "tls/tls.h"
@@ -147,7 +144,6 @@ report_failure(struct check *k)
 static bool
 open_relay(struct check *k)
 {
-	int64_t limit = k->settings->deadline_ms;
 	struct relay_params *p = &k->params;
 
 	p->settings = k->settings;
@@ -155,8 +151,7 @@ open_relay(struct check *k)
 	p->verbose = k->sub->verbose && !privilege_is_raised();
 	p->describe = p->later_auth = p->impatient = true;
 	p->phase = &k->phase;
-	if (limit > 0)
-		p->deadline = stream_now() + limit;
+	p->deadline = stream_deadline(k->settings->deadline_ms);
 	k->relay = relay_open_route(p, k->route, &k->hop, &k->failure);
 	if (k->relay == NULL) {
 		report_failure(k);

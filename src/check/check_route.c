@@ -6,7 +6,6 @@
 #include "base/stream.h"
 #include "check/check_impl.h"
 #include "config/settings.h"
-#include "deliver/envelope.h"
 #include "deliver/route.h"
 #include "net/dns.h"
 
@@ -120,15 +119,13 @@ check_group(struct check *k, const struct route_group *group, char **all)
 void
 check_routes(struct check *k, char **list)
 {
-	struct route_params p = { .settings = k->settings };
-	int64_t limit = k->settings->deadline_ms;
+	const struct route_params p = { .settings = k->settings,
+		.deadline = stream_deadline(k->settings->deadline_ms) };
 	struct route_plan plan;
 	size_t i, count = 0;
 
 	while (list[count] != NULL)
 		count++;
-	if (limit > 0)
-		p.deadline = stream_now() + limit;
 	route_plan(&p, list, count, &plan);
 	for (i = 0; i < plan.count; i++)
 		check_group(k, &plan.groups[i], list);

@@ -92,12 +92,10 @@ transmit(struct mailing *m, struct failure *f)
 		.dkim = k->keys,
 		.verbose = k->params.verbose,
 		.vault = k->params.vault,
+		.deadline = stream_deadline(k->settings->deadline_ms),
 		.more = true,
 	};
-	int64_t limit = k->settings->deadline_ms;
 
-	if (limit > 0)
-		job.deadline = stream_now() + limit;
 	if (deliver_send(&job, m->log, &m->parts) != FAIL_NONE)
 		explain_parts(&m->parts, f);
 }

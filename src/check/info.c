@@ -16,7 +16,6 @@
 #include "deliver/submission.h"
 #include "message/dkim.h"
 #include "net/net.h"
-#include "smtp/sasl.h"
 #include "smtp/smtp.h"
 #include "sys/sandbox.h"
 #include "tls/tls.h"
@@ -107,15 +106,12 @@ static struct relay *
 open_relay(struct relay_params *p, const struct submission *sub,
     const struct settings *settings, bool auth, struct failure *f)
 {
-	int64_t limit = settings->deadline_ms;
-
 	memset(p, 0, sizeof(*p));
 	p->settings = settings;
 	p->verbose = sub->verbose;
 	p->describe = true;
 	p->no_auth = !auth;
-	if (limit > 0)
-		p->deadline = stream_now() + limit;
+	p->deadline = stream_deadline(settings->deadline_ms);
 	return relay_open(p, f);
 }
 

@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "base/failure.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "config/config_impl.h"
 #include "config/provider.h"
 #include "message/dkim.h"

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/failure.h"
 #include "config/settings.h"
 #include "sys/caller.h"

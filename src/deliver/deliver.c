@@ -452,12 +452,10 @@ send_again(struct delivery *d, struct deliver_parts *parts,
 static enum fail_class
 send_message(struct delivery *d)
 {
-	int64_t limit = d->settings->deadline_ms;
 	struct deliver_parts parts = { .count = 0 };
 	enum fail_class class;
 
-	if (limit > 0)
-		d->deadline = stream_now() + limit;
+	d->deadline = stream_deadline(d->settings->deadline_ms);
 	class = attempt(d, &d->envelope, false, &parts);
 	if (class != FAIL_NONE)
 		class = send_again(d, &parts, class);

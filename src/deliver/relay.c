@@ -11,7 +11,6 @@
 #include "base/identity.h"
 #include "base/idn.h"
 #include "base/interrupt.h"
-#include "base/log.h"
 #include "base/secret_marks.h"
 #include "base/stream.h"
 #include "base/text.h"

@@ -9,7 +9,6 @@
 #include "deliver/route.h"
 #include "deliver/transport.h"
 #include "message/message.h"
-#include "net/net.h"
 #include "smtp/smtp.h"
 #include "tls/tls.h"
 
@@ -31,12 +30,10 @@ relay_source(struct message *m)
 	return (struct smtp_source){ rewind_message, next_chunk, m };
 }
 
-/* RFC 1870: what is larger than the server says is not tried. */
 static bool
 is_taken(const struct smtp_caps *caps, uint64_t size, struct failure *f)
 {
-	if ((caps->extensions & SMTP_EXT_SIZE) == 0 || caps->size_max == 0 ||
-	    size <= caps->size_max)
+	if (smtp_takes_size(caps, size))
 		return true;
 	failure_set(f, FAIL_DATA,
 	    "message of %llu bytes, the server takes %llu",

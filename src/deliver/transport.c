@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "config/settings.h"
-#include "deliver/relay.h"
 #include "deliver/route.h"
 #include "sys/sandbox.h"
 #include "tls/tls.h"

@@ -10,8 +10,6 @@
 
 #include "base/buf.h"
 #include "base/failure.h"
-#include "base/network.h"
-#include "base/text.h"
 #include "config/settings.h"
 #include "serve/listen_impl.h"
 

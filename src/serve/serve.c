@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/stream.h"
 #include "base/text.h"
@@ -18,7 +17,6 @@
 #include "deliver/route.h"
 #include "message/address.h"
 #include "message/dkim.h"
-#include "message/message.h"
 #include "serve/serve_impl.h"
 #include "sys/privilege.h"
 #include "tls/tls.h"

@@ -77,7 +77,7 @@ still_answers(const struct server *s, struct serve_hop *h)
 	if (smtp_usable(smtp))
 		reply = smtp_command(smtp, "RSET", &ignored);
 	failure_free(&ignored);
-	return reply != NULL && reply->code / 100 == 2;
+	return smtp_is_yes(reply);
 }
 
 /* One that is there and not taken; room for another one is made as well. */

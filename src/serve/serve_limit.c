@@ -42,9 +42,7 @@ serve_max_size(const struct server *s)
 int64_t
 serve_deadline(const struct server *s)
 {
-	int64_t limit = s->settings->deadline_ms;
-
-	return limit > 0 ? stream_now() + limit : 0;
+	return stream_deadline(s->settings->deadline_ms);
 }
 
 /* Whether places are kept for others than this client. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/stream.h"
-#include "base/text.h"
 #include "config/settings.h"
 #include "deliver/route.h"
 #include "deliver/transport.h"
@@ -98,7 +97,7 @@ begin(struct server *s, struct serve_part *p, const char *recipient,
 	if (!set_mail(s, p, f))
 		return false;
 	*reply = smtp_mail(relay_smtp(p->hop->relay), &p->mail, f);
-	if (*reply != NULL && (*reply)->code / 100 == 2)
+	if (smtp_is_yes(*reply))
 		return true;
 	serve_record(s,
 	    &(struct serve_attempt){ .recipient = recipient,
@@ -201,7 +200,7 @@ serve_name_there(struct server *s, struct serve_part *p,
 		relay_extend(p->hop->relay, serve_deadline(s));
 		reply = smtp_rcpt(relay_smtp(p->hop->relay), rcpt, f);
 	}
-	if (p->hop == NULL || (reply != NULL && reply->code / 100 == 2))
+	if (p->hop == NULL || smtp_is_yes(reply))
 		keep_member(s, p, rcpt);
 	else
 		serve_record(s,
@@ -217,17 +216,12 @@ static bool
 begin_again(struct serve_part *p, struct failure *f)
 {
 	struct smtp *smtp = relay_smtp(p->hop->relay);
-	const struct smtp_reply *r = smtp_command(smtp, "RSET", f);
+	bool ok = smtp_is_yes(smtp_command(smtp, "RSET", f)) &&
+	    smtp_is_yes(smtp_mail(smtp, &p->mail, f));
 	size_t i;
-	bool ok;
 
-	if (r != NULL && r->code / 100 == 2)
-		r = smtp_mail(smtp, &p->mail, f);
-	ok = r != NULL && r->code / 100 == 2;
-	for (i = 0; ok && i < p->envelope.count; i++) {
-		r = smtp_rcpt(smtp, &p->rcpts[i], f);
-		ok = r != NULL && r->code / 100 == 2;
-	}
+	for (i = 0; ok && i < p->envelope.count; i++)
+		ok = smtp_is_yes(smtp_rcpt(smtp, &p->rcpts[i], f));
 	return ok;
 }
 
@@ -282,9 +276,8 @@ serve_is_hopeless(const struct server *s)
 		if (s->parts[i]->hop == NULL)
 			return false;
 		caps = smtp_caps(relay_smtp(s->parts[i]->hop->relay));
-		if ((caps->extensions & SMTP_EXT_SIZE) == 0 ||
-		    caps->size_max == 0 || s->received <= SERVE_SIZE_SLACK ||
-		    s->received - SERVE_SIZE_SLACK <= caps->size_max)
+		if (s->received <= SERVE_SIZE_SLACK ||
+		    smtp_takes_size(caps, s->received - SERVE_SIZE_SLACK))
 			return false;
 	}
 	return s->part_count > 0;

@@ -117,15 +117,22 @@ refuse(struct server *s, const char *address, const struct route *r)
 		serve_remember(s, r->domain, &r->failure, r->code, r->enhanced);
 }
 
-/* NULL when the client has been answered. */
-static const struct route *
-find_route(struct server *s, const char *address)
+static struct route *
+look_up(const struct server *s, const char *address)
 {
 	const struct route_params p = { .settings = s->settings,
 		.deadline = serve_deadline(s),
 		.served = served_port(s),
 		.name = s->name,
 		.session = true };
+
+	return route_find(&p, address);
+}
+
+/* NULL when the client has been answered. */
+static const struct route *
+find_route(struct server *s, const char *address)
+{
 	const struct route *known = known_route(s, address);
 	const char *domain = address_domain(address);
 	struct route *r;
@@ -138,7 +145,7 @@ find_route(struct server *s, const char *address)
 		serve_reply(s, 452, "4.5.3", "too many destinations at once");
 		return NULL;
 	}
-	r = route_find(&p, address);
+	r = look_up(s, address);
 	if (r->kind == ROUTE_NONE) {
 		refuse(s, address, r);
 		route_free(r);
@@ -171,7 +178,7 @@ add_one(struct server *s, struct smtp_rcpt *rcpt,
 	if (!serve_can_say(s, p, rcpt->address))
 		return false;
 	*reply = serve_name_there(s, p, rcpt, f);
-	return p->hop == NULL || (*reply != NULL && (*reply)->code / 100 == 2);
+	return p->hop == NULL || smtp_is_yes(*reply);
 }
 
 static void

@@ -209,6 +209,12 @@ enum fail_class smtp_reply_class(enum smtp_phase phase,
    code only once, bounded; free() it. */
 char *smtp_words(const struct smtp_reply *r);
 
+/* Whether there is a reply and it is a yes: 2xx. */
+bool smtp_is_yes(const struct smtp_reply *r);
+
+/* RFC 1870: what is larger than the server says is not tried. */
+bool smtp_takes_size(const struct smtp_caps *c, uint64_t size);
+
 /* Whether a reply to RCPT says that there are too many recipients. */
 bool smtp_is_surplus(const struct smtp_reply *r);
 

@@ -329,3 +329,16 @@ smtp_reply_class(enum smtp_phase phase, const struct smtp_reply *r)
 	}
 	return phase == SMTP_STARTTLS ? FAIL_TEMP : FAIL_PROTOCOL;
 }
+
+bool
+smtp_is_yes(const struct smtp_reply *r)
+{
+	return r != NULL && r->code / 100 == 2;
+}
+
+bool
+smtp_takes_size(const struct smtp_caps *c, uint64_t size)
+{
+	return (c->extensions & SMTP_EXT_SIZE) == 0 || c->size_max == 0 ||
+	    size <= c->size_max;
+}

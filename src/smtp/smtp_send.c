@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/stream.h"
-#include "base/text.h"
 #include "smtp/smtp_impl.h"
 
 /* Output is flushed when so much is queued: a few TLS records at a time. */
